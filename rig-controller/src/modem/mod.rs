@@ -1,0 +1,56 @@
+//! What a cellular modem is to the rig: AT text on one side, datagrams on the other.
+
+/// What the modem saw because of one byte from the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModemEvent {
+    /// A byte of a payload the device is sending (`AT+QISEND`): `index` of `length`, counted from 0.
+    PayloadByte {
+        /// Position in the payload.
+        index: usize,
+        /// Payload bytes announced.
+        length: usize,
+        /// The payload as far as it has come, this byte included.
+        so_far: Vec<u8>,
+    },
+    /// A whole payload was taken from the device; it goes to the network after impairment.
+    DatagramSent(Vec<u8>),
+    /// A whole datagram was handed to the device in answer to `AT+QIRD`.
+    DatagramRead(Vec<u8>),
+    /// The device asked whether the network is there; `registered` is what it was told.
+    RegistrationAsked {
+        /// The answer given.
+        registered: bool,
+    },
+}
+
+/// Whether the modem keeps power when the board is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModemPower {
+    /// It has its own supply: sockets, queued messages and a half-sent payload survive the cut.
+    Stays,
+    /// It goes down with the board.
+    WithBoard,
+}
+
+/// The modem could not do its part: always a *bench error*.
+#[derive(Debug, thiserror::Error)]
+pub enum ModemError {
+    /// No host socket for the modem's own.
+    #[error("the virtual modem cannot open a UDP socket on this host: {0}; check the limits on open files and local ports")]
+    Socket(#[source] std::io::Error),
+}
+
+/// One modem. [`Modem::from_device`] is called in the exact order in which the device sent.
+pub trait Modem: Send {
+    /// Take one byte from the device; answers go out through the board's UART handle.
+    fn from_device(&mut self, byte: u8) -> Option<ModemEvent>;
+    /// The board lost power; what that means depends on [`ModemPower`]. Bytes still on their way to the device are lost either way.
+    fn board_power_lost(&mut self);
+    /// The board has power again.
+    fn board_power_restored(&mut self);
+    /// Whether the modem has registered with the network.
+    fn registered(&self) -> bool;
+    /// End all traffic; nothing is sent to the board after this returns.
+    fn shut_down(&mut self);
+}

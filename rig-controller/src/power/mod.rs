@@ -1,0 +1,34 @@
+//! What switches a board's power, and what a cut leaves of the operation it interrupts.
+
+/// What a cut leaves of the flash operation it hits. Deterministic: a shape and an operation give one result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TornShape {
+    /// Program: the lower half of the unit's bits. Erase: the first half of the page.
+    Half,
+    /// Program: the upper half of the unit's bits. Erase: the second half of the page.
+    OtherHalf,
+    /// A random subset of the bits that were to change, drawn from this seed.
+    Bits(u32),
+}
+
+/// A relay failed to do what it was told: always a *bench error*.
+#[derive(Debug, thiserror::Error)]
+#[error("relay {relay}: switching {to} failed: {reason}")]
+pub struct RelayError {
+    /// Which relay.
+    pub relay: String,
+    /// `on` or `off`.
+    pub to: &'static str,
+    /// What went wrong and what to check.
+    pub reason: String,
+}
+
+/// Switches one board's power.
+pub trait Relay: Send {
+    /// Give power. Idempotent.
+    fn on(&mut self) -> Result<(), RelayError>;
+    /// Take power. Idempotent.
+    fn off(&mut self) -> Result<(), RelayError>;
+    /// Whether the relay believes power is on.
+    fn is_on(&self) -> bool;
+}
