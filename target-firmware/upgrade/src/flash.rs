@@ -2,7 +2,9 @@
 //!
 //! A unit that cannot be read (an ECC error after a torn program) counts as torn, never as fatal: callers see it
 //! as bytes that match nothing.
-use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind};
+use embedded_storage::nor_flash::{
+    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
+};
 
 /// Largest program unit the core supports, in bytes.
 pub const MAX_UNIT_BYTES: usize = 16;
@@ -88,3 +90,51 @@ pub(crate) fn holds<F: UpgradeFlash>(flash: &mut F, address: u32, bytes: &[u8]) 
     }
     true
 }
+
+/// A driver that may program a unit twice between erases, with the bits of the first program kept (nRF parts).
+#[derive(Debug, Clone)]
+pub struct TwiceProgrammable<F>(pub F);
+
+/// A driver whose units may be programmed once between erases, or of which nothing better is known.
+#[derive(Debug, Clone)]
+pub struct WriteOnce<F>(pub F);
+
+macro_rules! delegate_flash {
+    ($wrapper:ident, $bound:path, $programs:expr) => {
+        impl<F: $bound> ErrorType for $wrapper<F> {
+            type Error = F::Error;
+        }
+
+        impl<F: $bound> ReadNorFlash for $wrapper<F> {
+            const READ_SIZE: usize = F::READ_SIZE;
+
+            fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), F::Error> {
+                self.0.read(offset, bytes)
+            }
+
+            fn capacity(&self) -> usize {
+                self.0.capacity()
+            }
+        }
+
+        impl<F: $bound> NorFlash for $wrapper<F> {
+            const WRITE_SIZE: usize = F::WRITE_SIZE;
+            const ERASE_SIZE: usize = F::ERASE_SIZE;
+
+            fn erase(&mut self, from: u32, to: u32) -> Result<(), F::Error> {
+                self.0.erase(from, to)
+            }
+
+            fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), F::Error> {
+                self.0.write(offset, bytes)
+            }
+        }
+
+        impl<F: $bound> UpgradeFlash for $wrapper<F> {
+            const PROGRAMS_PER_UNIT: u8 = $programs;
+        }
+    };
+}
+
+delegate_flash!(TwiceProgrammable, MultiwriteNorFlash, 2);
+delegate_flash!(WriteOnce, NorFlash, 1);
