@@ -9,6 +9,14 @@ pub fn restart() -> ! {
     cortex_m::peripheral::SCB::sys_reset()
 }
 
+/// Sleeps for ever, unless a watchdog that runs already restarts the board.
+pub fn halt() -> ! {
+    cortex_m::interrupt::disable();
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
 /// Whether the vector table at `image` could belong to a program in `within`: initial stack in RAM and aligned,
 /// entry in Thumb state and inside. Says nothing about the program.
 pub fn is_bootable(image: u32, within: &Range<u32>) -> bool {

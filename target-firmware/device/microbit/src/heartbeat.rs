@@ -1,14 +1,16 @@
-//! A sign of life: the top left LED of the matrix, on row pin P0.13.
+//! Signs of life and of distress: LEDs of the matrix's first column, on row pins P0.13 and P0.14.
 
 use crate::register::Register;
 
 const ROW_PIN: u32 = 13;
+const DISTRESS_ROW_PIN: u32 = 14;
 const COLUMN_PIN: u32 = 4;
 
 const GPIO: u32 = 0x5000_0000;
 const OUT_SET: Register = Register::at(GPIO, 0x508);
 const OUT_CLEAR: Register = Register::at(GPIO, 0x50C);
 const ROW_CONFIG: Register = Register::at(GPIO, 0x700 + 4 * ROW_PIN);
+const DISTRESS_ROW_CONFIG: Register = Register::at(GPIO, 0x700 + 4 * DISTRESS_ROW_PIN);
 const COLUMN_CONFIG: Register = Register::at(GPIO, 0x700 + 4 * COLUMN_PIN);
 const OUTPUT: u32 = 1 | 1 << 1;
 
@@ -30,4 +32,12 @@ impl Heartbeat {
         self.lit = !self.lit;
         if self.lit { OUT_SET } else { OUT_CLEAR }.write(1 << ROW_PIN);
     }
+}
+
+/// Lights the LED that says: nothing runs here, and somebody has to come.
+pub fn signal_distress() {
+    OUT_CLEAR.write(1 << COLUMN_PIN);
+    OUT_SET.write(1 << DISTRESS_ROW_PIN);
+    COLUMN_CONFIG.write(OUTPUT);
+    DISTRESS_ROW_CONFIG.write(OUTPUT);
 }

@@ -23,25 +23,34 @@ mod watchdog;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 pub use clock::Clock;
-pub use cpu::{boot_image_at, is_bootable, restart};
+pub use cpu::{boot_image_at, halt, is_bootable, restart};
 pub use flash::{Flash, FlashError, PAGE_BYTES};
-pub use heartbeat::Heartbeat;
+pub use heartbeat::{Heartbeat, signal_distress};
 pub use sleep::{Sleep, Woken};
 pub use uart::Uart;
 pub use watchdog::Watchdog;
 
-/// Every part of the board, each once.
+/// The board, once: what works from reset on, and what has to be started first.
 pub struct Board {
     /// The code memory of the chip, all 256 KB.
     pub flash: Flash,
+    /// Restarts the board when it is not fed.
+    pub watchdog: Watchdog,
+    /// Everything that takes up pins and clocks.
+    pub peripherals: StoppedPeripherals,
+}
+
+/// What an application starts and a bootloader leaves alone.
+pub struct StoppedPeripherals(());
+
+/// What an application works with.
+pub struct Peripherals {
     /// The serial line to the modem, on the pins of the USB bridge.
     pub uart: Uart,
-    /// Time since power-on or reset.
+    /// Time since the start.
     pub clock: Clock,
     /// One LED, whose pin the rig watches.
     pub heartbeat: Heartbeat,
-    /// Restarts the board when it is not fed.
-    pub watchdog: Watchdog,
     /// Waits for the UART or the clock.
     pub sleep: Sleep,
 }
@@ -56,14 +65,36 @@ impl Board {
             return None;
         }
         TAKEN.store(true, Ordering::Relaxed);
-        let (clock, uart) = (Clock::start(), Uart::start());
         Some(Self {
             flash: Flash::new(),
-            sleep: Sleep::new(),
-            heartbeat: Heartbeat::start(),
             watchdog: Watchdog::new(),
-            uart,
-            clock,
+            peripherals: StoppedPeripherals(()),
         })
     }
+}
+
+impl StoppedPeripherals {
+    /// Starts the clock first, for the UART needs its crystal.
+    pub fn start(self) -> Peripherals {
+        let clock = Clock::start();
+        Peripherals {
+            uart: Uart::start(),
+            clock,
+            heartbeat: Heartbeat::start(),
+            sleep: Sleep::new(),
+        }
+    }
+}
+
+/// Restarts the board when the CPU faults, instead of locking up. For the program at address 0: its handlers serve
+/// whoever runs, as the chip cannot move the vector table, so this one uses nothing but the stack.
+#[macro_export]
+macro_rules! restart_on_fault {
+    () => {
+        // SAFETY: never returns to the faulting code and touches no memory of it.
+        #[cortex_m_rt::exception(trampoline = false)]
+        unsafe fn HardFault() -> ! {
+            $crate::restart()
+        }
+    };
 }

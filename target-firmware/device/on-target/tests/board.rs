@@ -100,7 +100,8 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_ends_when_its_time_has_come_and_not_before(mut board: Board) {
+    fn a_sleep_ends_when_its_time_has_come_and_not_before(board: Board) {
+        let mut board = board.peripherals.start();
         let start = board.clock.now_us();
         let woken = board.sleep.until(&mut board.clock, start + 20_000);
         let slept = board.clock.now_us() - start;
@@ -109,12 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_until_the_past_ends_at_once(mut board: Board) {
+    fn a_sleep_until_the_past_ends_at_once(board: Board) {
+        let mut board = board.peripherals.start();
         assert_eq!(board.sleep.until(&mut board.clock, 0), Woken::ByClock);
     }
 
     #[test]
-    fn every_byte_transmitted_leaves(mut board: Board) {
+    fn every_byte_transmitted_leaves(board: Board) {
+        let mut board = board.peripherals.start();
         for byte in b"hello, modem" {
             board.uart.transmit(*byte, |_| ());
         }
