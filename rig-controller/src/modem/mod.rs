@@ -44,7 +44,7 @@ pub enum ModemPower {
 
 /// Something a bench may have the modem do wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum ModemFault {
     /// It searches for a network for ever.
     NeverRegisters,
