@@ -16,9 +16,16 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod agent;
+pub mod boot;
 pub mod cipher;
 pub mod factory;
 pub mod flash;
+pub mod image;
+pub mod journal;
 pub mod manifest;
 pub mod slots;
+pub mod store;
+mod swap;
+mod timer;
 pub mod wire;
