@@ -20,8 +20,9 @@ impl DeviceKeyId {
         hash.update(b"powercut device key id");
         hash.update(key.0);
         let digest: [u8; 32] = hash.finalize().into();
-        let [a, b, c, d, e, f, g, h, ..] = digest;
-        Self([a, b, c, d, e, f, g, h])
+        let mut id = [0; 8];
+        id.copy_from_slice(&digest[..8]);
+        Self(id)
     }
 }
 

@@ -139,17 +139,14 @@ impl Service {
             return Handled::default();
         };
         let mut kinds = Vec::new();
-        let answer = match message {
-            Ok(message) => {
-                self.heard_from.insert(from, id);
-                Some(device.answer(message, &self.ledger, &mut kinds))
-            }
-            Err(_) => {
-                kinds.push(PlatformEventKind::Malformed {
-                    length: datagram.len(),
-                });
-                None
-            }
+        let answer = if let Ok(message) = message {
+            self.heard_from.insert(from, id);
+            Some(device.answer(message, &self.ledger, &mut kinds))
+        } else {
+            kinds.push(PlatformEventKind::Malformed {
+                length: datagram.len(),
+            });
+            None
         };
         device.state.bytes_up += datagram.len() as u64;
         device.state.bytes_down += answer.as_ref().map_or(0, Vec::len) as u64;

@@ -57,10 +57,10 @@ impl Table {
         }
     }
 
-    /// What the device hears up to and including `end`.
+    /// What the device hears until `end` was in it; a URC that was due may stand behind.
     fn until(&self, end: &str) -> String {
         let mut text = String::new();
-        while !text.ends_with(end) {
+        while !text.contains(end) {
             let bytes = self
                 .heard
                 .recv_timeout(PATIENCE)
