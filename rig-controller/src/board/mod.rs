@@ -120,7 +120,9 @@ pub struct Observability {
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
     /// The program that emulates the board is not there.
-    #[error("cannot start {program}: {source}; install it (Debian: apt-get install qemu-system-arm) or run ci/setup")]
+    #[error(
+        "cannot start {program}: {source}; install it (Debian: apt-get install qemu-system-arm) or run ci/setup"
+    )]
     NoEmulator {
         /// What was started.
         program: String,
@@ -128,7 +130,9 @@ pub enum BoardError {
         source: std::io::Error,
     },
     /// The emulator ended although nobody cut it.
-    #[error("the emulator of board {board} ended by itself ({status}) while {doing}; its last words: {stderr}")]
+    #[error(
+        "the emulator of board {board} ended by itself ({status}) while {doing}; its last words: {stderr}"
+    )]
     EmulatorDied {
         /// Board name.
         board: String,
@@ -150,7 +154,9 @@ pub enum BoardError {
         reason: String,
     },
     /// The rig's own record of flash and the board's flash differ.
-    #[error("board {board}: flash differs from the rig's record at {address:#x}: record {recorded:#x}, board {found:#x}; this is a fault of the bench")]
+    #[error(
+        "board {board}: flash differs from the rig's record at {address:#x}: record {recorded:#x}, board {found:#x}; this is a fault of the bench"
+    )]
     ShadowMismatch {
         /// Board name.
         board: String,
