@@ -131,7 +131,7 @@ impl Document {
             )
             .at(Place {
                 file: path.to_owned(),
-                line: 1 + before.iter().filter(|b| **b == b'\n').count() as u64,
+                line: before.split(|b| *b == b'\n').count() as u64,
                 column: (good - line_start) as u64 + 1,
             })
         })?;
