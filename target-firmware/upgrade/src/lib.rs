@@ -1,1 +1,31 @@
-//! skeleton
+//! The upgrade under test: how a device fetches, checks, installs, tries and confirms a new firmware image so
+//! that losing power anywhere never costs it a working one.
+//!
+//! `no_std`, no alloc, no unsafe, sans-IO: flash comes in through `embedded_storage::nor_flash`, datagrams and
+//! time as arguments; what to send and when to come back goes out. The same code runs in the simulator, in QEMU
+//! and on silicon.
+//!
+//! - [`manifest`]: what an image is, signed; [`factory`]: what a device is
+//! - [`cipher`]: how fragments are protected on their way
+//! - [`wire`]: what devices and the platform say to each other
+//! - [`slots`]: where things are in flash; the only place with address arithmetic
+//! - [`journal`]: the upgrade identification area: progress that survives
+//! - [`store`]: fragments into the STAGING slot
+//! - [`agent`]: the application's side: offer, download, verify, confirm
+//! - [`boot`]: the bootloader's side: verify, swap, trial, revert
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod boot;
+pub mod cipher;
+pub mod factory;
+pub mod flash;
+pub mod image;
+pub mod journal;
+pub mod manifest;
+pub mod slots;
+pub mod store;
+mod swap;
+mod timer;
+pub mod wire;

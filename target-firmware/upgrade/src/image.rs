@@ -1,0 +1,138 @@
+//! Looks at the image in a slot: its manifest, its digest, and whether it may run.
+use sha2::{Digest, Sha256};
+
+use crate::factory::Factory;
+use crate::flash::{self, UpgradeFlash};
+use crate::manifest::{SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest};
+use crate::slots::{Layout, Placement, Slot};
+
+/// Bytes hashed at a time.
+pub(crate) const HASH_CHUNK_BYTES: usize = 128;
+
+/// Where an image lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    /// In which slot.
+    pub slot: Slot,
+    /// How it lies there.
+    pub placement: Placement,
+}
+
+impl Location {
+    /// The slot that runs.
+    pub const ACTIVE: Self = Self {
+        slot: Slot::Active,
+        placement: Placement::Plain,
+    };
+
+    /// What a download leaves.
+    pub const STAGING: Self = Self {
+        slot: Slot::Staging,
+        placement: Placement::Plain,
+    };
+}
+
+/// Reads the manifest at `location`; `None` if there is none that decodes and fits the slot.
+pub fn read_manifest<F: UpgradeFlash>(
+    flash: &mut F,
+    layout: &Layout,
+    location: Location,
+) -> Option<SignedManifest> {
+    let mut bytes = [0; SIGNED_MANIFEST_BYTES];
+    let address = layout.manifest(location.slot, location.placement);
+    if !flash::read(flash, address, &mut bytes) {
+        return None;
+    }
+    SignedManifest::decode(&bytes)
+        .ok()
+        .filter(|signed| signed.manifest().size_bytes <= layout.image_capacity_bytes())
+}
+
+/// Hashes an image piece by piece, so that the caller can do other things in between.
+#[derive(Debug, Clone)]
+pub(crate) struct Hashing {
+    hasher: Sha256,
+    location: Location,
+    offset: u32,
+    size_bytes: u32,
+}
+
+impl Hashing {
+    pub(crate) fn new(location: Location, size_bytes: u32) -> Self {
+        Self {
+            hasher: Sha256::new(),
+            location,
+            offset: 0,
+            size_bytes,
+        }
+    }
+
+    /// Hashes up to the end of the current page; `Some` is the digest of the whole image.
+    pub(crate) fn next_page<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+    ) -> Option<[u8; 32]> {
+        let page_end = (self.offset / layout.page_bytes + 1) * layout.page_bytes;
+        let end = page_end.min(self.size_bytes);
+        let mut chunk = [0; HASH_CHUNK_BYTES];
+        while self.offset < end {
+            let length = ((end - self.offset) as usize).min(HASH_CHUNK_BYTES);
+            let address =
+                layout.image_byte(self.location.slot, self.location.placement, self.offset);
+            let readable = length.next_multiple_of(F::READ_SIZE);
+            flash::read(flash, address, &mut chunk[..readable]);
+            self.hasher.update(&chunk[..length]);
+            self.offset += length as u32;
+        }
+        (self.offset >= self.size_bytes).then(|| self.hasher.clone().finalize().into())
+    }
+}
+
+/// Whether the image at `location` has the digest its manifest names. `alive` is called once a page.
+pub(crate) fn digest_matches<F: UpgradeFlash>(
+    flash: &mut F,
+    layout: &Layout,
+    location: Location,
+    signed: &SignedManifest,
+    alive: &mut dyn FnMut(),
+) -> bool {
+    let mut hashing = Hashing::new(location, signed.manifest().size_bytes);
+    loop {
+        alive();
+        if let Some(digest) = hashing.next_page(flash, layout) {
+            return digest == signed.manifest().image_digest;
+        }
+    }
+}
+
+/// The manifest of the image at `location` if it is whole and not below `minimum`; its signature is not looked at.
+#[inline(never)]
+pub fn runnable<F: UpgradeFlash>(
+    flash: &mut F,
+    layout: &Layout,
+    location: Location,
+    minimum: SecurityCounter,
+    alive: &mut dyn FnMut(),
+) -> Option<SignedManifest> {
+    let signed = read_manifest(flash, layout, location)?;
+    (signed.manifest().security_counter >= minimum
+        && digest_matches(flash, layout, location, &signed, alive))
+    .then_some(signed)
+}
+
+/// The manifest of the image at `location` if this device may install it: signed, whole, for this hardware and not
+/// below `minimum`.
+#[inline(never)]
+pub fn installable<F: UpgradeFlash>(
+    flash: &mut F,
+    layout: &Layout,
+    location: Location,
+    factory: &Factory,
+    minimum: SecurityCounter,
+    alive: &mut dyn FnMut(),
+) -> Option<SignedManifest> {
+    let signed = runnable(flash, layout, location, minimum, alive)?;
+    (signed.manifest().hardware == factory.hardware && signed.verify(&factory.trusted_keys).is_ok())
+        .then_some(signed)
+}

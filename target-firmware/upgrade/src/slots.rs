@@ -1,0 +1,199 @@
+//! Where things are in flash. The only place with address arithmetic: everyone else asks for a page by its meaning.
+//!
+//! A slot is a run of erase pages whose last page is the manifest of the image before it. STAGING has one page more
+//! than ACTIVE, the *spare*, so that the swap can shift by one page and no page is ever the only copy.
+//!
+//! The swap works on a *chain* of `length` positions: the image pages in use, then the manifest page. In STAGING
+//! the chain has one more position, the spare. Position `n` of a chain of length `m` lies on slot page `n` for
+//! `n < m - 1`, on the manifest page for `n = m - 1`, and on the spare for `n = m`.
+
+/// A run of whole erase pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// Byte address of the first page.
+    pub start: u32,
+    /// Number of pages.
+    pub pages: u16,
+}
+
+/// The flash map of one board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes in an erase page; equals the driver's `ERASE_SIZE`.
+    pub page_bytes: u32,
+    /// BOOT: the bootloader.
+    pub boot: Region,
+    /// FACTORY: what the device is; never written by it.
+    pub factory: Region,
+    /// IDENTIFICATION: the journal.
+    pub identification: Region,
+    /// ACTIVE: the running image and its manifest.
+    pub active: Region,
+    /// STAGING: the downloaded image, its manifest, and the spare page.
+    pub staging: Region,
+}
+
+/// The two image slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// What runs.
+    Active,
+    /// What was downloaded, or what a swap moved out.
+    Staging,
+}
+
+/// Positions in the swap chain: image pages in use plus the manifest page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainLength(pub u16);
+
+/// How an image lies in its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// From the first page on, manifest on the slot's manifest page.
+    Plain,
+    /// One chain position up (STAGING after a swap of this length): page 0 on page 1 ... manifest on the spare.
+    Shifted(ChainLength),
+}
+
+impl Layout {
+    /// micro:bit (nRF51822): 256 pages of 1 KB.
+    pub const MICROBIT: Self = Self {
+        page_bytes: 1024,
+        boot: Region {
+            start: 0,
+            pages: 32,
+        },
+        factory: Region {
+            start: 0x8000,
+            pages: 1,
+        },
+        identification: Region {
+            start: 0x8400,
+            pages: 6,
+        },
+        active: Region {
+            start: 0x9C00,
+            pages: 108,
+        },
+        staging: Region {
+            start: 0x2_4C00,
+            pages: 109,
+        },
+    };
+
+    /// Most bytes an image can have.
+    pub const fn image_capacity_bytes(&self) -> u32 {
+        (self.active.pages as u32 - 1) * self.page_bytes
+    }
+
+    /// Address of page `index` of the identification area.
+    pub const fn identification_page(&self, index: u16) -> u32 {
+        self.identification.start + index as u32 * self.page_bytes
+    }
+
+    /// Pages an image of `size_bytes` covers.
+    pub const fn image_pages(&self, size_bytes: u32) -> u16 {
+        size_bytes.div_ceil(self.page_bytes) as u16
+    }
+
+    /// The chain that moves images of up to `size_bytes`, manifest included.
+    pub const fn chain_for(&self, size_bytes: u32) -> ChainLength {
+        ChainLength(self.image_pages(size_bytes) + 1)
+    }
+
+    const fn region(&self, slot: Slot) -> Region {
+        match slot {
+            Slot::Active => self.active,
+            Slot::Staging => self.staging,
+        }
+    }
+
+    const fn manifest_page(&self) -> u16 {
+        self.active.pages - 1
+    }
+
+    /// Address of chain position `position` in `slot`.
+    pub const fn chain_page(&self, slot: Slot, length: ChainLength, position: u16) -> u32 {
+        let page = if position + 1 < length.0 {
+            position
+        } else {
+            self.manifest_page() + (position + 1 - length.0)
+        };
+        self.region(slot).start + page as u32 * self.page_bytes
+    }
+
+    /// Address of the manifest of the image in `slot`.
+    pub const fn manifest(&self, slot: Slot, placement: Placement) -> u32 {
+        match placement {
+            Placement::Plain => {
+                self.region(slot).start + self.manifest_page() as u32 * self.page_bytes
+            }
+            Placement::Shifted(length) => self.chain_page(slot, length, length.0),
+        }
+    }
+
+    /// Address of byte `offset` of the image in `slot`. Consecutive only up to the end of the page.
+    pub const fn image_byte(&self, slot: Slot, placement: Placement, offset: u32) -> u32 {
+        let (page, within) = ((offset / self.page_bytes) as u16, offset % self.page_bytes);
+        let start = match placement {
+            Placement::Plain => self.region(slot).start + page as u32 * self.page_bytes,
+            Placement::Shifted(length) => self.chain_page(slot, length, page + 1),
+        };
+        start + within
+    }
+
+    /// Whether the regions follow each other without overlap and STAGING is one page longer than ACTIVE.
+    pub const fn is_sound(&self) -> bool {
+        const fn end(region: Region, page_bytes: u32) -> u32 {
+            region.start + region.pages as u32 * page_bytes
+        }
+        let p = self.page_bytes;
+        end(self.boot, p) <= self.factory.start
+            && end(self.factory, p) <= self.identification.start
+            && end(self.identification, p) <= self.active.start
+            && end(self.active, p) <= self.staging.start
+            && self.staging.pages == self.active.pages + 1
+            && self.identification.pages >= 4
+            && self.active.pages >= 2
+    }
+}
+
+const _: () = assert!(Layout::MICROBIT.is_sound());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYOUT: Layout = Layout::MICROBIT;
+
+    #[test]
+    fn a_chain_ends_on_the_manifest_page_and_in_staging_on_the_spare() {
+        let chain = ChainLength(5);
+        assert_eq!(LAYOUT.chain_page(Slot::Active, chain, 3), 0x9C00 + 3 * 1024);
+        assert_eq!(
+            LAYOUT.chain_page(Slot::Active, chain, 4),
+            LAYOUT.manifest(Slot::Active, Placement::Plain)
+        );
+        assert_eq!(
+            LAYOUT.chain_page(Slot::Staging, chain, 5),
+            0x4_0000 - 1024,
+            "the spare is the last page of flash"
+        );
+    }
+
+    #[test]
+    fn a_shifted_image_starts_one_chain_position_up() {
+        let chain = ChainLength(3);
+        let shifted = Placement::Shifted(chain);
+        assert_eq!(
+            LAYOUT.image_byte(Slot::Staging, shifted, 4),
+            0x2_4C00 + 1024 + 4
+        );
+        assert_eq!(
+            LAYOUT.image_byte(Slot::Staging, shifted, 1024),
+            LAYOUT.manifest(Slot::Staging, Placement::Plain),
+            "its second and last page lies where the manifest was"
+        );
+        assert_eq!(LAYOUT.manifest(Slot::Staging, shifted), 0x4_0000 - 1024);
+    }
+}

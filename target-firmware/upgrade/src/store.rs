@@ -1,0 +1,230 @@
+//! Puts fragments into the STAGING slot so that what the journal calls progress is in flash for good.
+//!
+//! Progress is counted in *committed* bytes. Data goes to flash first, the record after. A page is erased when the
+//! first of its bytes is written, whatever it looks like.
+//!
+//! Where a unit may be programmed twice, progress goes fragment by fragment: a fragment that a cut tore is fetched
+//! again and programmed once more with the same bytes. If it may have been torn twice, its units are used up: progress
+//! goes back to the start of its page ([`resume_point`]). Elsewhere a page is collected in RAM, written once, read back
+//! and then recorded.
+use crate::flash::{self, FlashError, UpgradeFlash};
+use crate::image::Location;
+use crate::journal::{Journal, Phase, Record, State};
+use crate::manifest::{FragmentIndex, Manifest, SignedManifest};
+use crate::slots::Layout;
+
+/// Where a download goes on after a reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// Image bytes that need not be fetched again.
+    pub committed: u32,
+    /// Earlier boots that may have programmed the units that follow.
+    pub programs: u8,
+}
+
+/// Where to go on, from what the journal says.
+pub const fn resume_point<F: UpgradeFlash>(
+    layout: &Layout,
+    committed: u32,
+    programs: u8,
+) -> ResumePoint {
+    let into_page = committed % layout.page_bytes;
+    if into_page == 0 || programs >= F::PROGRAMS_PER_UNIT {
+        return ResumePoint {
+            committed: committed - into_page,
+            programs: 0,
+        };
+    }
+    ResumePoint {
+        committed,
+        programs,
+    }
+}
+
+/// What became of a fragment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It counts; the next one may come.
+    Progress,
+    /// Flash did not hold it; progress went back to the start of its page.
+    Rewound,
+}
+
+/// The write position in STAGING. `PAGE` is the size of the page buffer: the erase size where units are programmed
+/// once, 0 where they may be programmed twice.
+#[derive(Debug)]
+pub struct Store<const PAGE: usize> {
+    committed: u32,
+    programs: u8,
+    buffered: usize,
+    buffer: [u8; PAGE],
+}
+
+impl<const PAGE: usize> Store<PAGE> {
+    /// Starts where the journal says.
+    pub const fn new(at: ResumePoint) -> Self {
+        Self {
+            committed: at.committed,
+            programs: at.programs,
+            buffered: 0,
+            buffer: [0xFF; PAGE],
+        }
+    }
+
+    /// The fragment wanted next; `None` when all of the image is in flash.
+    pub fn wanted(&self, manifest: &Manifest) -> Option<FragmentIndex> {
+        let offset = self.offset();
+        (offset < manifest.size_bytes)
+            .then(|| FragmentIndex((offset / u32::from(manifest.fragment_bytes)) as u16))
+    }
+
+    /// Takes the wanted fragment's plaintext, whole; what is in flash already is not written again.
+    pub fn take<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        journal: &mut Journal,
+        manifest: &Manifest,
+        fragment: &[u8],
+    ) -> Result<Stored, FlashError> {
+        self.reassert(flash, journal)?;
+        let known = self.offset() % u32::from(manifest.fragment_bytes);
+        let mut rest = fragment.get(known as usize..).unwrap_or_default();
+        if F::PROGRAMS_PER_UNIT > 1 {
+            return self.write_through(flash, layout, journal, rest);
+        }
+        let page_bytes = F::ERASE_SIZE.min(PAGE);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(page_bytes - self.buffered));
+            self.buffer[self.buffered..self.buffered + now.len()].copy_from_slice(now);
+            self.buffered += now.len();
+            rest = later;
+            let is_last = self.offset() == manifest.size_bytes;
+            if (self.buffered == page_bytes || is_last)
+                && self.write_page(flash, layout, journal)? == Stored::Rewound
+            {
+                return Ok(Stored::Rewound);
+            }
+        }
+        Ok(Stored::Progress)
+    }
+
+    const fn offset(&self) -> u32 {
+        self.committed + self.buffered as u32
+    }
+
+    /// Before the first program of a boot: what was read from the journal is stated anew, with how often the units
+    /// ahead may have been programmed.
+    fn reassert<F: UpgradeFlash>(
+        &self,
+        flash: &mut F,
+        journal: &mut Journal,
+    ) -> Result<(), FlashError> {
+        if journal.is_open() {
+            return Ok(());
+        }
+        let phase = Phase::Downloading {
+            committed: self.committed,
+            programs: self.programs,
+        };
+        let state = State {
+            phase,
+            ..*journal.state()
+        };
+        journal.open(flash, state)
+    }
+
+    fn write_through<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        journal: &mut Journal,
+        data: &[u8],
+    ) -> Result<Stored, FlashError> {
+        let committed = self.committed + data.len() as u32;
+        if cfg!(feature = "seeded-bug-record-before-data") {
+            journal.append(flash, Record::Progress { committed })?;
+        }
+        let mut at = self.committed;
+        let mut rest = data;
+        while !rest.is_empty() {
+            let into_page = at % layout.page_bytes;
+            let (now, later) =
+                rest.split_at(rest.len().min((layout.page_bytes - into_page) as usize));
+            let address =
+                layout.image_byte(Location::STAGING.slot, Location::STAGING.placement, at);
+            if into_page == 0 {
+                flash::erase_page(flash, address)?;
+            }
+            flash::program(flash, address, now)?;
+            if !flash::holds(flash, address, now) {
+                return self.rewind(flash, layout, journal);
+            }
+            at += now.len() as u32;
+            rest = later;
+        }
+        if !cfg!(feature = "seeded-bug-record-before-data") {
+            journal.append(flash, Record::Progress { committed })?;
+        }
+        self.committed = committed;
+        self.programs = 0;
+        Ok(Stored::Progress)
+    }
+
+    fn write_page<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        journal: &mut Journal,
+    ) -> Result<Stored, FlashError> {
+        let data = &self.buffer[..self.buffered];
+        let address = layout.image_byte(
+            Location::STAGING.slot,
+            Location::STAGING.placement,
+            self.committed,
+        );
+        flash::erase_page(flash, address)?;
+        flash::program(flash, address, data)?;
+        if !flash::holds(flash, address, data) {
+            return self.rewind(flash, layout, journal);
+        }
+        let committed = self.offset();
+        journal.append(flash, Record::Progress { committed })?;
+        self.committed = committed;
+        self.buffered = 0;
+        Ok(Stored::Progress)
+    }
+
+    /// The page does not hold what was written: forget what was fetched of it.
+    fn rewind<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        layout: &Layout,
+        journal: &mut Journal,
+    ) -> Result<Stored, FlashError> {
+        self.committed -= self.committed % layout.page_bytes;
+        self.programs = 0;
+        self.buffered = 0;
+        let phase = Phase::Downloading {
+            committed: self.committed,
+            programs: 0,
+        };
+        let state = State {
+            phase,
+            ..*journal.state()
+        };
+        journal.open(flash, state)?;
+        Ok(Stored::Rewound)
+    }
+}
+
+/// Puts the manifest of a download in its place, erasing what was there.
+pub(crate) fn store_manifest<F: UpgradeFlash>(
+    flash: &mut F,
+    layout: &Layout,
+    signed: &SignedManifest,
+) -> Result<(), FlashError> {
+    let address = layout.manifest(Location::STAGING.slot, Location::STAGING.placement);
+    flash::erase_page(flash, address)?;
+    flash::program(flash, address, &signed.encode())
+}

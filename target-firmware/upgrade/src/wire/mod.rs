@@ -1,0 +1,66 @@
+//! What devices and the platform say to each other, as datagrams. One file per dialect; the result codes are the
+//! telecom platform's and shared by all of them.
+use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
+
+pub mod lean;
+
+/// CRC-32 (ISO-HDLC, as in Ethernet), without a table: 200 bytes of code.
+pub(crate) const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+
+/// How something went, in one byte; values as on the telecom platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ResultCode {
+    /// Success.
+    Ok = 0x00,
+    /// The device is in use.
+    InUse = 0x01,
+    /// The signal is too weak.
+    WeakSignal = 0x02,
+    /// The device runs this image already.
+    LatestAlready = 0x03,
+    /// Too little power for an upgrade.
+    LowBattery = 0x04,
+    /// The image does not fit.
+    NoSpace = 0x05,
+    /// A peer did not answer in time.
+    Timeout = 0x06,
+    /// Signature, digest or security counter did not pass.
+    VerifyFailed = 0x07,
+    /// The image is for other hardware.
+    TypeUnsupported = 0x08,
+    /// Not enough RAM.
+    NoMemory = 0x09,
+    /// The image was tried and reverted.
+    InstallFailed = 0x0A,
+    /// Anything else on the device.
+    Internal = 0x7F,
+    /// The platform has no such task for this device.
+    NoSuchTask = 0x80,
+    /// The package has no such fragment.
+    NoSuchFragment = 0x81,
+}
+
+impl ResultCode {
+    const ALL: [Self; 14] = [
+        Self::Ok,
+        Self::InUse,
+        Self::WeakSignal,
+        Self::LatestAlready,
+        Self::LowBattery,
+        Self::NoSpace,
+        Self::Timeout,
+        Self::VerifyFailed,
+        Self::TypeUnsupported,
+        Self::NoMemory,
+        Self::InstallFailed,
+        Self::Internal,
+        Self::NoSuchTask,
+        Self::NoSuchFragment,
+    ];
+
+    /// The code with this value.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| *code as u8 == byte)
+    }
+}

@@ -1,0 +1,343 @@
+//! A device, its flash and its platform in one process: the real boot code and the real agent over the flash model,
+//! with a platform that answers at once. Used by the sweeps.
+use ed25519_dalek::{Signer, SigningKey};
+use nor_flash_model::NorFlashModel;
+use powercut_upgrade::agent::{Agent, Wish};
+use powercut_upgrade::boot::{self, Outcome};
+use powercut_upgrade::cipher::FragmentCipher;
+use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
+use powercut_upgrade::flash::{TwiceProgrammable, UpgradeFlash, WriteOnce};
+use powercut_upgrade::journal::{Journal, Phase};
+use powercut_upgrade::manifest::{
+    FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
+};
+use powercut_upgrade::slots::{Layout, Region};
+use powercut_upgrade::wire::lean::{Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Uplink};
+use sha2::{Digest, Sha256};
+
+pub const HARDWARE: u16 = 0x51;
+const DEVICE_KEY: [u8; 32] = [0x42; 32];
+
+/// Flash that can be looked at and cut from outside.
+pub trait Cuttable: UpgradeFlash {
+    fn bytes(&self) -> &[u8];
+    fn operations(&self) -> u64;
+    fn violations(&self) -> &[u32];
+    fn is_powered(&self) -> bool;
+    fn power_on(&mut self);
+    fn cut_at(&mut self, cut: nor_flash_model::Cut);
+}
+
+macro_rules! cuttable {
+    ($wrapper:ident, $programs:literal) => {
+        impl<const U: usize, const P: usize> Cuttable for $wrapper<NorFlashModel<U, P, $programs>> {
+            fn bytes(&self) -> &[u8] {
+                self.0.bytes()
+            }
+            fn operations(&self) -> u64 {
+                self.0.operations()
+            }
+            fn violations(&self) -> &[u32] {
+                self.0.violations()
+            }
+            fn is_powered(&self) -> bool {
+                self.0.is_powered()
+            }
+            fn power_on(&mut self) {
+                self.0.power_on();
+            }
+            fn cut_at(&mut self, cut: nor_flash_model::Cut) {
+                self.0.cut_at(cut);
+            }
+        }
+    };
+}
+cuttable!(TwiceProgrammable, 2);
+cuttable!(WriteOnce, 1);
+
+/// What an image does when it runs on probation; its first byte says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    Good = 1,
+    NeverConfirms = 2,
+}
+
+/// A signed image.
+#[derive(Debug, Clone)]
+pub struct Package {
+    pub signed: SignedManifest,
+    pub image: Vec<u8>,
+}
+
+pub struct Recipe {
+    pub minor: u8,
+    pub counter: u32,
+    pub size: usize,
+    pub fragment_bytes: u16,
+    pub behaviour: Behaviour,
+    pub signed_by: u8,
+}
+
+pub fn package(recipe: &Recipe) -> Package {
+    let mut image: Vec<u8> = (0..recipe.size)
+        .map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ recipe.minor.wrapping_mul(85))
+        .collect();
+    image[0] = recipe.behaviour as u8;
+    let manifest = Manifest {
+        suite: Suite::ChaCha20Poly1305,
+        key_id: KeyId(1),
+        trial_attempts: 3,
+        version: Version {
+            major: 1,
+            minor: recipe.minor,
+            patch: 0,
+        },
+        size_bytes: image.len() as u32,
+        fragment_bytes: recipe.fragment_bytes,
+        hardware: HARDWARE,
+        security_counter: SecurityCounter(recipe.counter),
+        image_digest: Sha256::digest(&image).into(),
+    };
+    let key = SigningKey::from_bytes(&[recipe.signed_by; 32]);
+    let signature = key.sign(&manifest.encode()).to_bytes();
+    Package {
+        signed: SignedManifest::new(manifest, signature),
+        image,
+    }
+}
+
+pub const SIGNER: u8 = 7;
+
+pub const fn small_layout(page_bytes: u32) -> Layout {
+    const fn region(first: u32, pages: u16, page_bytes: u32) -> Region {
+        Region {
+            start: first * page_bytes,
+            pages,
+        }
+    }
+    let layout = Layout {
+        page_bytes,
+        boot: region(0, 0, page_bytes),
+        factory: region(0, 1, page_bytes),
+        identification: region(1, 4, page_bytes),
+        active: region(5, 6, page_bytes),
+        staging: region(11, 7, page_bytes),
+    };
+    assert!(layout.is_sound());
+    layout
+}
+pub const SMALL_PAGES: usize = 18;
+
+/// A device fresh from the factory, running `package`.
+pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Package) {
+    let key = SigningKey::from_bytes(&[SIGNER; 32])
+        .verifying_key()
+        .to_bytes();
+    let factory = Factory {
+        hardware: HARDWARE,
+        device_id: DeviceId(*b"device01"),
+        device_key: DeviceKey(DEVICE_KEY),
+        trusted_keys: TrustedKeys([Some((KeyId(1), key)), None]),
+        minimum_security_counter: SecurityCounter(1),
+    };
+    write(flash, layout.factory.start, &factory.encode());
+    write(flash, layout.active.start, &package.image);
+    let manifest = layout.manifest(
+        powercut_upgrade::slots::Slot::Active,
+        powercut_upgrade::slots::Placement::Plain,
+    );
+    write(flash, manifest, &package.signed.encode());
+    Journal::provision(
+        flash,
+        layout,
+        package.signed.image_id(),
+        package.signed.manifest().security_counter,
+    )
+    .unwrap();
+}
+
+fn write<F: UpgradeFlash>(flash: &mut F, at: u32, bytes: &[u8]) {
+    let mut padded = bytes.to_vec();
+    padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);
+    flash.write(at, &padded).unwrap();
+}
+
+/// What happened until the device came to rest.
+#[derive(Debug, Default)]
+pub struct Run {
+    pub boots: u32,
+    pub requested: Vec<u16>,
+    pub result: Option<powercut_upgrade::wire::lean::Status>,
+}
+
+/// Lets the device live, power coming back at once whenever it goes, until it has told the platform how it ended and
+/// has nothing to do. Panics where an invariant breaks.
+pub fn live<F: Cuttable, const PAGE: usize>(
+    flash: &mut F,
+    layout: &Layout,
+    old: &Package,
+    offered: &Package,
+) -> Run {
+    live_with::<F, PAGE>(flash, layout, old, offered, |_| {})
+}
+
+/// The same; `powered_again` is called whenever power came back after a cut.
+pub fn live_with<F: Cuttable, const PAGE: usize>(
+    flash: &mut F,
+    layout: &Layout,
+    old: &Package,
+    offered: &Package,
+    mut powered_again: impl FnMut(&mut F),
+) -> Run {
+    let mut run = Run::default();
+    while run.boots < 40 {
+        run.boots += 1;
+        if !flash.is_powered() {
+            flash.power_on();
+            powered_again(flash);
+        }
+        let outcome = boot::boot(flash, layout, &mut || {});
+        assert!(
+            flash.violations().is_empty(),
+            "S3: programmed too often at {:x?}",
+            flash.violations()
+        );
+        if !flash.is_powered() {
+            continue;
+        }
+        let Outcome::Run { trial } = outcome else {
+            panic!("S1: nothing runs: {outcome:?}");
+        };
+        let active = &flash.bytes()[layout.active.start as usize..];
+        let runs = [old, offered]
+            .into_iter()
+            .find(|package| active[..package.image.len()] == package.image[..])
+            .expect("S1: ACTIVE is a mixture");
+        if trial {
+            assert_eq!(runs.image, offered.image, "only the new image is on trial");
+            old_is_kept(flash, layout, old);
+        }
+        if application::<F, PAGE>(flash, layout, runs, offered, &mut run) {
+            assert!(
+                flash.violations().is_empty(),
+                "S3: programmed too often at {:x?}",
+                flash.violations()
+            );
+            return run;
+        }
+    }
+    panic!("L2: the device did not come to rest in {} boots", run.boots);
+}
+
+/// S4: until the new image confirms, the old one is whole in STAGING.
+fn old_is_kept<F: Cuttable>(flash: &mut F, layout: &Layout, old: &Package) {
+    let placement = Journal::recover(flash, layout).state().staging_placement();
+    for (offset, byte) in old.image.iter().enumerate() {
+        let at = layout.image_byte(
+            powercut_upgrade::slots::Slot::Staging,
+            placement,
+            offset as u32,
+        );
+        assert_eq!(
+            flash.bytes()[at as usize],
+            *byte,
+            "S4: the old image is damaged at {offset}"
+        );
+    }
+}
+
+/// Runs the application until it restarts, loses power, or is done (`true`).
+fn application<F: Cuttable, const PAGE: usize>(
+    flash: &mut F,
+    layout: &Layout,
+    runs: &Package,
+    offered: &Package,
+    run: &mut Run,
+) -> bool {
+    let Ok(mut agent) = Agent::<PAGE>::start(flash, layout) else {
+        assert!(!flash.is_powered(), "the agent does not start");
+        return false;
+    };
+    let mut out = [0; MAX_UPLINK_BYTES];
+    for now in 0..100_000_u64 {
+        if agent.in_trial() && agent.heard_platform() {
+            if runs.image[0] == Behaviour::NeverConfirms as u8 {
+                return false;
+            }
+            if agent.confirm(flash).is_err() {
+                break;
+            }
+        }
+        match agent.poll(flash, now, &mut out) {
+            Ok(Wish::Send(length)) => {
+                let message = Uplink::decode(&out[..length]).unwrap();
+                let mut answer = platform(message, offered, run);
+                if agent.on_datagram(flash, now, &mut answer).is_err() {
+                    break;
+                }
+            }
+            Ok(Wish::Restart) => return false,
+            Ok(Wish::Continue) => {}
+            Ok(Wish::Wait { .. }) => return true,
+            Err(_) => break,
+        }
+        if agent.state().phase == Phase::Ready {
+            assert_ready(flash, layout, offered);
+        }
+    }
+    assert!(!flash.is_powered(), "the agent gave up: {agent:?}");
+    false
+}
+
+/// S2: Ready implies that STAGING equals the signed image.
+fn assert_ready<F: Cuttable>(flash: &F, layout: &Layout, offered: &Package) {
+    let staged = &flash.bytes()[layout.staging.start as usize..][..offered.image.len()];
+    assert_eq!(
+        staged,
+        &offered.image[..],
+        "S2: Ready, but STAGING is not the image"
+    );
+}
+
+/// A platform with one task: this package for this device, until the device says how it ended.
+fn platform(message: Uplink, offered: &Package, run: &mut Run) -> Vec<u8> {
+    let mut out = vec![0; MAX_DOWNLINK_BYTES];
+    let manifest = offered.signed.encode();
+    let mut sealed = Vec::new();
+    let answer = match message {
+        Uplink::Status(status) => {
+            let done = status.result_image == offered.signed.image_id()
+                || status.running == offered.signed.image_id();
+            run.result = Some(status);
+            if done {
+                Downlink::Nothing { retry_after_s: 60 }
+            } else {
+                Downlink::Offer(&manifest)
+            }
+        }
+        Uplink::Request { session, index, .. } => {
+            run.requested.push(index.0);
+            sealed = seal(offered, index);
+            Downlink::Fragment {
+                session,
+                index,
+                sealed: &mut sealed,
+            }
+        }
+    };
+    let length = answer.encode(&mut out).unwrap();
+    drop(answer);
+    let _ = &sealed;
+    out.truncate(length);
+    out
+}
+
+fn seal(offered: &Package, index: FragmentIndex) -> Vec<u8> {
+    let manifest = offered.signed.manifest();
+    let start = manifest.fragment_offset(index) as usize;
+    let mut fragment = offered.image[start..start + manifest.fragment_len(index)].to_vec();
+    let tag =
+        FragmentCipher::new(&DeviceKey(DEVICE_KEY), &offered.signed).seal(index, &mut fragment);
+    fragment.extend(tag);
+    fragment
+}

@@ -1,0 +1,176 @@
+//! Cuts power at every single flash operation of a whole upgrade, whole and torn, and lets the device recover.
+mod device;
+
+use device::{
+    Behaviour, Cuttable, Package, Recipe, Run, SIGNER, SMALL_PAGES, live, package, provision,
+    small_layout,
+};
+use nor_flash_model::{Cut, CutEffect, NorFlashModel};
+use powercut_upgrade::flash::{TwiceProgrammable, WriteOnce};
+use powercut_upgrade::slots::Layout;
+use powercut_upgrade::wire::ResultCode;
+
+const PAGE: usize = 256;
+const LAYOUT: Layout = small_layout(PAGE as u32);
+const EFFECTS: [CutEffect; 5] = [
+    CutEffect::Before,
+    CutEffect::After,
+    CutEffect::TornFirstHalf,
+    CutEffect::TornSecondHalf,
+    CutEffect::TornBits(0x5EED),
+];
+
+type Nrf = TwiceProgrammable<NorFlashModel<4, PAGE, 2>>;
+type Stm = WriteOnce<NorFlashModel<8, PAGE, 1>>;
+
+fn nrf() -> Nrf {
+    TwiceProgrammable(NorFlashModel::new(SMALL_PAGES))
+}
+
+fn stm() -> Stm {
+    WriteOnce(NorFlashModel::new(SMALL_PAGES))
+}
+
+fn recipe(minor: u8, counter: u32, size: usize) -> Recipe {
+    Recipe {
+        minor,
+        counter,
+        size,
+        fragment_bytes: 96,
+        behaviour: Behaviour::Good,
+        signed_by: SIGNER,
+    }
+}
+
+fn old() -> Package {
+    package(&recipe(0, 2, 700))
+}
+
+/// Cuts at each operation with each effect; `expected` judges every run.
+fn sweep<F: Cuttable + Clone, const BUFFER: usize>(
+    fresh: F,
+    old: &Package,
+    new: &Package,
+    expected: impl Fn(&F, &Run),
+) {
+    let mut fresh = fresh;
+    provision(&mut fresh, &LAYOUT, old);
+    let mut uncut = fresh.clone();
+    let reference = live::<F, BUFFER>(&mut uncut, &LAYOUT, old, new);
+    expected(&uncut, &reference);
+    let (first, last) = (fresh.operations() + 1, uncut.operations());
+    for operation in first..=last {
+        for effect in EFFECTS {
+            let mut flash = fresh.clone();
+            flash.cut_at(Cut { operation, effect });
+            let run = live::<F, BUFFER>(&mut flash, &LAYOUT, old, new);
+            expected(&flash, &run);
+            let again = run.requested.len() - reference.requested.len();
+            let unit = PAGE / 96 + 2;
+            assert!(
+                again <= unit,
+                "L1: cut at {operation} {effect:?}: {again} fragments fetched again"
+            );
+        }
+    }
+}
+
+fn runs<F: Cuttable>(flash: &F, package: &Package) -> bool {
+    flash.bytes()[LAYOUT.active.start as usize..][..package.image.len()] == package.image[..]
+}
+
+#[test]
+fn a_longer_image_survives_a_cut_at_every_operation_on_twice_programmable_flash() {
+    let (old, new) = (old(), package(&recipe(1, 3, 1100)));
+    sweep::<Nrf, 0>(nrf(), &old, &new, |flash, run| {
+        assert!(runs(flash, &new));
+        assert_eq!(run.result.unwrap().result, ResultCode::Ok);
+        assert_eq!(run.result.unwrap().security_counter.0, 3);
+    });
+}
+
+#[test]
+fn a_shorter_image_survives_a_cut_at_every_operation_on_write_once_flash() {
+    let (old, new) = (package(&recipe(0, 2, 1100)), package(&recipe(1, 3, 500)));
+    sweep::<Stm, PAGE>(stm(), &old, &new, |flash, run| {
+        assert!(runs(flash, &new));
+        assert_eq!(run.result.unwrap().result, ResultCode::Ok);
+    });
+}
+
+#[test]
+fn an_image_that_never_confirms_is_reverted_and_refused_whatever_is_cut() {
+    let new = package(&Recipe {
+        behaviour: Behaviour::NeverConfirms,
+        ..recipe(1, 3, 900)
+    });
+    let old = old();
+    sweep::<Nrf, 0>(nrf(), &old, &new, |flash, run| {
+        assert!(runs(flash, &old));
+        let status = run.result.unwrap();
+        assert_eq!(
+            (status.result, status.result_image),
+            (ResultCode::InstallFailed, new.signed.image_id())
+        );
+        assert_eq!(
+            status.security_counter.0, 2,
+            "the counter rises only with confirmation"
+        );
+    });
+}
+
+#[test]
+fn images_with_a_wrong_signature_or_a_lower_counter_are_refused_without_touching_flash() {
+    let old = old();
+    for new in [
+        package(&Recipe {
+            signed_by: 9,
+            ..recipe(1, 3, 900)
+        }),
+        package(&recipe(1, 1, 900)),
+    ] {
+        let mut flash = nrf();
+        provision(&mut flash, &LAYOUT, &old);
+        let before = flash.operations();
+        let run = live::<Nrf, 0>(&mut flash, &LAYOUT, &old, &new);
+        assert_eq!(run.result.unwrap().result, ResultCode::VerifyFailed);
+        assert_eq!(flash.operations(), before);
+        assert!(run.requested.is_empty());
+    }
+}
+
+#[test]
+fn progress_survives_two_cuts_in_the_same_fragment_at_the_price_of_one_page() {
+    let (old, new) = (old(), package(&recipe(1, 3, 1100)));
+    let mut fresh = nrf();
+    provision(&mut fresh, &LAYOUT, &old);
+    let mut uncut = fresh.clone();
+    let reference = live::<Nrf, 0>(&mut uncut, &LAYOUT, &old, &new);
+    let (first, last) = (fresh.operations() + 1, uncut.operations());
+    for operation in first..=last {
+        for gap in [1, 2, 3, 20, 40, 60] {
+            let mut flash = fresh.clone();
+            flash.cut_at(Cut {
+                operation,
+                effect: CutEffect::TornFirstHalf,
+            });
+            // The second cut is planned when the first has fired: run until then.
+            let mut armed = false;
+            let run = device::live_with::<Nrf, 0>(&mut flash, &LAYOUT, &old, &new, |flash| {
+                if !armed {
+                    armed = true;
+                    flash.cut_at(Cut {
+                        operation: operation + gap,
+                        effect: CutEffect::TornBits(gap),
+                    });
+                }
+            });
+            assert!(runs(&flash, &new));
+            let again = run.requested.len() - reference.requested.len();
+            assert!(
+                again <= 2 * (PAGE / 96 + 2),
+                "{again} fetched again after cuts at {operation} and {gap} later"
+            );
+        }
+    }
+}
