@@ -1,8 +1,10 @@
 //! One case: everything that determines a run, given the images and a board.
 use std::time::Duration;
 
+use powercut_upgrade::manifest::Suite;
+
 use super::schedule::{self, Profile};
-use super::{CaseLine, Cut, CutSpec, ImageName, PlanError};
+use super::{CaseLine, Cut, CutSpec, ImageName, PlanError, suite_name};
 use crate::document::Place;
 use crate::modem::ModemPower;
 
@@ -23,8 +25,8 @@ pub struct Case {
     pub to: ImageName,
     /// Name of the link profile.
     pub link: String,
-    /// Name of the cipher suite.
-    pub suite: String,
+    /// The cipher suite of the download.
+    pub suite: Suite,
     /// Size of a fragment.
     pub fragment_bytes: u16,
     /// Which of the plan's repetitions this is, from 1.
@@ -110,7 +112,7 @@ impl Case {
             self.from,
             self.to,
             self.link,
-            self.suite,
+            suite_name(self.suite),
             self.fragment_bytes,
             self.repetition
         )

@@ -1,7 +1,7 @@
 //! From a checked plan to its cases: the product of the axes, each with a seed of its own.
 use sha2::{Digest, Sha256};
 
-use super::{Case, Group, Plan};
+use super::{Case, Group, Plan, suite_name};
 use crate::modem::ModemPower;
 
 /// The product of all axes of all groups. Later axes vary faster, repetitions fastest.
@@ -33,7 +33,7 @@ fn add_group(plan: &Plan, group: &Group, cases: &mut Vec<Case>) {
     for from in &group.from {
         for to in &group.to {
             for link in &group.link {
-                for suite in &group.suite {
+                for &suite in &group.suite {
                     for &fragment_bytes in &group.fragment_bytes {
                         for &modem_power in &group.modem_power {
                             for repetition in 1..=group.repeat {
@@ -45,7 +45,7 @@ fn add_group(plan: &Plan, group: &Group, cases: &mut Vec<Case>) {
                                     from: from.clone(),
                                     to: to.clone(),
                                     link: link.clone(),
-                                    suite: suite.clone(),
+                                    suite,
                                     fragment_bytes,
                                     repetition,
                                     seed: 0,
@@ -76,11 +76,11 @@ fn seed_of(case: &Case) -> u64 {
         from,
         to,
         link,
-        suite,
         fragment_bytes,
         repetition,
         ..
     } = case;
+    let suite = suite_name(case.suite);
     let modem = match case.modem_power {
         ModemPower::Stays => "stays",
         ModemPower::WithBoard => "with_board",

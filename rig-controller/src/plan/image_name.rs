@@ -2,16 +2,18 @@
 use std::fmt;
 use std::str::FromStr;
 
+use powercut_upgrade::manifest::Version;
+
 /// `1.1.0`, or `1.1.0-panics` for another image of the same version.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ImageName {
-    version: [u16; 3],
+    version: Version,
     label: Option<String>,
 }
 
 impl ImageName {
-    /// Major, minor and patch.
-    pub fn version(&self) -> [u16; 3] {
+    /// The version the image's manifest must carry.
+    pub fn version(&self) -> Version {
         self.version
     }
 
@@ -23,8 +25,7 @@ impl ImageName {
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [major, minor, patch] = self.version;
-        write!(f, "{major}.{minor}.{patch}")?;
+        write!(f, "{}", self.version)?;
         match &self.label {
             Some(label) => write!(f, "-{label}"),
             None => Ok(()),
@@ -45,19 +46,15 @@ impl FromStr for ImageName {
             Some((version, label)) => (version, Some(label)),
             None => (text, None),
         };
-        let mut version_parts = version.split('.').map(|part| {
-            let plain =
-                part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
-            part.parse::<u16>()
-                .ok()
-                .filter(|_| plain)
-                .ok_or(ParseImageNameError)
-        });
-        let mut next = || version_parts.next().unwrap_or(Err(ParseImageNameError));
-        let version = [next()?, next()?, next()?];
-        if version_parts.next().is_some() {
+        let parts: Vec<&str> = version.split('.').collect();
+        let &[major, minor, patch] = parts.as_slice() else {
             return Err(ParseImageNameError);
-        }
+        };
+        let version = Version {
+            major: number(major)?,
+            minor: number(minor)?,
+            patch: number(patch)?,
+        };
         let label = match label {
             None => None,
             Some(label)
@@ -72,6 +69,15 @@ impl FromStr for ImageName {
         };
         Ok(Self { version, label })
     }
+}
+
+/// A part of a version as it prints: no sign, no leading zero.
+fn number<T: FromStr>(part: &str) -> Result<T, ParseImageNameError> {
+    let plain = part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
+    part.parse()
+        .ok()
+        .filter(|_| plain)
+        .ok_or(ParseImageNameError)
 }
 
 #[cfg(test)]
@@ -91,6 +97,7 @@ mod tests {
             "1.0",
             "1.0.0.0",
             "1.0.65536",
+            "256.0.0",
             "01.0.0",
             "1.0.0-",
             "1.0.0-../x",

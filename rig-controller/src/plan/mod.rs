@@ -20,6 +20,8 @@ pub use case_line::{CaseLine, ParseCaseLineError};
 pub use cut::{Cut, CutAt, FragmentPhase, ParseCutError, Phase, Torn};
 pub use image_name::{ImageName, ParseImageNameError};
 
+use powercut_upgrade::manifest::Suite;
+
 use crate::document::{Document, Fault, Place};
 use crate::modem::ModemPower;
 
@@ -44,6 +46,13 @@ pub enum CutSpec {
     At(Cut),
 }
 
+/// A cipher suite's name in plans and reports.
+pub fn suite_name(suite: Suite) -> &'static str {
+    match suite {
+        Suite::ChaCha20Poly1305 => "chacha20-poly1305",
+    }
+}
+
 /// A plan, checked.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -60,7 +69,7 @@ struct Group {
     from: Vec<ImageName>,
     to: Vec<ImageName>,
     link: Vec<String>,
-    suite: Vec<String>,
+    suite: Vec<Suite>,
     fragment_bytes: Vec<u16>,
     modem_power: Vec<ModemPower>,
     repeat: u32,

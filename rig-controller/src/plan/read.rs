@@ -5,8 +5,10 @@
 //! given under `matrix` it has several, and it cannot be given both ways on one level.
 use std::time::Duration;
 
+use powercut_upgrade::manifest::{FRAGMENT_BYTES, Suite};
+
 use super::cut::{Cut, CutAt, FragmentPhase, Phase, Torn};
-use super::{CutSpec, Expect, FinalImage, Group, ImageName, Outcome, Plan, expand};
+use super::{CutSpec, Expect, FinalImage, Group, ImageName, Outcome, Plan, expand, suite_name};
 use crate::document::{Fault, Fields, Place, Value};
 use crate::modem::ModemPower;
 use crate::power::TornShape;
@@ -54,7 +56,7 @@ const MATRIX_KEYS: &[&str] = &[
 const ONLY_GROUP: &str = "all";
 
 /// The suites the firmware has.
-const SUITES: &[(&str, &str)] = &[("chacha20-poly1305", "chacha20-poly1305")];
+const SUITES: [Suite; 1] = [Suite::ChaCha20Poly1305];
 
 /// More cases than anybody waits for: a slip in the matrix, and it would only fill memory.
 const MOST_CASES: u64 = 100_000;
@@ -65,7 +67,7 @@ struct Settings {
     from: Option<Vec<ImageName>>,
     to: Option<Vec<ImageName>>,
     link: Option<Vec<String>>,
-    suite: Option<Vec<String>>,
+    suite: Option<Vec<Suite>>,
     fragment_bytes: Option<Vec<u16>>,
     modem_power: Option<Vec<ModemPower>>,
     repeat: Option<u32>,
@@ -157,7 +159,7 @@ fn group(name: String, settings: Settings, place: Value<'_>) -> Result<Group, Fa
         link: settings.link.unwrap_or_else(|| vec!["ideal".to_owned()]),
         suite: settings
             .suite
-            .unwrap_or_else(|| vec![SUITES[0].1.to_owned()]),
+            .unwrap_or_else(|| vec![Suite::ChaCha20Poly1305]),
         fragment_bytes: settings.fragment_bytes.unwrap_or_else(|| vec![160]),
         modem_power: settings
             .modem_power
@@ -194,7 +196,7 @@ fn settings(fields: Fields<'_>) -> Result<Settings, Fault> {
             value.name("the link profile")
         })?,
         suite: axis("suite", plain("suite"), matrix, |value| {
-            value.one_of("the suite", SUITES).map(str::to_owned)
+            value.one_of("the suite", &SUITES.map(|suite| (suite_name(suite), suite)))
         })?,
         fragment_bytes: axis(
             "fragment_bytes",
@@ -259,7 +261,10 @@ fn image(value: Value<'_>) -> Result<ImageName, Fault> {
 }
 
 fn fragment_bytes(value: Value<'_>) -> Result<u16, Fault> {
-    let bytes = value.integer("`fragment_bytes`", 32..=1024)?;
+    let bytes = value.integer(
+        "`fragment_bytes`",
+        (*FRAGMENT_BYTES.start()).into()..=(*FRAGMENT_BYTES.end()).into(),
+    )?;
     if bytes % 4 == 0 {
         Ok(bytes as u16)
     } else {
