@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 const DEVICE: DeviceId = DeviceId(*b"device01");
 const KEY: DeviceKey = DeviceKey([9; 32]);
 const ASK_AGAIN: Duration = Duration::from_millis(150);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Uart(Sender<Vec<u8>>);
 
