@@ -1,0 +1,202 @@
+//! Splits what the modem says into lines, prompts and counted data.
+//!
+//! Owns the receive buffers. Any byte sequence is safe: overlong lines are dropped whole, data
+//! longer than the buffer is counted off and dropped, carriage returns and NULs never take room.
+
+use heapless::Vec;
+
+/// No answer the client acts on is longer.
+const LINE_BYTES: usize = 48;
+
+/// What one more byte completed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard<'a> {
+    /// A line without its line ending; never empty.
+    Line(&'a [u8]),
+    /// The modem waits for the bytes of a datagram.
+    Prompt,
+    /// The last of the announced data bytes arrived.
+    Data,
+}
+
+/// How the next byte is to be taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Belongs to the line in the buffer.
+    Line,
+    /// Belongs to a line too long to matter.
+    OverlongLine,
+    /// Starts a new line; the buffer still holds the one handed out.
+    LineStart,
+    /// Is data.
+    Data { missing: usize },
+}
+
+pub(crate) struct Receiver<const RX: usize> {
+    mode: Mode,
+    /// A `>` at the start of a line is a prompt only while one is expected.
+    prompt_expected: bool,
+    line: Vec<u8, LINE_BYTES>,
+    data: Vec<u8, RX>,
+    data_overlong: bool,
+}
+
+impl<const RX: usize> Receiver<RX> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            mode: Mode::LineStart,
+            prompt_expected: false,
+            line: Vec::new(),
+            data: Vec::new(),
+            data_overlong: false,
+        }
+    }
+
+    /// Forgets whatever was half received.
+    pub(crate) fn abandon(&mut self) {
+        self.mode = Mode::LineStart;
+        self.prompt_expected = false;
+        self.data.clear();
+        self.data_overlong = false;
+    }
+
+    /// Takes a `>` at the start of a line to come as a prompt.
+    pub(crate) fn expect_prompt(&mut self) {
+        self.prompt_expected = true;
+    }
+
+    /// Takes the next `announced` bytes as data, whatever they are.
+    pub(crate) fn expect_data(&mut self, announced: usize) {
+        self.data.clear();
+        self.data_overlong = announced > RX;
+        if announced > 0 {
+            self.mode = Mode::Data { missing: announced };
+        }
+    }
+
+    /// The data received last, or `None` when it was longer than the buffer.
+    pub(crate) fn data(&self) -> Option<&[u8]> {
+        (!self.data_overlong).then_some(self.data.as_slice())
+    }
+
+    /// Takes one byte; says what it completed.
+    pub(crate) fn push(&mut self, byte: u8) -> Option<Heard<'_>> {
+        match (self.mode, byte) {
+            (Mode::Data { missing }, _) => {
+                // Refused by a full buffer when the data is overlong: then it is only counted.
+                let _ = self.data.push(byte);
+                if missing > 1 {
+                    self.mode = Mode::Data {
+                        missing: missing - 1,
+                    };
+                    return None;
+                }
+                self.mode = Mode::LineStart;
+                Some(Heard::Data)
+            }
+            (Mode::Line, b'\n') => {
+                self.mode = Mode::LineStart;
+                Some(Heard::Line(&self.line))
+            }
+            (_, b'\n') => {
+                self.mode = Mode::LineStart;
+                None
+            }
+            // The blank follows a prompt, late or not at all.
+            (_, b'\r' | 0) | (Mode::LineStart, b' ') | (Mode::OverlongLine, _) => None,
+            (Mode::LineStart, b'>') if self.prompt_expected => {
+                self.prompt_expected = false;
+                Some(Heard::Prompt)
+            }
+            (Mode::LineStart, _) => {
+                self.line.clear();
+                self.append(byte);
+                None
+            }
+            (Mode::Line, _) => {
+                self.append(byte);
+                None
+            }
+        }
+    }
+
+    fn append(&mut self, byte: u8) {
+        self.mode = match self.line.push(byte) {
+            Ok(()) => Mode::Line,
+            Err(_) => Mode::OverlongLine,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::{Heard, Receiver};
+    use std::{string::String, vec::Vec};
+
+    fn lines(receiver: &mut Receiver<8>, bytes: &[u8]) -> Vec<String> {
+        let mut heard = Vec::new();
+        for &byte in bytes {
+            match receiver.push(byte) {
+                Some(Heard::Line(line)) => {
+                    heard.push(String::from_utf8_lossy(line).into_owned());
+                }
+                Some(other) => panic!("unexpected {other:?}"),
+                None => {}
+            }
+        }
+        heard
+    }
+
+    #[test]
+    fn lines_come_without_their_endings_and_blank_ones_not_at_all() {
+        let mut receiver = Receiver::new();
+        assert_eq!(
+            lines(&mut receiver, b"AT\r\r\nOK\r\n\r\n\0+X: 1\r\n"),
+            ["AT", "OK", "+X: 1"]
+        );
+    }
+
+    #[test]
+    fn an_overlong_line_is_dropped_and_the_next_one_heard() {
+        let mut receiver = Receiver::new();
+        let mut bytes = Vec::from([b'x'; 1000]);
+        bytes.extend(b"OK\r\nOK\r\n");
+        assert_eq!(lines(&mut receiver, &bytes), ["OK"]);
+    }
+
+    #[test]
+    fn data_is_taken_by_length_whatever_it_holds() {
+        let mut receiver = Receiver::<8>::new();
+        receiver.expect_data(6);
+        let heard: Vec<bool> = b"\r\nOK\r\n"
+            .iter()
+            .map(|&byte| receiver.push(byte) == Some(Heard::Data))
+            .collect();
+        assert_eq!(heard, [false, false, false, false, false, true]);
+        assert_eq!(receiver.data(), Some(&b"\r\nOK\r\n"[..]));
+        assert_eq!(lines(&mut receiver, b"\r\n\r\nOK\r\n"), ["OK"]);
+    }
+
+    #[test]
+    fn data_longer_than_the_buffer_is_counted_off_and_withheld() {
+        let mut receiver = Receiver::<8>::new();
+        receiver.expect_data(9);
+        for _ in 0..8 {
+            assert_eq!(receiver.push(b'z'), None);
+        }
+        assert_eq!(receiver.push(b'z'), Some(Heard::Data));
+        assert_eq!(receiver.data(), None);
+        assert_eq!(lines(&mut receiver, b"\r\nOK\r\n"), ["OK"]);
+    }
+
+    #[test]
+    fn a_prompt_is_one_only_at_the_start_of_a_line_and_when_expected() {
+        let mut receiver = Receiver::<8>::new();
+        assert_eq!(lines(&mut receiver, b"> no\r\n"), ["> no"]);
+        receiver.expect_prompt();
+        assert_eq!(lines(&mut receiver, b"a>b\r\n\r\n"), ["a>b"]);
+        assert_eq!(receiver.push(b'>'), Some(Heard::Prompt));
+        assert_eq!(lines(&mut receiver, b" \r\nSEND OK\r\n"), ["SEND OK"]);
+    }
+}
