@@ -6,6 +6,8 @@ pub mod bench;
 pub mod board;
 pub mod case;
 pub mod cli;
+pub mod document;
+pub mod firmware;
 pub mod link;
 pub mod modem;
 pub mod plan;

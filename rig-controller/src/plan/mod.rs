@@ -1,1 +1,162 @@
-//! skeleton
+//! Plans: a YAML text a person writes, and the cases it stands for.
+//!
+//! [`Plan::load`] reads and checks the whole text; [`Plan::cases`] expands it. A case is determined by the
+//! plan, its parameters and the plan's seed, so the same text always gives the same cases. Random cuts stay
+//! specifications until a reference run has shown what there is to cut ([`Case::resolve_cuts`]). A plan knows
+//! nothing of boards, files of images or the upgrade itself.
+mod case;
+mod case_line;
+mod cut;
+mod expand;
+mod image_name;
+mod read;
+pub mod schedule;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use case::{Case, Expect, FinalImage, Outcome};
+pub use case_line::{CaseLine, ParseCaseLineError};
+pub use cut::{Cut, CutAt, FragmentPhase, ParseCutError, Phase, Torn};
+pub use image_name::{ImageName, ParseImageNameError};
+
+use powercut_upgrade::manifest::Suite;
+
+use crate::document::{Document, Fault, Place};
+use crate::modem::ModemPower;
+
+/// A plan cannot be run as it is written. Says file, line and column where it can, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct PlanError(#[from] pub Fault);
+
+/// What a plan's `cuts:` list may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CutSpec {
+    /// Cuts drawn anew for every case.
+    Random {
+        /// How many.
+        count: u32,
+        /// In which phases; each is equally likely, and within it each operation.
+        during: Vec<Phase>,
+        /// Draws the same cuts in every case; without it they follow from the case's seed.
+        seed: Option<u64>,
+    },
+    /// One cut, exactly there.
+    At(Cut),
+}
+
+/// A cipher suite's name in plans and reports.
+pub fn suite_name(suite: Suite) -> &'static str {
+    match suite {
+        Suite::ChaCha20Poly1305 => "chacha20-poly1305",
+    }
+}
+
+/// A plan, checked.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    name: String,
+    file: PathBuf,
+    seed: u64,
+    groups: Vec<Group>,
+}
+
+/// A group with everything it leaves out filled in from the plan. Each axis has at least one value.
+#[derive(Debug, Clone)]
+struct Group {
+    name: String,
+    from: Vec<ImageName>,
+    to: Vec<ImageName>,
+    link: Vec<String>,
+    suite: Vec<Suite>,
+    fragment_bytes: Vec<u16>,
+    modem_power: Vec<ModemPower>,
+    repeat: u32,
+    cuts: Vec<CutSpec>,
+    cut_places: Vec<Place>,
+    off_time: Duration,
+    timeout: Duration,
+    expect: Expect,
+}
+
+impl Plan {
+    /// Read and check the plan at `path`.
+    ///
+    /// # Errors
+    /// Anything that keeps it from being run.
+    pub fn load(path: &Path) -> Result<Self, PlanError> {
+        Self::read(&Document::load(path, "plan")?)
+    }
+
+    /// Check a plan's `text`; `file` is only the name used in complaints.
+    ///
+    /// # Errors
+    /// Anything that keeps it from being run.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, PlanError> {
+        Self::read(&Document::parse(file, text)?)
+    }
+
+    fn read(document: &Document) -> Result<Self, PlanError> {
+        Ok(read::plan(document.root())?)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file it was read from.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The seed everything random in it follows from.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The same plan with another seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// All its cases, in order; the first has index 1.
+    pub fn cases(&self) -> Vec<Case> {
+        expand::cases(self)
+    }
+
+    /// The case that `line` names, with exactly the line's cuts.
+    ///
+    /// # Errors
+    /// When the line is of another plan, or the plan has no such case.
+    pub fn replay(&self, line: &CaseLine) -> Result<Case, PlanError> {
+        let whole = || Place::whole(&self.file);
+        if line.plan != self.name {
+            return Err(Fault::new(
+                format!(
+                    "the case is of plan `{}`, this plan is `{}`",
+                    line.plan, self.name
+                ),
+                "give the plan file the case was run from",
+            )
+            .at(whole())
+            .into());
+        }
+        let cases = self.clone().with_seed(line.seed).cases();
+        let count = cases.len();
+        let case = cases.into_iter().find(|case| case.index == line.index);
+        let mut case = case.ok_or_else(|| {
+            Fault::new(
+                format!("there is no case {}, the plan has {count}", line.index),
+                "give the plan file as it was when the case was run",
+            )
+            .at(whole())
+        })?;
+        case.cuts = line.cuts.iter().copied().map(CutSpec::At).collect();
+        case.cut_places = vec![whole(); case.cuts.len()];
+        Ok(case)
+    }
+}

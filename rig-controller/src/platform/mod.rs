@@ -1,1 +1,115 @@
-//! skeleton
+//! The upgrade server: which devices there are, what each is to run, and what each has said and been given.
+//!
+//! [`Platform`] is what the rig needs of any platform; [`UdpPlatform`] is a real UDP server on this host that speaks
+//! the lean dialect. It holds packages in plaintext and encrypts for the device that asks, when it asks; a ledger
+//! keeps what was encrypted under which key and nonce. What a device sends is never trusted: malformed datagrams and
+//! unknown devices are counted and get no answer.
+mod device;
+mod ledger;
+mod package;
+mod service;
+mod udp;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use powercut_upgrade::factory::{DeviceId, DeviceKey};
+
+pub use device::{DeviceState, PlatformEvent, PlatformEventKind};
+pub use ledger::{DeviceKeyId, EncryptionLedger, NonceReuse};
+pub use package::{Package, PackageError};
+pub use udp::UdpPlatform;
+
+/// Names one publication of a package for a device; a new one is higher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(pub u64);
+
+/// Called for each event of a device as it happens, on the platform's own thread, after it is in the log. It may read
+/// the platform; it must not block, publish or [`Platform::settle`].
+pub type EventWatcher = Arc<dyn Fn(&PlatformEvent) + Send + Sync>;
+
+/// What could not be said of any device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct StrayCounters {
+    /// Datagrams that are no message, whoever sent them.
+    pub malformed: u64,
+    /// Messages of devices that are not registered.
+    pub unknown_device: u64,
+}
+
+/// The platform cannot do its part: always a *bench error*.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {
+    /// Somebody else has the port.
+    #[error(
+        "the platform cannot listen on {address}: the port is in use; stop what listens there (`ss -lunp` names it) or set `platform: {{ port: 0 }}` in the bench file to take any free port"
+    )]
+    PortInUse {
+        /// Address and port asked for.
+        address: SocketAddr,
+    },
+    /// The host gives no socket there.
+    #[error(
+        "the platform cannot listen on {address}: {source}; check that the address is one of this host and the limit on open files"
+    )]
+    Listen {
+        /// Address and port asked for.
+        address: SocketAddr,
+        /// What the host said.
+        source: std::io::Error,
+    },
+    /// The host gives no thread.
+    #[error("the platform cannot start its thread: {0}; check the limit on threads")]
+    Thread(#[source] std::io::Error),
+    /// A package was published for a device nobody registered.
+    #[error("the platform knows no device {}; register it before publishing for it", hex(&.0.0))]
+    UnknownDevice(DeviceId),
+    /// The server does not take datagrams any more.
+    #[error(
+        "the platform on {address} does not answer on this host: {reason}; look for a firewall on the loopback interface"
+    )]
+    Deaf {
+        /// Where it listens.
+        address: SocketAddr,
+        /// What was tried.
+        reason: String,
+    },
+}
+
+/// Serves upgrades. Shared by all cases of a run; every device has its own state.
+pub trait Platform: Send + Sync {
+    /// Where devices reach it.
+    fn local_addr(&self) -> SocketAddr;
+    /// Make a device known, or give it another key; its task, state and log are empty afterwards.
+    fn register_device(&self, device: DeviceId, key: DeviceKey);
+    /// Make `package` the device's task and reset its state and log. Datagrams that arrived before are handled before.
+    ///
+    /// # Errors
+    /// When the device is not registered, or the platform is out of order.
+    fn publish(&self, device: DeviceId, package: Arc<Package>) -> Result<TaskId, PlatformError>;
+    /// What is known about a device since its last publication; `None` if it is not registered.
+    fn device_state(&self, device: DeviceId) -> Option<DeviceState>;
+    /// What happened with a device since its last publication, in order; empty if it is not registered.
+    fn events(&self, device: DeviceId) -> Vec<PlatformEvent>;
+    /// Have `watcher` called for every event of this device from now on, in place of an earlier one.
+    fn watch(&self, device: DeviceId, watcher: Option<EventWatcher>);
+    /// Datagrams of nobody.
+    fn strays(&self) -> StrayCounters;
+    /// What was encrypted, for invariant S5.
+    fn ledger(&self) -> EncryptionLedger;
+    /// Return once every datagram that has arrived by now is handled and in the logs.
+    ///
+    /// # Errors
+    /// When the platform is out of order.
+    fn settle(&self) -> Result<(), PlatformError>;
+}
+
+/// Bytes as people read them.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -78,6 +78,7 @@ impl FragmentCipher {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
     use crate::manifest::{KeyId, Manifest, SecurityCounter, Suite, Version};
 
@@ -113,7 +114,6 @@ mod tests {
                 .open(FragmentIndex(index), &mut bytes)
                 .map(|plain| plain.to_vec())
         };
-        extern crate std;
         assert_eq!(open(&cipher, 3, sealed), Ok(std::vec![5; 20]));
         assert_eq!(open(&cipher, 4, sealed), Err(NotAuthentic));
         let other_device = FragmentCipher::new(&DeviceKey([2; 32]), &signed(160));

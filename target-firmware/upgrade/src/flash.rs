@@ -24,6 +24,7 @@ pub trait UpgradeFlash: NorFlash {
 pub struct FlashError(pub NorFlashErrorKind);
 
 /// Turns a driver's error into the core's.
+#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
 pub(crate) fn failed<E: embedded_storage::nor_flash::NorFlashError>(error: E) -> FlashError {
     FlashError(error.kind())
 }

@@ -251,7 +251,7 @@ impl Journal {
         for slot in 0..format.capacity() {
             let mut bytes = [0; 8];
             flash::read(flash, start + format.slot(slot), &mut bytes);
-            let record = page::decode_record(session, slot, &bytes);
+            let record = page::decode_record(session, slot, bytes);
             let Some(next) = record.and_then(|record| self.state.after(record)) else {
                 break;
             };

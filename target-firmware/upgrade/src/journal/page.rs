@@ -25,35 +25,35 @@ const MAGIC: [u8; 4] = *b"PCJ1";
 const SEAL: u8 = 0x5E;
 const SEAL_SLOT: u16 = 0xFFFF;
 
-/// Where things are in a page of this many bytes with write units of this many bytes.
+/// Where things are in a page; all sizes in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PageFormat {
-    header_bytes: u32,
-    record_bytes: u32,
-    page_bytes: u32,
+    header: u32,
+    record: u32,
+    page: u32,
 }
 
 impl PageFormat {
     pub(super) const fn new(page_bytes: u32, unit_bytes: usize) -> Self {
         assert!(unit_bytes <= MAX_UNIT_BYTES && unit_bytes.is_power_of_two());
         Self {
-            header_bytes: HEADER_BYTES.next_multiple_of(unit_bytes) as u32,
-            record_bytes: RECORD_BYTES.next_multiple_of(unit_bytes) as u32,
-            page_bytes,
+            header: HEADER_BYTES.next_multiple_of(unit_bytes) as u32,
+            record: RECORD_BYTES.next_multiple_of(unit_bytes) as u32,
+            page: page_bytes,
         }
     }
 
     pub(super) const fn seal(self) -> u32 {
-        self.header_bytes
+        self.header
     }
 
     pub(super) const fn slot(self, slot: u16) -> u32 {
-        self.header_bytes + self.record_bytes * (slot as u32 + 1)
+        self.header + self.record * (slot as u32 + 1)
     }
 
     /// Records a page takes.
     pub(super) const fn capacity(self) -> u16 {
-        ((self.page_bytes - self.header_bytes) / self.record_bytes - 1) as u16
+        ((self.page - self.header) / self.record - 1) as u16
     }
 }
 
@@ -141,11 +141,11 @@ pub(super) fn encode_record(session: SessionId, slot: u16, record: Record) -> [u
 pub(super) fn decode_record(
     session: SessionId,
     slot: u16,
-    bytes: &[u8; RECORD_BYTES],
+    bytes: [u8; RECORD_BYTES],
 ) -> Option<Record> {
-    let [kind, a, b, c, ..] = *bytes;
+    let [kind, a, b, c, ..] = bytes;
     let value = u32::from_le_bytes([a, b, c, 0]);
-    (encode_parts(session, slot, kind, value) == *bytes)
+    (encode_parts(session, slot, kind, value) == bytes)
         .then(|| Record::from_parts(kind, value))
         .flatten()
 }

@@ -303,7 +303,7 @@ fn assert_ready<F: Cuttable>(flash: &F, layout: &Layout, offered: &Package) {
 fn platform(message: Uplink, offered: &Package, run: &mut Run) -> Vec<u8> {
     let mut out = vec![0; MAX_DOWNLINK_BYTES];
     let manifest = offered.signed.encode();
-    let mut sealed = Vec::new();
+    let mut sealed;
     let answer = match message {
         Uplink::Status(status) => {
             let done = status.result_image == offered.signed.image_id()
@@ -326,8 +326,6 @@ fn platform(message: Uplink, offered: &Package, run: &mut Run) -> Vec<u8> {
         }
     };
     let length = answer.encode(&mut out).unwrap();
-    drop(answer);
-    let _ = &sealed;
     out.truncate(length);
     out
 }

@@ -1,0 +1,120 @@
+//! One case: everything that determines a run, given the images and a board.
+use std::time::Duration;
+
+use powercut_upgrade::manifest::Suite;
+
+use super::schedule::{self, Profile};
+use super::{CaseLine, Cut, CutSpec, ImageName, PlanError, suite_name};
+use crate::document::Place;
+use crate::modem::ModemPower;
+
+/// One run of one upgrade, as the plan wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Case {
+    /// Name of the plan.
+    pub plan: String,
+    /// Seed of the plan.
+    pub plan_seed: u64,
+    /// Position in the plan, from 1.
+    pub index: usize,
+    /// Name of the plan's group; `all` in a plan without groups.
+    pub group: String,
+    /// The image the device starts with.
+    pub from: ImageName,
+    /// The image it is offered.
+    pub to: ImageName,
+    /// Name of the link profile.
+    pub link: String,
+    /// The cipher suite of the download.
+    pub suite: Suite,
+    /// Size of a fragment.
+    pub fragment_bytes: u16,
+    /// Which of the plan's repetitions this is, from 1.
+    pub repetition: u32,
+    /// Seed of everything random in this case; follows from the plan's seed and the parameters above.
+    pub seed: u64,
+    /// The cuts as the plan specifies them.
+    pub cuts: Vec<CutSpec>,
+    /// Where in the plan each of `cuts` stands.
+    pub cut_places: Vec<Place>,
+    /// Whether the modem keeps power in a cut.
+    pub modem_power: ModemPower,
+    /// Host time between a cut and the next power-on.
+    pub off_time: Duration,
+    /// Host time the whole case may take.
+    pub timeout: Duration,
+    /// What must have come out of it.
+    pub expect: Expect,
+}
+
+/// What a case must end in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expect {
+    /// The image that runs at the end.
+    pub final_image: FinalImage,
+    /// How the upgrade ends.
+    pub outcome: Outcome,
+    /// How many fragments the device may fetch again for each cut.
+    pub refetch_fragments_per_cut: u32,
+}
+
+/// Which of a case's two images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinalImage {
+    /// The one the device started with.
+    From,
+    /// The one it was offered.
+    To,
+}
+
+/// How an upgrade can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The new image runs and is permanent.
+    Confirmed,
+    /// The new image ran and was taken back.
+    Reverted,
+    /// The new image never ran.
+    Refused,
+}
+
+impl Case {
+    /// Turn the case's cut specifications into cuts, given what the reference run showed.
+    ///
+    /// # Errors
+    /// When a cut cannot be reached or there is nothing to draw from; the error stands where the cut does.
+    pub fn resolve_cuts(&self, profile: &Profile) -> Result<Vec<Cut>, PlanError> {
+        schedule::resolve_placed(&self.cuts, profile, self.seed).map_err(|(position, fault)| {
+            PlanError(match self.cut_places.get(position) {
+                Some(place) => fault.at(place.clone()),
+                None => fault,
+            })
+        })
+    }
+
+    /// The line that replays this case with `cuts` on `board`.
+    pub fn line(&self, board: &str, cuts: &[Cut]) -> CaseLine {
+        CaseLine {
+            plan: self.plan.clone(),
+            index: self.index,
+            board: board.to_owned(),
+            seed: self.plan_seed,
+            cuts: cuts.to_vec(),
+        }
+    }
+
+    /// A short description for people: what is upgraded, how, and which repetition.
+    pub fn title(&self) -> String {
+        format!(
+            "{:03} {} to {}, {}, {}, {} B, #{}",
+            self.index,
+            self.from,
+            self.to,
+            self.link,
+            suite_name(self.suite),
+            self.fragment_bytes,
+            self.repetition
+        )
+    }
+}

@@ -1,0 +1,335 @@
+//! One power cut as a plan means it, and as a short text that can be pasted back.
+//!
+//! | text | power goes |
+//! | --- | --- |
+//! | `f17/after-data` | after the last data program of fragment 17, before its record |
+//! | `f17/after-data/half` | the same, with the operation that comes next left half done |
+//! | `op3121` | right after flash operation 3121 of the case took full effect |
+//! | `op3121/before` | just before it |
+//! | `op3121/bits:77` | in the middle of it: a random part of its bits, drawn from 77, took effect |
+//! | `swap+45/other-half` | in the middle of the 45th operation of the swap |
+//! | `send17/3` | after payload byte 3 of the datagram that requests fragment 17 |
+use std::fmt;
+use std::str::FromStr;
+
+use crate::power::TornShape;
+
+/// A stage of the upgrade, in the order in which an upgrade meets them.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Fragments arrive and are written to staging.
+    Download,
+    /// The staged image is checked against its manifest.
+    Verify,
+    /// The bootloader exchanges the two images.
+    Swap,
+    /// The new image runs unconfirmed.
+    Trial,
+    /// The new image is made permanent.
+    Confirm,
+    /// The old image is put back.
+    Revert,
+}
+
+impl Phase {
+    /// All, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Download,
+        Self::Verify,
+        Self::Swap,
+        Self::Trial,
+        Self::Confirm,
+        Self::Revert,
+    ];
+
+    /// Its name in plans and cut texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Download => "download",
+            Self::Verify => "verify",
+            Self::Swap => "swap",
+            Self::Trial => "trial",
+            Self::Confirm => "confirm",
+            Self::Revert => "revert",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A moment in the life of one fragment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FragmentPhase {
+    /// It has arrived; none of its data is programmed.
+    BeforeData,
+    /// All its data is programmed, nothing of its record.
+    AfterData,
+    /// Its record is complete.
+    AfterRecord,
+}
+
+impl FragmentPhase {
+    /// All, in order.
+    pub const ALL: [Self; 3] = [Self::BeforeData, Self::AfterData, Self::AfterRecord];
+
+    /// Its name in plans and cut texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BeforeData => "before-data",
+            Self::AfterData => "after-data",
+            Self::AfterRecord => "after-record",
+        }
+    }
+}
+
+/// The event a cut waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CutAt {
+    /// A moment of a fragment. Every time it is fetched counts: two such cuts hit it twice.
+    Fragment {
+        /// Its index, from 0.
+        index: u16,
+        /// Which moment.
+        phase: FragmentPhase,
+    },
+    /// A flash operation, counted from 1 over all boots of the case.
+    Operation(u64),
+    /// A flash operation of one phase.
+    PhaseOperation {
+        /// The phase.
+        phase: Phase,
+        /// Counted from 1 within the phase, over all boots of the case.
+        number: u64,
+    },
+    /// The device is in the middle of sending the request for a fragment.
+    SendPayload {
+        /// The fragment asked for.
+        fragment: u16,
+        /// The last payload byte that is sent, from 0.
+        byte: u16,
+    },
+}
+
+/// What the cut leaves of the flash operation it meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Torn {
+    /// The operation named took full effect. For a fragment or a payload: nothing is torn.
+    Whole,
+    /// The operation named did not begin. Only for [`CutAt::Operation`] and [`CutAt::PhaseOperation`].
+    Before,
+    /// The operation named is left partly done; for a fragment, the operation that comes next.
+    /// Not for [`CutAt::SendPayload`].
+    Shape(TornShape),
+}
+
+/// One cut: where, and what is left there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cut {
+    /// Where.
+    pub at: CutAt,
+    /// What is left.
+    pub torn: Torn,
+}
+
+impl Cut {
+    /// Whether `torn` means anything at `at`; the reason if not.
+    pub(super) fn checked(self) -> Result<Self, &'static str> {
+        match (self.at, self.torn) {
+            (CutAt::Fragment { .. }, Torn::Before) => Err(
+                "`before` belongs to operations; a fragment has before-data, after-data and after-record",
+            ),
+            (CutAt::SendPayload { .. }, Torn::Before | Torn::Shape(_)) => {
+                Err("no flash operation is under way while a request is sent, so none can be torn")
+            }
+            (CutAt::Operation(0) | CutAt::PhaseOperation { number: 0, .. }, _) => {
+                Err("operations are numbered from 1")
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            CutAt::Fragment { index, phase } => write!(f, "f{index}/{}", phase.name())?,
+            CutAt::Operation(number) => write!(f, "op{number}")?,
+            CutAt::PhaseOperation { phase, number } => write!(f, "{phase}+{number}")?,
+            CutAt::SendPayload { fragment, byte } => write!(f, "send{fragment}/{byte}")?,
+        }
+        match self.torn {
+            Torn::Whole => Ok(()),
+            Torn::Before => f.write_str("/before"),
+            Torn::Shape(TornShape::Half) => f.write_str("/half"),
+            Torn::Shape(TornShape::OtherHalf) => f.write_str("/other-half"),
+            Torn::Shape(TornShape::Bits(seed)) => write!(f, "/bits:{seed}"),
+        }
+    }
+}
+
+/// A text is no cut.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a cut: {reason}; cuts look like f17/after-data/half, op3121/before, swap+45/bits:77 or send17/3", .text.escape_debug())]
+pub struct ParseCutError {
+    /// What was given.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl FromStr for Cut {
+    type Err = ParseCutError;
+
+    fn from_str(text: &str) -> Result<Self, ParseCutError> {
+        parse(text).map_err(|reason| ParseCutError {
+            text: text.to_owned(),
+            reason,
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Cut, String> {
+    let mut parts = text.split('/');
+    let head = parts.next().unwrap_or_default();
+    let at = if let Some((phase, number)) = head.split_once('+') {
+        let phase = Phase::ALL
+            .into_iter()
+            .find(|p| p.name() == phase)
+            .ok_or_else(|| format!("there is no phase `{}`", phase.escape_debug()))?;
+        CutAt::PhaseOperation {
+            phase,
+            number: number_in(number, "operation")?,
+        }
+    } else if let Some(number) = head.strip_prefix("op") {
+        CutAt::Operation(number_in(number, "operation")?)
+    } else if let Some(fragment) = head.strip_prefix("send") {
+        let byte = parts.next().ok_or("the payload byte is missing")?;
+        CutAt::SendPayload {
+            fragment: number_in(fragment, "fragment")?,
+            byte: number_in(byte, "payload byte")?,
+        }
+    } else if let Some(fragment) = head.strip_prefix('f') {
+        let phase = parts.next().ok_or("the fragment's phase is missing")?;
+        let phase = FragmentPhase::ALL
+            .into_iter()
+            .find(|p| p.name() == phase)
+            .ok_or_else(|| format!("a fragment has no phase `{}`", phase.escape_debug()))?;
+        CutAt::Fragment {
+            index: number_in(fragment, "fragment")?,
+            phase,
+        }
+    } else {
+        return Err("it names no fragment, operation, phase or payload".to_owned());
+    };
+    let torn = match parts.next() {
+        None => Torn::Whole,
+        Some("before") => Torn::Before,
+        Some("half") => Torn::Shape(TornShape::Half),
+        Some("other-half") => Torn::Shape(TornShape::OtherHalf),
+        Some(shape) => match shape.strip_prefix("bits:") {
+            Some(seed) => Torn::Shape(TornShape::Bits(number_in(seed, "seed of the bits")?)),
+            None => return Err(format!("nothing is torn `{}`", shape.escape_debug())),
+        },
+    };
+    if let Some(rest) = parts.next() {
+        return Err(format!("`{}` is too much", rest.escape_debug()));
+    }
+    Cut { at, torn }.checked().map_err(str::to_owned)
+}
+
+/// A number as [`fmt::Display`] writes it: no sign, no leading zero, so that a cut has one text only.
+fn number_in<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse()
+        .ok()
+        .filter(|_| plain)
+        .ok_or_else(|| format!("`{}` is no number of a {what}", text.escape_debug()))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shape() -> impl Strategy<Value = TornShape> {
+        prop_oneof![
+            Just(TornShape::Half),
+            Just(TornShape::OtherHalf),
+            any::<u32>().prop_map(TornShape::Bits),
+        ]
+    }
+
+    pub(in crate::plan) fn any_cut() -> impl Strategy<Value = Cut> {
+        let at = prop_oneof![
+            (any::<u16>(), proptest::sample::select(&FragmentPhase::ALL))
+                .prop_map(|(index, phase)| CutAt::Fragment { index, phase }),
+            (1..u64::MAX).prop_map(CutAt::Operation),
+            (proptest::sample::select(&Phase::ALL), 1..u64::MAX)
+                .prop_map(|(phase, number)| CutAt::PhaseOperation { phase, number }),
+            any::<(u16, u16)>().prop_map(|(fragment, byte)| CutAt::SendPayload { fragment, byte }),
+        ];
+        let torn = prop_oneof![
+            Just(Torn::Whole),
+            Just(Torn::Before),
+            shape().prop_map(Torn::Shape)
+        ];
+        (at, torn)
+            .prop_map(|(at, torn)| Cut { at, torn })
+            .prop_filter("only cuts that mean something", |cut| cut.checked().is_ok())
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_reads_back_from_its_own_text(cut in any_cut()) {
+            prop_assert_eq!(cut.to_string().parse::<Cut>(), Ok(cut));
+        }
+
+        #[test]
+        fn any_text_is_a_cut_that_prints_the_same_or_an_error(text in "(f|op|send|swap\\+|trial\\+)?[0-9]{0,3}(/[a-z0-9:-]{0,8}){0,3}") {
+            if let Ok(cut) = text.parse::<Cut>() {
+                prop_assert_eq!(cut.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn the_texts_in_the_documentation_are_cuts() {
+        for text in [
+            "f17/after-data",
+            "f17/after-data/half",
+            "op3121",
+            "op3121/before",
+            "op3121/bits:77",
+            "swap+45/other-half",
+            "send17/3",
+        ] {
+            assert_eq!(text.parse::<Cut>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("f17", "phase is missing"),
+            ("f17/after-data/before", "belongs to operations"),
+            ("send17/3/half", "none can be torn"),
+            ("op0", "numbered from 1"),
+            ("op007", "no number"),
+            ("nap+3", "no phase `nap`"),
+            ("op1/bits:4294967296", "no number of a seed"),
+            ("op1/half/half", "too much"),
+            ("", "names no fragment"),
+        ] {
+            let error = text.parse::<Cut>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A firmware image made ready: its signed manifest and its plaintext.
+use powercut_upgrade::manifest::{FragmentIndex, Manifest, SignedManifest};
+use sha2::{Digest, Sha256};
+
+/// Manifest and image, known to belong together. The signature is for the device to check: a badly signed package
+/// can be served, so that it can be seen to be refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    signed: SignedManifest,
+    image: Vec<u8>,
+}
+
+/// Image and manifest do not belong together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PackageError {
+    /// Another length.
+    #[error(
+        "the manifest is of an image of {expected} bytes, the image has {found}; pack it again"
+    )]
+    Size {
+        /// Bytes the manifest promises.
+        expected: u32,
+        /// Bytes there are.
+        found: usize,
+    },
+    /// Another content.
+    #[error("the image's SHA-256 is not the one in its manifest; pack it again")]
+    Digest,
+}
+
+impl Package {
+    /// Put a signed manifest and its image together.
+    ///
+    /// # Errors
+    /// When the image has not the size or the digest the manifest says.
+    pub fn new(signed: SignedManifest, image: Vec<u8>) -> Result<Self, PackageError> {
+        let manifest = signed.manifest();
+        if u32::try_from(image.len()) != Ok(manifest.size_bytes) {
+            return Err(PackageError::Size {
+                expected: manifest.size_bytes,
+                found: image.len(),
+            });
+        }
+        if <[u8; 32]>::from(Sha256::digest(&image)) != manifest.image_digest {
+            return Err(PackageError::Digest);
+        }
+        Ok(Self { signed, image })
+    }
+
+    /// The manifest as devices get it.
+    pub fn signed(&self) -> &SignedManifest {
+        &self.signed
+    }
+
+    /// The facts about the image.
+    pub fn manifest(&self) -> &Manifest {
+        self.signed.manifest()
+    }
+
+    /// The whole image.
+    pub fn image(&self) -> &[u8] {
+        &self.image
+    }
+
+    /// Plaintext of one fragment; `None` beyond the last.
+    pub fn fragment(&self, index: FragmentIndex) -> Option<&[u8]> {
+        let manifest = self.manifest();
+        if index.0 >= manifest.fragments() {
+            return None;
+        }
+        let start = manifest.fragment_offset(index) as usize;
+        self.image.get(start..start + manifest.fragment_len(index))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, Version};
+
+    /// A package whose image is `fill` all over; the signature is nothing a device would take.
+    pub(in crate::platform) fn package(fill: u8, size_bytes: u32, fragment_bytes: u16) -> Package {
+        let image = vec![fill; size_bytes as usize];
+        Package::new(
+            SignedManifest::new(manifest(&image, fragment_bytes), [0; 64]),
+            image,
+        )
+        .unwrap()
+    }
+
+    fn manifest(image: &[u8], fragment_bytes: u16) -> Manifest {
+        Manifest {
+            suite: Suite::ChaCha20Poly1305,
+            key_id: KeyId(1),
+            trial_attempts: 3,
+            version: Version {
+                major: 1,
+                minor: 1,
+                patch: 0,
+            },
+            size_bytes: image.len() as u32,
+            fragment_bytes,
+            hardware: 0x51,
+            security_counter: SecurityCounter(2),
+            image_digest: Sha256::digest(image).into(),
+        }
+    }
+
+    #[test]
+    fn fragments_cover_the_image_and_no_more() {
+        let package = package(7, 1000, 160);
+        let lengths: Vec<usize> = (0..8)
+            .map_while(|n| package.fragment(FragmentIndex(n)).map(<[u8]>::len))
+            .collect();
+        assert_eq!(lengths, [160, 160, 160, 160, 160, 160, 40]);
+        assert_eq!(package.fragment(FragmentIndex(u16::MAX)), None);
+    }
+
+    #[test]
+    fn an_image_of_another_length_or_content_is_refused() {
+        let signed = SignedManifest::new(manifest(&[1; 100], 32), [0; 64]);
+        assert_eq!(
+            Package::new(signed, vec![1; 99]),
+            Err(PackageError::Size {
+                expected: 100,
+                found: 99
+            })
+        );
+        assert_eq!(
+            Package::new(signed, vec![2; 100]),
+            Err(PackageError::Digest)
+        );
+    }
+}

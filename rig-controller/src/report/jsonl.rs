@@ -1,0 +1,117 @@
+//! `results.jsonl`: one case a line, each complete on disk before the next case is told of.
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::{CaseResult, ReportError};
+
+/// Appends results to a file.
+#[derive(Debug)]
+pub struct JsonlWriter {
+    path: PathBuf,
+    file: File,
+}
+
+impl JsonlWriter {
+    /// Create the file, or empty it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn create(path: &Path) -> Result<Self, ReportError> {
+        let file = File::create(path).map_err(|source| ReportError::Write {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+        })
+    }
+
+    /// Write one line and hand it to the operating system.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write(&mut self, result: &CaseResult) -> Result<(), ReportError> {
+        let mut line = serde_json::to_vec(result).map_err(|error| ReportError::Encode {
+            path: self.path.clone(),
+            case: result.case_line.clone(),
+            reason: error.to_string(),
+        })?;
+        line.push(b'\n');
+        // One write of the whole line: a run that dies between two leaves no half of one.
+        self.file
+            .write_all(&line)
+            .and_then(|()| self.file.flush())
+            .map_err(|source| ReportError::Write {
+                path: self.path.clone(),
+                source,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::result::tests::result;
+    use super::super::{HappenedCut, NotObserved};
+    use super::*;
+    use crate::case::verdict::{Invariant, Verdict};
+    use crate::plan::Phase;
+
+    #[test]
+    fn every_line_is_there_as_soon_as_it_is_written_and_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.jsonl");
+        let mut first = result(&Verdict::Pass);
+        first.seconds = 0.25;
+        first.checked = vec![Invariant::S1, Invariant::T1];
+        first.not_observed = vec![NotObserved {
+            invariant: Invariant::S3,
+            why: "flash operations are not seen".to_owned(),
+        }];
+        first.cuts = vec![HappenedCut {
+            planned: "op3121".to_owned(),
+            operation: 3121,
+            phase: Some(Phase::Swap),
+            fragment: None,
+        }];
+        first.counts.boots = 4;
+        let second = result(&Verdict::FirmwareFailure {
+            invariant: Invariant::S1,
+            reason: "line one\nline two \u{1b}[0m".to_owned(),
+        });
+        let mut writer = JsonlWriter::create(&path).unwrap();
+        for (count, result) in [&first, &second].into_iter().enumerate() {
+            writer.write(result).unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text.lines().count(), count + 1);
+            let last: CaseResult = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            assert_eq!(&last, result);
+        }
+    }
+
+    #[test]
+    fn the_names_in_a_line_are_those_of_the_schema() {
+        let value = serde_json::to_value(result(&Verdict::FirmwareFailure {
+            invariant: Invariant::L1,
+            reason: "r".to_owned(),
+        }))
+        .unwrap();
+        assert_eq!(value["schema"], 1);
+        assert_eq!(value["verdict"], "firmware_failure");
+        assert_eq!(value["invariant"], "L1");
+        assert_eq!(value["modem_power"], "stays");
+        assert_eq!(value["counts"]["fetched_again"], 0);
+        assert!(value["evidence"].is_null());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = JsonlWriter::create(Path::new("/nowhere/results.jsonl")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot write the report /nowhere/results.jsonl")
+        );
+    }
+}

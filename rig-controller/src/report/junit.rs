@@ -1,0 +1,222 @@
+//! JUnit, as CI servers show it.
+//!
+//! The only module that touches `junit-report`. That writer cannot express properties, so they stand in
+//! system-out; GitLab shows only the text content of a failure, so everything a person needs stands there too.
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use junit_report::{Duration, Report, TestCase, TestResult, TestSuite};
+
+use super::xml_text::{attribute, cdata};
+use super::{CaseResult, ReportError};
+use crate::case::verdict::VerdictClass;
+use crate::plan::Case;
+
+/// A JUnit report that grows case by case and is valid on disk after every [`JunitFile::write`].
+#[derive(Debug)]
+pub struct JunitFile {
+    path: PathBuf,
+    suite: TestSuite,
+}
+
+impl JunitFile {
+    /// An empty report of plan `plan`, to be written to `path`.
+    pub fn new(path: &Path, plan: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            suite: TestSuite::new(&attribute(plan)),
+        }
+    }
+
+    /// Add a case that was run.
+    pub fn add(&mut self, result: &CaseResult) {
+        self.suite.add_testcase(testcase(result));
+    }
+
+    /// Add a case that was not run, or not to its end.
+    pub fn add_skipped(&mut self, case: &Case, why: &str) {
+        let mut skipped =
+            TestCase::skipped_with_cause(&attribute(&case.title()), "skipped", &attribute(why));
+        if let TestResult::SkippedWithCause { cause, .. } = &mut skipped.result {
+            *cause = Some(cdata(why));
+        }
+        skipped.set_classname(&classname(&case.plan, &case.group));
+        self.suite.add_testcase(skipped);
+    }
+
+    /// Write the report as it stands. Whoever reads the file sees the last complete one, never a part.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write(&self) -> Result<(), ReportError> {
+        let mut report = Report::new();
+        report.add_testsuite(self.suite.clone());
+        let mut xml = Vec::new();
+        report
+            .write_xml(&mut xml)
+            .map_err(|error| ReportError::Encode {
+                path: self.path.clone(),
+                case: "all".to_owned(),
+                reason: error.to_string(),
+            })?;
+        replace(&self.path, &xml).map_err(|source| ReportError::Write {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+/// Put `content` into `path` through a neighbour and a rename, which no reader can see half done.
+fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut neighbour = path.as_os_str().to_owned();
+    neighbour.push(format!(".{}.tmp", std::process::id()));
+    let neighbour = PathBuf::from(neighbour);
+    let written = File::create(&neighbour)
+        .and_then(|mut file| {
+            std::io::Write::write_all(&mut file, content)?;
+            // Renaming before the content has reached the disk could leave an empty report after a crash.
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&neighbour, path));
+    if written.is_err() {
+        // The error that matters is the first; a file that cannot be removed either is only untidy.
+        let _ = fs::remove_file(&neighbour);
+    }
+    written
+}
+
+fn classname(plan: &str, group: &str) -> String {
+    attribute(&format!("{plan}.{group}"))
+}
+
+fn testcase(result: &CaseResult) -> TestCase {
+    let name = attribute(&result.title);
+    let time = Duration::checked_seconds_f64(result.seconds).unwrap_or(Duration::ZERO);
+    let message = attribute(result.reason.as_deref().unwrap_or_default());
+    let mut case = match result.verdict {
+        VerdictClass::Pass => TestCase::success(&name, time),
+        VerdictClass::FirmwareFailure => {
+            let kind = match result.invariant {
+                Some(invariant) => format!("firmware failure {invariant}"),
+                None => "firmware failure".to_owned(),
+            };
+            TestCase::failure(&name, time, &kind, &message)
+        }
+        class @ (VerdictClass::BenchError
+        | VerdictClass::PlanError
+        | VerdictClass::Inconclusive) => TestCase::error(&name, time, &class.to_string(), &message),
+    };
+    if let TestResult::Failure { cause, .. } | TestResult::Error { cause, .. } = &mut case.result {
+        *cause = Some(cdata(&explanation(result)));
+    }
+    case.set_classname(&classname(&result.plan, &result.group));
+    case.set_system_out(&cdata(&properties(result)));
+    case
+}
+
+/// The text of a failure or an error.
+fn explanation(result: &CaseResult) -> String {
+    let mut text = format!(
+        "{}: {}\n",
+        result.verdict,
+        result.reason.as_deref().unwrap_or("no reason given")
+    );
+    if let Some(invariant) = result.invariant {
+        let _ = writeln!(
+            text,
+            "broken invariant {invariant}: {}",
+            invariant.meaning()
+        );
+    }
+    let _ = writeln!(text, "planned cuts: {}", or_none(&result.planned_cuts));
+    let _ = writeln!(text, "cuts that happened: {}", happened(result));
+    let _ = writeln!(text, "run it again: {}", result.replay);
+    if let Some(evidence) = &result.evidence {
+        let _ = writeln!(text, "evidence: {}", evidence.display());
+    }
+    text
+}
+
+/// What would be properties, one a line, and the files of the evidence folder as attachments.
+fn properties(result: &CaseResult) -> String {
+    let counts = &result.counts;
+    let mut text = String::new();
+    let checked: Vec<String> = result.checked.iter().map(ToString::to_string).collect();
+    let not_observed: Vec<String> = result
+        .not_observed
+        .iter()
+        .map(|missing| format!("{} ({})", missing.invariant, missing.why))
+        .collect();
+    for (name, value) in [
+        ("verdict", result.verdict.to_string()),
+        ("board", result.board.clone()),
+        ("case", result.case_line.clone()),
+        ("seed", result.seed.to_string()),
+        ("cuts that happened", happened(result)),
+        ("invariants checked", or_none(&checked)),
+        ("invariants not observed", or_none(&not_observed)),
+        ("boots", counts.boots.to_string()),
+        ("resets", counts.resets.to_string()),
+        ("flash operations", counts.flash_operations.to_string()),
+        ("erases", counts.erases.to_string()),
+        ("fragments", counts.fragments.to_string()),
+        ("fetched again", counts.fetched_again.to_string()),
+        ("retransmissions", counts.retransmissions.to_string()),
+        ("duplicates", counts.duplicates.to_string()),
+        ("bytes up", counts.bytes_up.to_string()),
+        ("bytes down", counts.bytes_down.to_string()),
+    ] {
+        let _ = writeln!(text, "{name}: {value}");
+    }
+    for file in attachments(result.evidence.as_deref()) {
+        let _ = writeln!(text, "[[ATTACHMENT|{}]]", file.display());
+    }
+    text
+}
+
+fn happened(result: &CaseResult) -> String {
+    let cuts: Vec<String> = result
+        .cuts
+        .iter()
+        .map(|cut| {
+            let phase = cut
+                .phase
+                .map_or(String::new(), |phase| format!(" in {phase}"));
+            let fragment = cut
+                .fragment
+                .map_or(String::new(), |index| format!(" at fragment {index}"));
+            format!(
+                "{} (operation {}{phase}{fragment})",
+                cut.planned, cut.operation
+            )
+        })
+        .collect();
+    or_none(&cuts)
+}
+
+fn or_none(items: &[String]) -> String {
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.join(", ")
+    }
+}
+
+/// The files of the evidence folder in a fixed order; CI servers attach files, not folders.
+fn attachments(folder: Option<&Path>) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = folder
+        .and_then(|folder| fs::read_dir(folder).ok())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    files
+}
+
+#[cfg(test)]
+#[path = "junit_tests.rs"]
+mod tests;
