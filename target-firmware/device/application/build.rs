@@ -53,9 +53,9 @@ fn main() {
              pub(crate) const BEHAVIOUR: Behaviour = Behaviour::{behaviour};\n\
              /// Where the platform is, unless the FACTORY page says otherwise.\n\
              pub(crate) const DEFAULT_PLATFORM: SocketAddrV4 =\n\
-                 SocketAddrV4::new(Ipv4Addr::from_bits({:#010x}), {});\n",
-            platform.ip().to_bits(),
-            platform.port()
+                 SocketAddrV4::new(Ipv4Addr::from_octets({ip:?}), {port});\n",
+            ip = platform.ip().octets(),
+            port = platform.port()
         ),
     );
     write(&out.join("memory.x"), &memory(&version, words));

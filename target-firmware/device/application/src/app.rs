@@ -48,11 +48,10 @@ pub(crate) fn run(board: Board) -> ! {
     } = board.peripherals.start();
     let mut flash = TwiceProgrammable(board.flash);
     let platform = platform_address::load(&mut flash, &LAYOUT);
-    let agent = match Agent::start(&mut flash, &LAYOUT) {
-        Ok(agent) => agent,
-        Err(_) => panic!(
-            "ACTIVE has no manifest or FACTORY no identity; the bootloader should have seen it"
-        ),
+    let Ok(agent) = Agent::start(&mut flash, &LAYOUT) else {
+        panic!(
+            "no identity in FACTORY or no manifest in ACTIVE, which the bootloader has just read"
+        );
     };
     let in_trial = agent.in_trial();
     defmt::info!("version {=str}, on probation: {=bool}", VERSION, in_trial);
