@@ -16,6 +16,9 @@ use crate::board::{BoardObserver, Decision, FlashOp, FlashOpKind, ResetCause, Wa
 use crate::modem::{Modem, ModemEvent};
 use crate::plan::{Cut, Phase};
 
+/// The pin only an application drives (P0.13); a bootloader in distress drives others.
+const HEARTBEAT_PIN: u32 = 1 << 13;
+
 /// What one case saw; shared between the board's reader thread and the case runner.
 pub struct Monitor {
     layout: Layout,
@@ -266,8 +269,10 @@ impl BoardObserver for Monitor {
         decision
     }
 
-    fn pin_write(&mut self, _: u32, _: u32, flash: &[u8]) -> Decision {
-        self.sign_of_application(flash);
+    fn pin_write(&mut self, _: u32, value: u32, flash: &[u8]) -> Decision {
+        if value & HEARTBEAT_PIN != 0 {
+            self.sign_of_application(flash);
+        }
         Decision::Continue
     }
 

@@ -2,6 +2,7 @@
 //! end and rests; then judge.
 //!
 //! The board is off when this returns, whatever happened.
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -117,6 +118,7 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
             searching_answers: 0,
             fault: setup.modem_fault,
             impairment: impairment.clone(),
+            route: route(setup.platform.local_addr()),
         },
         board.uart(),
     );
@@ -146,6 +148,16 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
         ended.and_then(|end| Ok(off.map(|()| end)?)),
         &impairment.counters(),
     )
+}
+
+/// Images have this address of the platform built in.
+const ADVERTISED_PLATFORM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110);
+
+fn route(platform: SocketAddr) -> Option<(SocketAddrV4, SocketAddrV4)> {
+    match platform {
+        SocketAddr::V4(actual) => Some((ADVERTISED_PLATFORM, actual)),
+        SocketAddr::V6(_) => None,
+    }
 }
 
 /// How the part that needs the board ended.
