@@ -44,8 +44,8 @@ const READ_AGAIN_MS: u64 = 20;
 pub enum Event<'a> {
     /// Write all of these bytes to the modem, then poll again.
     Transmit(&'a [u8]),
-    /// A datagram arrived. Valid until the next call.
-    Received(&'a [u8]),
+    /// A datagram arrived. The caller may change it, to decrypt in place; the next call takes it back.
+    Received(&'a mut [u8]),
     /// The socket is open, or open again: datagrams sent before may be lost.
     Up,
     /// Nothing to do until a byte arrives or this time comes.
@@ -154,6 +154,11 @@ impl<const RX: usize> AtClient<RX> {
     /// Whether the socket is open, as far as is known.
     pub fn is_up(&self) -> bool {
         self.up
+    }
+
+    /// Whether [`send`](Self::send) would take a datagram now.
+    pub fn can_send(&self) -> bool {
+        self.up && self.datagram.is_empty()
     }
 
     /// Takes a datagram for sending. Poll afterwards.
@@ -341,7 +346,7 @@ impl<const RX: usize> AtClient<RX> {
     fn read_done(&mut self, announced: usize, now: u64) {
         let hinted = self.read_due != u64::MAX;
         if announced > 0 {
-            self.received = self.receiver.data().is_some();
+            self.received = self.receiver.holds_data();
             self.read_pace = READ_FAST_MS;
             self.read_due = now + READ_AGAIN_MS;
         } else {
@@ -397,6 +402,7 @@ impl<const RX: usize> AtClient<RX> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::{AtClient, Event, SendError};
     use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -467,7 +473,10 @@ mod tests {
         say(&mut client, b"\r\n+QIRD: 8\r\n\r\nOK\r\n\0>", 127);
         assert!(matches!(client.poll(127), Event::Idle { .. }));
         say(&mut client, b"\r\n\r\nOK\r\n", 128);
-        assert_eq!(client.poll(128), Event::Received(b"\r\nOK\r\n\0>"));
+        assert_eq!(
+            client.poll(128),
+            Event::Received(&mut b"\r\nOK\r\n\0>".to_vec())
+        );
         assert_eq!(client.poll(128), Event::Idle { until_ms: 148 });
     }
 

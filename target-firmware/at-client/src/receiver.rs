@@ -74,9 +74,14 @@ impl<const RX: usize> Receiver<RX> {
         }
     }
 
+    /// Whether the data received last is all there: it was not longer than the buffer.
+    pub(crate) fn holds_data(&self) -> bool {
+        !self.data_overlong
+    }
+
     /// The data received last, or `None` when it was longer than the buffer.
-    pub(crate) fn data(&self) -> Option<&[u8]> {
-        (!self.data_overlong).then_some(self.data.as_slice())
+    pub(crate) fn data(&mut self) -> Option<&mut [u8]> {
+        (!self.data_overlong).then_some(self.data.as_mut_slice())
     }
 
     /// Takes one byte; says what it completed.
@@ -174,7 +179,7 @@ mod tests {
             .map(|&byte| receiver.push(byte) == Some(Heard::Data))
             .collect();
         assert_eq!(heard, [false, false, false, false, false, true]);
-        assert_eq!(receiver.data(), Some(&b"\r\nOK\r\n"[..]));
+        assert_eq!(receiver.data().unwrap(), b"\r\nOK\r\n");
         assert_eq!(lines(&mut receiver, b"\r\n\r\nOK\r\n"), ["OK"]);
     }
 
@@ -186,7 +191,7 @@ mod tests {
             assert_eq!(receiver.push(b'z'), None);
         }
         assert_eq!(receiver.push(b'z'), Some(Heard::Data));
-        assert_eq!(receiver.data(), None);
+        assert!(receiver.data().is_none());
         assert_eq!(lines(&mut receiver, b"\r\nOK\r\n"), ["OK"]);
     }
 

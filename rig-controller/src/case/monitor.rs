@@ -1,0 +1,289 @@
+//! Sees everything the device does, in its order, and decides at each step whether power goes: board events go to the
+//! trigger, the oracle, the modem and the timeline.
+use std::collections::BTreeMap;
+
+use powercut_upgrade::journal::State;
+use powercut_upgrade::slots::Layout;
+use powercut_upgrade::wire::lean::{Downlink, Session, Uplink};
+
+use super::flash_view;
+use super::oracle::{Images, Oracle};
+use super::progress::phase_of;
+use super::timeline::{Happening, Timeline};
+use super::trigger::{OperationContext, Trigger};
+use super::verdict::Invariant;
+use crate::board::{BoardObserver, Decision, FlashOp, FlashOpKind, ResetCause, Waker};
+use crate::modem::{Modem, ModemEvent};
+use crate::plan::{Cut, Phase};
+
+/// What one case saw; shared between the board's reader thread and the case runner.
+pub struct Monitor {
+    layout: Layout,
+    image_bytes: u32,
+    session: Session,
+    /// Planned cuts.
+    pub trigger: Trigger,
+    /// Invariants.
+    pub oracle: Oracle,
+    /// Everything in order.
+    pub timeline: Timeline,
+    /// Flash operations so far.
+    pub operations: u64,
+    /// Operations in each phase so far.
+    pub operations_in: BTreeMap<Phase, u64>,
+    /// Resets the device made itself.
+    pub resets: u32,
+    /// Flash as it was when the last cut was decided.
+    pub flash_before_cut: Option<Vec<u8>>,
+    /// When flash last changed or the device last sent: the board is alive.
+    pub last_sign_of_life: std::time::Instant,
+    modem: Box<dyn Modem>,
+    journal: Option<State>,
+    application: bool,
+    waker: Waker,
+}
+
+impl std::fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Monitor")
+            .field("operations", &self.operations)
+            .field("journal", &self.journal)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Monitor {
+    /// Watches a board that was just provisioned with `flash`.
+    pub fn new(
+        layout: &Layout,
+        images: &Images,
+        cuts: &[Cut],
+        oracle: Oracle,
+        modem: Box<dyn Modem>,
+        waker: Waker,
+        flash: &[u8],
+    ) -> Self {
+        let new = images.new.manifest();
+        Self {
+            layout: *layout,
+            image_bytes: new.size_bytes,
+            session: Session::of(images.new.signed().image_id()),
+            trigger: Trigger::new(layout, new, cuts),
+            oracle,
+            timeline: Timeline::default(),
+            operations: 0,
+            operations_in: BTreeMap::new(),
+            resets: 0,
+            flash_before_cut: None,
+            last_sign_of_life: std::time::Instant::now(),
+            modem,
+            journal: flash_view::journal_state(flash, layout),
+            application: false,
+            waker,
+        }
+    }
+
+    /// Where the upgrade stands.
+    pub fn phase(&self) -> Phase {
+        phase_of(
+            self.journal.as_ref().unwrap_or(&State::EMPTY),
+            self.image_bytes,
+            self.application,
+        )
+    }
+
+    /// What the journal says.
+    pub fn journal(&self) -> Option<&State> {
+        self.journal.as_ref()
+    }
+
+    /// Whether the modem has found a network.
+    pub fn modem_registered(&self) -> bool {
+        self.modem.registered()
+    }
+
+    /// The modem's own trouble, if it had any.
+    pub fn modem_failure(&mut self) -> Option<crate::modem::ModemError> {
+        self.modem.take_failure()
+    }
+
+    /// End the modem's traffic.
+    pub fn shut_down_modem(&mut self) {
+        self.modem.shut_down();
+    }
+
+    /// The relay gave power.
+    pub fn power_restored(&mut self, flash: &[u8]) {
+        self.application = false;
+        self.journal = flash_view::journal_state(flash, &self.layout);
+        self.trigger.power_restored();
+        self.oracle.on_boot();
+        self.last_sign_of_life = std::time::Instant::now();
+        self.note(Happening::Relay { on: true });
+        self.modem.board_power_restored();
+    }
+
+    /// The relay took power; `cut` if that was a planned cut. `flash` is what is left.
+    pub fn power_lost(&mut self, cut: bool, flash: &[u8]) {
+        self.modem.board_power_lost();
+        if cut {
+            let text = self
+                .trigger
+                .fired()
+                .last()
+                .map(|fired| fired.planned.to_string());
+            self.note(Happening::Cut(text.unwrap_or_default()));
+            self.oracle.after_cut(flash);
+        }
+        self.note(Happening::Relay { on: false });
+    }
+
+    /// Adds to the timeline.
+    pub fn note(&mut self, what: Happening) {
+        let phase = self.phase();
+        self.timeline.add(phase, what);
+    }
+
+    fn is_journal(&self, op: &FlashOp) -> bool {
+        let (FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address }) = op.kind;
+        (self.layout.identification.start..self.layout.active.start).contains(&address)
+    }
+
+    /// The first sign of the application in a boot.
+    fn sign_of_application(&mut self, flash: &[u8]) {
+        if !std::mem::replace(&mut self.application, true) {
+            self.note(Happening::Application);
+            self.oracle.on_application(flash, self.journal.as_ref());
+        }
+    }
+
+    fn on_modem(&mut self, event: &ModemEvent, flash: &[u8]) {
+        match event {
+            ModemEvent::PayloadByte { .. } => {}
+            ModemEvent::DatagramSent(datagram) => match Uplink::decode(datagram) {
+                Ok(Uplink::Status(status)) => {
+                    self.note(Happening::Modem(format!(
+                        "> status {} {:?} {:?} of {:?}",
+                        status.version, status.activity, status.result, status.result_image
+                    )));
+                    self.oracle.on_status(&status, flash, self.journal.as_ref());
+                }
+                Ok(Uplink::Request { index, .. }) => {
+                    self.note(Happening::Modem(format!("> request {}", index.0)));
+                    self.oracle.on_request(index);
+                }
+                Err(_) => self.note(Happening::Modem(format!(
+                    "> {} bytes that are no message",
+                    datagram.len()
+                ))),
+            },
+            ModemEvent::DatagramRead(datagram) => {
+                let mut bytes = datagram.clone();
+                let text = match Downlink::decode(&mut bytes) {
+                    Ok(Downlink::Fragment { session, index, .. }) => {
+                        if session == self.session {
+                            self.oracle.on_delivered(index);
+                        }
+                        format!("< fragment {}", index.0)
+                    }
+                    Ok(Downlink::Offer(_)) => "< offer".to_owned(),
+                    Ok(Downlink::Nothing { .. }) => "< nothing".to_owned(),
+                    Ok(Downlink::Refusal { result, .. }) => format!("< refusal {result:?}"),
+                    Err(_) => format!("< {} bytes that are no message", datagram.len()),
+                };
+                self.note(Happening::Modem(text));
+            }
+            ModemEvent::RegistrationAsked { registered } => {
+                self.note(Happening::Modem(format!("registered: {registered}")));
+            }
+        }
+    }
+}
+
+impl BoardObserver for Monitor {
+    fn flash_op(&mut self, op: &FlashOp, flash: &[u8]) -> Decision {
+        self.operations = op.number;
+        self.last_sign_of_life = std::time::Instant::now();
+        let phase = self.phase();
+        let number = self.operations_in.entry(phase).or_default();
+        *number += 1;
+        let number_in_phase = *number;
+        self.timeline.add(phase, Happening::Operation(*op));
+        let before = self.journal;
+        let after = if self.is_journal(op) {
+            flash_view::journal_state_after(flash, &self.layout, op)
+        } else {
+            before
+        };
+        let empty = State::EMPTY;
+        let decision = self.trigger.before_operation(&OperationContext {
+            op,
+            phase,
+            number_in_phase,
+            before: before.as_ref().unwrap_or(&empty),
+            after: after.as_ref().unwrap_or(&empty),
+        });
+        match decision {
+            Decision::Continue | Decision::CutAfter => {
+                self.oracle
+                    .on_operation(op, before.as_ref(), after.as_ref(), flash);
+                if before != after {
+                    if let Some(after) = &after {
+                        self.note(Happening::Journal(format!("{:?}", after.phase)));
+                    }
+                    self.journal = after;
+                }
+            }
+            // A torn operation wears the unit like a whole one; the journal is read again when power is back.
+            Decision::Cut { torn: Some(_) } => {
+                self.oracle
+                    .on_operation(op, before.as_ref(), before.as_ref(), flash);
+            }
+            Decision::Cut { torn: None } => {}
+        }
+        if decision != Decision::Continue {
+            self.flash_before_cut = Some(flash.to_vec());
+        }
+        decision
+    }
+
+    fn flash_op_done(&mut self, _: &FlashOp, _: &[u8]) {}
+
+    fn uart_byte(&mut self, byte: u8, flash: &[u8]) -> Decision {
+        self.last_sign_of_life = std::time::Instant::now();
+        self.sign_of_application(flash);
+        let Some(event) = self.modem.from_device(byte) else {
+            return Decision::Continue;
+        };
+        let phase = self.phase();
+        let decision = self
+            .trigger
+            .on_modem(&event, self.journal.as_ref(), self.operations, phase);
+        self.on_modem(&event, flash);
+        if decision != Decision::Continue {
+            self.flash_before_cut = Some(flash.to_vec());
+        }
+        decision
+    }
+
+    fn pin_write(&mut self, _: u32, _: u32, flash: &[u8]) -> Decision {
+        self.sign_of_application(flash);
+        Decision::Continue
+    }
+
+    fn device_reset(&mut self, cause: ResetCause, flash: &[u8]) {
+        self.resets += 1;
+        self.application = false;
+        self.journal = flash_view::journal_state(flash, &self.layout);
+        self.trigger.power_restored();
+        self.note(Happening::Reset(cause));
+        self.oracle.on_boot();
+        // The runner may have given up on this boot already.
+        self.waker.wake();
+    }
+
+    fn not_on_silicon(&mut self, what: &str) {
+        let reason = format!("the firmware uses {what}, which this board's silicon does not have");
+        self.oracle.report(Invariant::Expectation, reason);
+    }
+}

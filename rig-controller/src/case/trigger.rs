@@ -1,0 +1,266 @@
+//! Where power goes: the planned cuts, each waiting for the event it names.
+//!
+//! All cuts that have not happened yet wait at the same time; the device's events decide which is next. What is
+//! planned twice happens twice: one event fires one cut.
+use powercut_upgrade::journal::{Phase as JournalPhase, State};
+use powercut_upgrade::manifest::{FragmentIndex, Manifest};
+use powercut_upgrade::slots::Layout;
+use powercut_upgrade::wire::lean::Uplink;
+
+use crate::board::{Decision, FlashOp, FlashOpKind};
+use crate::modem::ModemEvent;
+use crate::plan::{Cut, CutAt, FragmentPhase, Phase, Torn};
+use crate::power::TornShape;
+
+/// A cut that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FiredCut {
+    /// What was planned.
+    pub planned: Cut,
+    /// The last operation that took effect, at least in part.
+    pub operation: u64,
+    /// In which phase.
+    pub phase: Phase,
+}
+
+/// What the trigger has to know about an operation that is about to happen.
+#[derive(Debug, Clone, Copy)]
+pub struct OperationContext<'a> {
+    /// The operation.
+    pub op: &'a FlashOp,
+    /// Its phase.
+    pub phase: Phase,
+    /// Its number in that phase over the whole case, from 1.
+    pub number_in_phase: u64,
+    /// What the journal says before.
+    pub before: &'a State,
+    /// What it will say once the operation has taken full effect.
+    pub after: &'a State,
+}
+
+/// Watches for the planned cuts.
+#[derive(Debug)]
+pub struct Trigger {
+    layout: Layout,
+    manifest: Manifest,
+    waiting: Vec<Cut>,
+    fired: Vec<FiredCut>,
+    /// The next operation of any kind is torn, on behalf of this cut.
+    tear_next: Option<(Cut, TornShape)>,
+    /// The fragment whose data was programmed last, and not recorded since.
+    unrecorded: Option<FragmentIndex>,
+}
+
+impl Trigger {
+    /// Waits for `cuts` in the installation of the image `manifest` describes.
+    pub fn new(layout: &Layout, manifest: &Manifest, cuts: &[Cut]) -> Self {
+        Self {
+            layout: *layout,
+            manifest: *manifest,
+            waiting: cuts.to_vec(),
+            fired: Vec::new(),
+            tear_next: None,
+            unrecorded: None,
+        }
+    }
+
+    /// Cuts that happened, in order.
+    pub fn fired(&self) -> &[FiredCut] {
+        &self.fired
+    }
+
+    /// Cuts that have not happened.
+    pub fn waiting(&self) -> impl Iterator<Item = &Cut> {
+        self.waiting
+            .iter()
+            .chain(self.tear_next.iter().map(|(cut, _)| cut))
+    }
+
+    /// Power is back: what was under way is not.
+    pub fn power_restored(&mut self) {
+        self.unrecorded = None;
+    }
+
+    /// A flash operation is about to happen.
+    pub fn before_operation(&mut self, context: &OperationContext<'_>) -> Decision {
+        if let Some((cut, shape)) = self.tear_next.take() {
+            return self.fire(cut, context, Some(shape));
+        }
+        let fragment = self.fragment_of(context);
+        let matched = self
+            .waiting
+            .iter()
+            .position(|cut| self.matches(cut, context, fragment));
+        if let Some(fragment) = fragment {
+            self.unrecorded = Some(fragment);
+        } else if !matches!(self.area(context.op), Area::Staging) {
+            self.unrecorded = None;
+        }
+        let Some(position) = matched else {
+            return Decision::Continue;
+        };
+        let cut = self.waiting.remove(position);
+        match (cut.at, cut.torn) {
+            (
+                CutAt::Fragment {
+                    phase: FragmentPhase::AfterRecord,
+                    ..
+                },
+                torn,
+            ) => match torn {
+                Torn::Shape(shape) => {
+                    self.tear_next = Some((cut, shape));
+                    Decision::Continue
+                }
+                Torn::Whole | Torn::Before => self.fire_after(cut, context),
+            },
+            (CutAt::Operation(_) | CutAt::PhaseOperation { .. }, Torn::Whole) => {
+                self.fire_after(cut, context)
+            }
+            (_, Torn::Shape(shape)) => self.fire(cut, context, Some(shape)),
+            (_, Torn::Whole | Torn::Before) => self.fire(cut, context, None),
+        }
+    }
+
+    /// The modem took a byte; `operation` and `phase` are where the device stands.
+    pub fn on_modem(
+        &mut self,
+        event: &ModemEvent,
+        journal: Option<&State>,
+        operation: u64,
+        phase: Phase,
+    ) -> Decision {
+        let ModemEvent::PayloadByte {
+            index,
+            length,
+            so_far,
+        } = event
+        else {
+            return Decision::Continue;
+        };
+        let Some(State {
+            phase: JournalPhase::Downloading { committed, .. },
+            ..
+        }) = journal
+        else {
+            return Decision::Continue;
+        };
+        // A request names its fragment late in its payload; what is in flash says earlier which one it must be.
+        let is_request = *length == Self::request_bytes() && so_far.first() == Some(&0x02);
+        let wanted = committed / u32::from(self.manifest.fragment_bytes);
+        let position = self.waiting.iter().position(|cut| {
+            matches!(cut.at, CutAt::SendPayload { fragment, byte }
+                if is_request && u32::from(fragment) == wanted && usize::from(byte) == *index)
+        });
+        let Some(position) = position else {
+            return Decision::Continue;
+        };
+        let planned = self.waiting.remove(position);
+        self.fired.push(FiredCut {
+            planned,
+            operation,
+            phase,
+        });
+        Decision::Cut { torn: None }
+    }
+
+    fn request_bytes() -> usize {
+        let request = Uplink::Request {
+            device: powercut_upgrade::factory::DeviceId([0; 8]),
+            session: powercut_upgrade::wire::lean::Session([0; 4]),
+            index: FragmentIndex(0),
+        };
+        request.encode(&mut [0; powercut_upgrade::wire::lean::MAX_UPLINK_BYTES])
+    }
+
+    fn matches(
+        &self,
+        cut: &Cut,
+        context: &OperationContext<'_>,
+        fragment: Option<FragmentIndex>,
+    ) -> bool {
+        match cut.at {
+            CutAt::Operation(number) => number == context.op.number,
+            CutAt::PhaseOperation { phase, number } => {
+                phase == context.phase && number == context.number_in_phase
+            }
+            CutAt::SendPayload { .. } => false,
+            CutAt::Fragment { index, phase } => match phase {
+                FragmentPhase::BeforeData => {
+                    fragment == Some(FragmentIndex(index))
+                        && self.unrecorded != Some(FragmentIndex(index))
+                }
+                FragmentPhase::AfterData => {
+                    self.unrecorded == Some(FragmentIndex(index))
+                        && matches!(self.area(context.op), Area::Identification)
+                }
+                FragmentPhase::AfterRecord => {
+                    let end = self.fragment_end(FragmentIndex(index));
+                    matches!((context.before.phase, context.after.phase),
+                        (JournalPhase::Downloading { committed: before, .. },
+                         JournalPhase::Downloading { committed: after, .. })
+                            if before < end && after >= end)
+                }
+            },
+        }
+    }
+
+    fn fragment_end(&self, index: FragmentIndex) -> u32 {
+        self.manifest.fragment_offset(index) + self.manifest.fragment_len(index) as u32
+    }
+
+    /// The fragment this operation programs data of.
+    fn fragment_of(&self, context: &OperationContext<'_>) -> Option<FragmentIndex> {
+        let FlashOpKind::Program { address, .. } = context.op.kind else {
+            return None;
+        };
+        let offset = address.checked_sub(self.layout.staging.start)?;
+        (context.phase == Phase::Download && offset < self.manifest.size_bytes)
+            .then(|| FragmentIndex((offset / u32::from(self.manifest.fragment_bytes)) as u16))
+    }
+
+    fn area(&self, op: &FlashOp) -> Area {
+        let address = match op.kind {
+            FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address } => address,
+        };
+        if address >= self.layout.staging.start {
+            Area::Staging
+        } else if address >= self.layout.active.start {
+            Area::Other
+        } else if address >= self.layout.identification.start {
+            Area::Identification
+        } else {
+            Area::Other
+        }
+    }
+
+    fn fire(
+        &mut self,
+        planned: Cut,
+        context: &OperationContext<'_>,
+        torn: Option<TornShape>,
+    ) -> Decision {
+        let operation = context.op.number - u64::from(torn.is_none());
+        self.fired.push(FiredCut {
+            planned,
+            operation,
+            phase: context.phase,
+        });
+        Decision::Cut { torn }
+    }
+
+    fn fire_after(&mut self, planned: Cut, context: &OperationContext<'_>) -> Decision {
+        self.fired.push(FiredCut {
+            planned,
+            operation: context.op.number,
+            phase: context.phase,
+        });
+        Decision::CutAfter
+    }
+}
+
+enum Area {
+    Identification,
+    Staging,
+    Other,
+}

@@ -1,0 +1,2 @@
+//! Nothing of its own: this package exists for the suites under `tests/`.
+#![no_std]
