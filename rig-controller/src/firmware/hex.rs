@@ -40,7 +40,7 @@ pub(super) fn parse(
         }
         let line = std::str::from_utf8(line)
             .map_err(|_| wrong("not text; is this really an Intel HEX file?".to_owned()))?;
-        let record = Record::from_record_string(line).map_err(|error| wrong(explain(&error)))?;
+        let record = Record::from_record_string(line).map_err(|error| wrong(explain(error)))?;
         match record {
             Record::Data { offset, value } => {
                 assembly
@@ -69,7 +69,7 @@ pub(super) fn parse(
         .ok_or_else(|| at_end("the file holds no data; build the firmware again"))
 }
 
-fn explain(error: &ReaderError) -> String {
+fn explain(error: ReaderError) -> String {
     let damaged = "the line is damaged, copy or build the file again";
     match error {
         ReaderError::MissingStartCode => format!("the line does not begin with `:`; {damaged}"),

@@ -230,7 +230,7 @@ mod tests {
     }
 
     fn package() -> Package {
-        Package::pack((0..500).map(|i| i as u8).collect(), facts(), &key()).unwrap()
+        Package::pack((0..=u8::MAX).cycle().take(500).collect(), facts(), &key()).unwrap()
     }
 
     fn parse(content: &[u8]) -> Result<Package, String> {
