@@ -3,18 +3,22 @@
 //! Everything read here comes from outside and is checked before it is used; every complaint names the file
 //! and the line or byte. Nothing here knows a board: the flash an image must fit is given by the caller.
 mod assembly;
+mod build;
 mod elf;
 mod hex;
 mod keys;
 mod package;
+mod set;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use powercut_upgrade::manifest::ManifestError;
 
+pub use build::{BuildOptions, Footprint, build};
 pub use keys::{read_signing_key, read_verifying_key};
-pub use package::{Package, PackageFacts};
+pub use package::{PackageFacts, load_package, pack, save_package};
+pub use set::{DeviceIdentity, FirmwareSet};
 
 /// Files larger than this hold no firmware of a microcontroller, debug information included.
 const LARGEST_BYTES: u64 = 64 << 20;
@@ -90,6 +94,56 @@ pub enum FirmwareError {
         offset: u64,
         /// What is wrong with it.
         source: ManifestError,
+    },
+    /// There is no firmware set.
+    #[error("there is no firmware set: {} is missing; build one with `rig firmware build`", .path.display())]
+    NoSet {
+        /// The file that would describe it.
+        path: PathBuf,
+    },
+    /// The set has no such image.
+    #[error("the firmware set in {} has no image `{name}`; it has {known}", .folder.display())]
+    NoImage {
+        /// The set.
+        folder: PathBuf,
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The set has the image only as a package for another fragment size or suite.
+    #[error(
+        "image `{name}` is packed already, in fragments of {fragment_bytes} bytes; use that size, or a set built with `rig firmware build`"
+    )]
+    PackedOtherwise {
+        /// The image.
+        name: String,
+        /// Its fragment size.
+        fragment_bytes: u16,
+    },
+    /// Something does not fit where it belongs in flash.
+    #[error("firmware does not fit the board: {reason}")]
+    DoesNotFit {
+        /// What and where.
+        reason: String,
+    },
+    /// The compiler refused.
+    #[error("building {program} failed:\n{reason}")]
+    Build {
+        /// What was built.
+        program: String,
+        /// What cargo said.
+        reason: String,
+    },
+    /// A mixture of two images could pass for one of them.
+    #[error("image {name} could be mistaken for {old}: {reason}; change its filling")]
+    ImagesAlike {
+        /// One image.
+        name: String,
+        /// The other.
+        old: String,
+        /// What they share.
+        reason: String,
     },
     /// What shall be packed does not make a valid manifest.
     #[error(

@@ -21,6 +21,7 @@ use powercut_upgrade::manifest::{
 use sha2::{Digest, Sha256};
 
 use super::{FirmwareError, read, write};
+use crate::platform::Package;
 
 const MAGIC: [u8; 4] = *b"PCPK";
 const FORMAT: u16 = 1;
@@ -47,159 +48,132 @@ pub struct PackageFacts {
     pub security_counter: SecurityCounter,
 }
 
-/// An image with its signed manifest; the manifest describes exactly this image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Package {
-    manifest: SignedManifest,
+/// Make a package of `image` and sign it.
+///
+/// # Errors
+/// When `facts` and the image do not make a manifest a device would accept.
+pub fn pack(
     image: Vec<u8>,
+    facts: PackageFacts,
+    key: &SigningKey,
+) -> Result<Package, FirmwareError> {
+    let PackageFacts {
+        version,
+        suite,
+        fragment_bytes,
+        key_id,
+        trial_attempts,
+        hardware,
+        security_counter,
+    } = facts;
+    if !FRAGMENT_BYTES.contains(&fragment_bytes) {
+        return Err(FirmwareError::CannotPack(ManifestError::Field(16)));
+    }
+    let size_bytes = u32::try_from(image.len())
+        .map_err(|_| FirmwareError::CannotPack(ManifestError::Field(12)))?;
+    let manifest = Manifest {
+        suite,
+        key_id,
+        trial_attempts,
+        version,
+        size_bytes,
+        fragment_bytes,
+        hardware,
+        security_counter,
+        image_digest: Sha256::digest(&image).into(),
+    };
+    let signed: [u8; MANIFEST_BYTES] = manifest.encode();
+    // Reading it back applies every check the device will apply.
+    Manifest::decode(&signed).map_err(FirmwareError::CannotPack)?;
+    let signed = SignedManifest::new(manifest, key.sign(&signed).to_bytes());
+    Ok(Package::new(signed, image).unwrap_or_else(|_| unreachable!("made for this very image")))
 }
 
-impl Package {
-    /// Make a package of `image` and sign it.
-    ///
-    /// # Errors
-    /// When `facts` and the image do not make a manifest a device would accept.
-    pub fn pack(
-        image: Vec<u8>,
-        facts: PackageFacts,
-        key: &SigningKey,
-    ) -> Result<Self, FirmwareError> {
-        let PackageFacts {
-            version,
-            suite,
-            fragment_bytes,
-            key_id,
-            trial_attempts,
-            hardware,
-            security_counter,
-        } = facts;
-        if !FRAGMENT_BYTES.contains(&fragment_bytes) {
-            return Err(FirmwareError::CannotPack(ManifestError::Field(16)));
-        }
-        let size_bytes = u32::try_from(image.len())
-            .map_err(|_| FirmwareError::CannotPack(ManifestError::Field(12)))?;
-        let manifest = Manifest {
-            suite,
-            key_id,
-            trial_attempts,
-            version,
-            size_bytes,
-            fragment_bytes,
-            hardware,
-            security_counter,
-            image_digest: Sha256::digest(&image).into(),
-        };
-        let signed: [u8; MANIFEST_BYTES] = manifest.encode();
-        // Reading it back applies every check the device will apply.
-        Manifest::decode(&signed).map_err(FirmwareError::CannotPack)?;
-        Ok(Self {
-            manifest: SignedManifest::new(manifest, key.sign(&signed).to_bytes()),
-            image,
-        })
-    }
+/// Read the package at `path`. Its signature is not checked.
+///
+/// # Errors
+/// When it cannot be read, is damaged, or its manifest describes another image.
+pub fn load_package(path: &Path) -> Result<Package, FirmwareError> {
+    parse(path, &read(path)?)
+}
 
-    /// The manifest with its signature.
-    pub fn manifest(&self) -> &SignedManifest {
-        &self.manifest
-    }
+/// Write a package.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn save_package(package: &Package, path: &Path) -> Result<(), FirmwareError> {
+    write(path, &to_bytes(package))
+}
 
-    /// The image in clear.
-    pub fn image(&self) -> &[u8] {
-        &self.image
-    }
+/// The bytes of the file.
+fn to_bytes(package: &Package) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(IMAGE_OFFSET + package.image().len() + DIGEST_BYTES);
+    bytes.extend(MAGIC);
+    bytes.extend(FORMAT.to_le_bytes());
+    bytes.extend([0, 0]);
+    bytes.extend(package.signed().encode());
+    bytes.extend_from_slice(package.image());
+    let digest = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&digest);
+    bytes
+}
 
-    /// Read the package at `path`. Its signature is not checked.
-    ///
-    /// # Errors
-    /// When it cannot be read, is damaged, or its manifest describes another image.
-    pub fn load(path: &Path) -> Result<Self, FirmwareError> {
-        Self::parse(path, &read(path)?)
+fn parse(path: &Path, content: &[u8]) -> Result<Package, FirmwareError> {
+    let wrong = |offset: usize, reason: String| FirmwareError::Offset {
+        path: path.to_owned(),
+        offset: offset as u64,
+        reason,
+    };
+    let cut_short = || {
+        wrong(
+            content.len(),
+            "the package was cut short; copy or make it again".to_owned(),
+        )
+    };
+    if !content.starts_with(&MAGIC) {
+        return Err(wrong(
+            0,
+            "not a package (no PCPK at its start); make one with `rig pack`".to_owned(),
+        ));
     }
-
-    /// Write the package.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn save(&self, path: &Path) -> Result<(), FirmwareError> {
-        write(path, &self.to_bytes())
+    let (head, rest) = content
+        .split_first_chunk::<MANIFEST_OFFSET>()
+        .ok_or_else(cut_short)?;
+    let &[_, _, _, _, low, high, reserved @ ..] = head;
+    let format = u16::from_le_bytes([low, high]);
+    if format != FORMAT || reserved != [0, 0] {
+        return Err(wrong(
+            4,
+            format!(
+                "the package has format {format}, this rig reads {FORMAT}; make it again with `rig pack`"
+            ),
+        ));
     }
-
-    /// The bytes of the file.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(IMAGE_OFFSET + self.image.len() + DIGEST_BYTES);
-        bytes.extend(MAGIC);
-        bytes.extend(FORMAT.to_le_bytes());
-        bytes.extend([0, 0]);
-        bytes.extend(self.manifest.encode());
-        bytes.extend_from_slice(&self.image);
-        let digest = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&digest);
-        bytes
+    let (manifest, rest) = rest.split_first_chunk().ok_or_else(cut_short)?;
+    let (image, found) = rest
+        .split_last_chunk::<DIGEST_BYTES>()
+        .ok_or_else(cut_short)?;
+    let digest_offset = content.len() - DIGEST_BYTES;
+    let covered = content.get(..digest_offset).unwrap_or_default();
+    if <[u8; DIGEST_BYTES]>::from(Sha256::digest(covered)) != *found {
+        return Err(wrong(
+            digest_offset,
+            "the digest at the end does not match; the file is damaged or cut short, copy it again"
+                .to_owned(),
+        ));
     }
-
-    fn parse(path: &Path, content: &[u8]) -> Result<Self, FirmwareError> {
-        let wrong = |offset: usize, reason: String| FirmwareError::Offset {
-            path: path.to_owned(),
-            offset: offset as u64,
-            reason,
-        };
-        let cut_short = || {
-            wrong(
-                content.len(),
-                "the package was cut short; copy or make it again".to_owned(),
-            )
-        };
-        if !content.starts_with(&MAGIC) {
-            return Err(wrong(
-                0,
-                "not a package (no PCPK at its start); make one with `rig pack`".to_owned(),
-            ));
-        }
-        let (head, rest) = content
-            .split_first_chunk::<MANIFEST_OFFSET>()
-            .ok_or_else(cut_short)?;
-        let &[_, _, _, _, low, high, reserved @ ..] = head;
-        let format = u16::from_le_bytes([low, high]);
-        if format != FORMAT || reserved != [0, 0] {
-            return Err(wrong(
-                4,
-                format!(
-                    "the package has format {format}, this rig reads {FORMAT}; make it again with `rig pack`"
-                ),
-            ));
-        }
-        let (manifest, rest) = rest.split_first_chunk().ok_or_else(cut_short)?;
-        let (image, found) = rest
-            .split_last_chunk::<DIGEST_BYTES>()
-            .ok_or_else(cut_short)?;
-        let digest_offset = content.len() - DIGEST_BYTES;
-        let covered = content.get(..digest_offset).unwrap_or_default();
-        if <[u8; DIGEST_BYTES]>::from(Sha256::digest(covered)) != *found {
-            return Err(wrong(
-                digest_offset,
-                "the digest at the end does not match; the file is damaged or cut short, copy it again".to_owned(),
-            ));
-        }
-        let manifest =
-            SignedManifest::decode(manifest).map_err(|source| FirmwareError::Manifest {
-                path: path.to_owned(),
-                offset: MANIFEST_OFFSET as u64,
-                source,
-            })?;
-        let described = manifest.manifest();
-        let digest: [u8; DIGEST_BYTES] = Sha256::digest(image).into();
-        if described.size_bytes as usize != image.len() || described.image_digest != digest {
-            return Err(wrong(
-                IMAGE_OFFSET,
-                "the manifest describes another image; make the package again with `rig pack`"
-                    .to_owned(),
-            ));
-        }
-        Ok(Self {
-            manifest,
-            image: image.to_vec(),
-        })
-    }
+    let manifest = SignedManifest::decode(manifest).map_err(|source| FirmwareError::Manifest {
+        path: path.to_owned(),
+        offset: MANIFEST_OFFSET as u64,
+        source,
+    })?;
+    Package::new(manifest, image.to_vec()).map_err(|_| {
+        wrong(
+            IMAGE_OFFSET,
+            "the manifest describes another image; make the package again with `rig pack`"
+                .to_owned(),
+        )
+    })
 }
 
 #[cfg(test)]
@@ -230,42 +204,39 @@ mod tests {
     }
 
     fn package() -> Package {
-        Package::pack((0..=u8::MAX).cycle().take(500).collect(), facts(), &key()).unwrap()
+        pack((0..=u8::MAX).cycle().take(500).collect(), facts(), &key()).unwrap()
     }
 
     fn parse(content: &[u8]) -> Result<Package, String> {
-        Package::parse(Path::new("b.pkg"), content).map_err(|error| error.to_string())
+        super::parse(Path::new("b.pkg"), content).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_package_reads_back_and_its_signature_holds() {
         let package = package();
-        let again = parse(&package.to_bytes()).unwrap();
+        let again = parse(&to_bytes(&package)).unwrap();
         assert_eq!(again, package);
         let trusted = TrustedKeys([Some((KeyId(1), key().verifying_key().to_bytes())), None]);
-        assert_eq!(again.manifest().verify(&trusted), Ok(()));
-        assert_eq!(again.manifest().manifest().fragments(), 4);
+        assert_eq!(again.signed().verify(&trusted), Ok(()));
+        assert_eq!(again.manifest().fragments(), 4);
     }
 
     #[test]
     fn a_package_signed_by_a_stranger_reads_but_does_not_verify() {
         let stranger = SigningKey::from_bytes(&[8; 32]);
-        let package = Package::pack(vec![1, 2, 3], facts(), &stranger).unwrap();
+        let package = pack(vec![1, 2, 3], facts(), &stranger).unwrap();
         let trusted = TrustedKeys([Some((KeyId(1), key().verifying_key().to_bytes())), None]);
-        let again = parse(&package.to_bytes()).unwrap();
+        let again = parse(&to_bytes(&package)).unwrap();
         assert_eq!(
-            again.manifest().verify(&trusted),
+            again.signed().verify(&trusted),
             Err(ManifestError::BadSignature)
         );
     }
 
     #[test]
     fn what_no_device_would_accept_is_not_packed() {
-        let refused = |facts, image: &[u8]| {
-            Package::pack(image.to_vec(), facts, &key())
-                .unwrap_err()
-                .to_string()
-        };
+        let refused =
+            |facts, image: &[u8]| pack(image.to_vec(), facts, &key()).unwrap_err().to_string();
         let bad_fragment = PackageFacts {
             fragment_bytes: 161,
             ..facts()
@@ -286,10 +257,13 @@ mod tests {
 
     #[test]
     fn a_manifest_of_another_image_is_noticed_behind_a_right_digest() {
-        let mut mixed = package();
-        mixed.image[3] ^= 1;
+        let mut mixed = to_bytes(&package());
+        mixed[IMAGE_OFFSET + 3] ^= 1;
+        let covered = mixed.len() - DIGEST_BYTES;
+        let digest = Sha256::digest(&mixed[..covered]);
+        mixed[covered..].copy_from_slice(&digest);
         assert!(
-            parse(&mixed.to_bytes())
+            parse(&mixed)
                 .unwrap_err()
                 .contains("byte 0x80: the manifest describes another image")
         );
@@ -302,7 +276,7 @@ mod tests {
                 .unwrap_err()
                 .contains("byte 0x0: not a package")
         );
-        let mut newer = package().to_bytes();
+        let mut newer = to_bytes(&package());
         newer[4] = 2;
         assert!(
             parse(&newer)
@@ -319,7 +293,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_changed_or_missing_byte_is_noticed(at in 0usize..660, change in 1u8..) {
-            let bytes = package().to_bytes();
+            let bytes = to_bytes(&package());
             prop_assert_eq!(bytes.len(), 660);
             let mut changed = bytes.clone();
             changed[at] ^= change;
