@@ -62,6 +62,7 @@ impl Table {
             searching_answers: 1,
             fault: None,
             impairment: impairment.clone(),
+            route: None,
         };
         Self {
             platform,

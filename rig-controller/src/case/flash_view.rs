@@ -34,9 +34,11 @@ impl ReadNorFlash for FlashView<'_> {
         out.copy_from_slice(source);
         let (at, wanted, length) = match self.upcoming {
             None => return Ok(()),
-            Some(FlashOpKind::Program { address, before, value }) => {
-                (address, (before & value).to_le_bytes(), 4)
-            }
+            Some(FlashOpKind::Program {
+                address,
+                before,
+                value,
+            }) => (address, (before & value).to_le_bytes(), 4),
             Some(FlashOpKind::Erase { address }) => (address, [0xFF; 4], self.page_bytes as usize),
         };
         let at = at as usize;
@@ -88,7 +90,9 @@ pub fn journal_state_after(flash: &[u8], layout: &Layout, op: &FlashOp) -> Optio
 
 /// Records a journal page takes.
 pub fn journal_page_capacity(layout: &Layout) -> u64 {
-    u64::from(Journal::capacity::<TwiceProgrammable<FlashView<'_>>>(layout))
+    u64::from(Journal::capacity::<TwiceProgrammable<FlashView<'_>>>(
+        layout,
+    ))
 }
 
 /// The manifest at `location`, if there is one.

@@ -16,6 +16,9 @@ use crate::board::{BoardObserver, Decision, FlashOp, FlashOpKind, ResetCause, Wa
 use crate::modem::{Modem, ModemEvent};
 use crate::plan::{Cut, Phase};
 
+/// The pin only an application drives (P0.13); a bootloader in distress drives others.
+const HEARTBEAT_PIN: u32 = 1 << 13;
+
 /// What one case saw; shared between the board's reader thread and the case runner.
 pub struct Monitor {
     layout: Layout,
@@ -103,8 +106,8 @@ impl Monitor {
     }
 
     /// The modem's own trouble, if it had any.
-    pub fn modem_failure(&self) -> Option<crate::modem::ModemError> {
-        self.modem.failure()
+    pub fn modem_failure(&mut self) -> Option<crate::modem::ModemError> {
+        self.modem.take_failure()
     }
 
     /// End the modem's traffic.
@@ -127,7 +130,11 @@ impl Monitor {
     pub fn power_lost(&mut self, cut: bool, flash: &[u8]) {
         self.modem.board_power_lost();
         if cut {
-            let text = self.trigger.fired().last().map(|fired| fired.planned.to_string());
+            let text = self
+                .trigger
+                .fired()
+                .last()
+                .map(|fired| fired.planned.to_string());
             self.note(Happening::Cut(text.unwrap_or_default()));
             self.oracle.after_cut(flash);
         }
@@ -221,7 +228,8 @@ impl BoardObserver for Monitor {
         });
         match decision {
             Decision::Continue | Decision::CutAfter => {
-                self.oracle.on_operation(op, before.as_ref(), after.as_ref(), flash);
+                self.oracle
+                    .on_operation(op, before.as_ref(), after.as_ref(), flash);
                 if before != after {
                     if let Some(after) = &after {
                         self.note(Happening::Journal(format!("{:?}", after.phase)));
@@ -231,7 +239,8 @@ impl BoardObserver for Monitor {
             }
             // A torn operation wears the unit like a whole one; the journal is read again when power is back.
             Decision::Cut { torn: Some(_) } => {
-                self.oracle.on_operation(op, before.as_ref(), before.as_ref(), flash);
+                self.oracle
+                    .on_operation(op, before.as_ref(), before.as_ref(), flash);
             }
             Decision::Cut { torn: None } => {}
         }
@@ -250,9 +259,9 @@ impl BoardObserver for Monitor {
             return Decision::Continue;
         };
         let phase = self.phase();
-        let decision =
-            self.trigger
-                .on_modem(&event, self.journal.as_ref(), self.operations, phase);
+        let decision = self
+            .trigger
+            .on_modem(&event, self.journal.as_ref(), self.operations, phase);
         self.on_modem(&event, flash);
         if decision != Decision::Continue {
             self.flash_before_cut = Some(flash.to_vec());
@@ -260,8 +269,10 @@ impl BoardObserver for Monitor {
         decision
     }
 
-    fn pin_write(&mut self, _: u32, _: u32, flash: &[u8]) -> Decision {
-        self.sign_of_application(flash);
+    fn pin_write(&mut self, _: u32, value: u32, flash: &[u8]) -> Decision {
+        if value & HEARTBEAT_PIN != 0 {
+            self.sign_of_application(flash);
+        }
         Decision::Continue
     }
 

@@ -59,7 +59,13 @@ pub struct Oracle {
 
 impl Oracle {
     /// Begins to watch a device that was just provisioned with `images.old`.
-    pub fn new(layout: &Layout, images: Images, allowed_fetched_again: u32, programs_allowed: u8, flash_bytes: usize) -> Self {
+    pub fn new(
+        layout: &Layout,
+        images: Images,
+        allowed_fetched_again: u32,
+        programs_allowed: u8,
+        flash_bytes: usize,
+    ) -> Self {
         Self {
             layout: *layout,
             images,
@@ -115,7 +121,11 @@ impl Oracle {
     /// Something the oracle does not watch itself broke an invariant.
     pub fn report(&mut self, invariant: Invariant, reason: String) {
         // One page of the same complaint helps nobody.
-        let same = self.violations.iter().filter(|found| found.invariant == invariant).count();
+        let same = self
+            .violations
+            .iter()
+            .filter(|found| found.invariant == invariant)
+            .count();
         if same < 5 {
             self.violations.push(Violation { invariant, reason });
         }
@@ -142,7 +152,13 @@ impl Oracle {
     }
 
     /// A flash operation is about to happen.
-    pub fn on_operation(&mut self, op: &FlashOp, before: Option<&State>, after: Option<&State>, flash: &[u8]) {
+    pub fn on_operation(
+        &mut self,
+        op: &FlashOp,
+        before: Option<&State>,
+        after: Option<&State>,
+        flash: &[u8],
+    ) {
         match op.kind {
             FlashOpKind::Program { address, .. } => {
                 let programs = &mut self.programs[address as usize / 4];
@@ -183,13 +199,7 @@ impl Oracle {
             return;
         }
         let image = &self.images.new.image()[..length.min(self.images.new.image().len())];
-        let difference = flash_view::first_difference(
-            flash,
-            &self.layout,
-            Slot::Staging,
-            Placement::Plain,
-            image,
-        );
+        let difference = self.difference(flash, Slot::Staging, Placement::Plain, image);
         if let Some(offset) = difference {
             let what = if matches!(state.phase, JournalPhase::Ready) {
                 "the journal says the image is ready".to_owned()
@@ -205,47 +215,59 @@ impl Oracle {
 
     /// The application begins to run.
     pub fn on_application(&mut self, flash: &[u8], state: Option<&State>) {
-        let Images { old, new } = &self.images;
-        let holds = |package: &Package| {
-            flash_view::first_difference(
-                flash,
-                &self.layout,
-                Slot::Active,
-                Placement::Plain,
-                package.image(),
-            )
-            .is_none()
-                && flash_view::manifest(flash, &self.layout, Location::ACTIVE)
-                    .is_some_and(|found| found == *package.signed())
-        };
-        let (runs_old, runs_new) = (holds(old), holds(new));
-        if !runs_old && !runs_new {
-            let reason = "the application runs, but ACTIVE holds neither the old image nor the new one with its manifest".to_owned();
-            return self.report(Invariant::S1, reason);
+        if let Some((invariant, reason)) = self.fault_of_running(flash, state) {
+            self.report(invariant, reason);
         }
-        let Some(state) = state else { return };
-        let running = if runs_new { new } else { old };
+    }
+
+    fn fault_of_running(&self, flash: &[u8], state: Option<&State>) -> Option<(Invariant, String)> {
+        let Images { old, new } = &self.images;
+        let active = flash_view::manifest(flash, &self.layout, Location::ACTIVE);
+        let plain = Placement::Plain;
+        let runs = |package: &&Package| {
+            active.as_ref() == Some(package.signed())
+                && self
+                    .difference(flash, Slot::Active, plain, package.image())
+                    .is_none()
+        };
+        let Some(running) = [new, old].into_iter().find(runs) else {
+            return Some((
+                Invariant::S1,
+                "the application runs, but ACTIVE holds neither the old image nor the new one with its manifest".to_owned(),
+            ));
+        };
+        let state = state?;
         let counter = running.manifest().security_counter;
         if counter < state.security_counter {
-            let reason = format!(
-                "an image with security counter {} runs; {} is in force",
-                counter.0, state.security_counter.0
-            );
-            self.report(Invariant::S4, reason);
+            return Some((
+                Invariant::S4,
+                format!(
+                    "an image with security counter {} runs; {} is in force",
+                    counter.0, state.security_counter.0
+                ),
+            ));
         }
-        if matches!(state.phase, JournalPhase::Trial { .. }) {
-            let kept = flash_view::first_difference(
-                flash,
-                &self.layout,
-                Slot::Staging,
-                state.staging_placement(),
-                old.image(),
-            );
-            if let Some(offset) = kept {
-                let reason = format!("the new image is on trial, but the old one in STAGING is damaged at byte {offset}: it could not be put back");
-                self.report(Invariant::S4, reason);
-            }
+        if !matches!(state.phase, JournalPhase::Trial { .. }) {
+            return None;
         }
+        let damaged =
+            self.difference(flash, Slot::Staging, state.staging_placement(), old.image())?;
+        Some((
+            Invariant::S4,
+            format!(
+                "the new image is on trial, but the old one in STAGING is damaged at byte {damaged}: it could not be put back"
+            ),
+        ))
+    }
+
+    fn difference(
+        &self,
+        flash: &[u8],
+        slot: Slot,
+        placement: Placement,
+        image: &[u8],
+    ) -> Option<usize> {
+        flash_view::first_difference(flash, &self.layout, slot, placement, image)
     }
 
     /// Power was cut; `flash` is what is left.
@@ -351,18 +373,33 @@ impl Oracle {
     /// The case is over: no page was erased more often than the swap, the journal and the cuts account for (L3).
     pub fn at_end(&mut self, installed: bool) {
         let (layout, new) = (self.layout, self.images.new.manifest());
-        let pages = u32::from(layout.image_pages(new.size_bytes.max(self.images.old.manifest().size_bytes))) + 1;
+        let pages = u32::from(
+            layout.image_pages(new.size_bytes.max(self.images.old.manifest().size_bytes)),
+        ) + 1;
         let reverted = u32::from(self.reverted);
         let swapped = u32::from(installed || self.reverted);
         let download = u32::from(layout.image_pages(new.size_bytes)) + 1;
         let bounds = [
-            ("ACTIVE", layout.active, pages * (swapped + reverted) + self.cuts, swapped + reverted + self.cuts),
-            ("STAGING", layout.staging, download + (pages + 1) * (swapped + reverted) + 2 * self.cuts, 1 + swapped + reverted + self.cuts),
+            (
+                "ACTIVE",
+                layout.active,
+                pages * (swapped + reverted) + self.cuts,
+                swapped + reverted + self.cuts,
+            ),
+            (
+                "STAGING",
+                layout.staging,
+                download + (pages + 1) * (swapped + reverted) + 2 * self.cuts,
+                1 + swapped + reverted + self.cuts,
+            ),
         ];
         let mut reasons = Vec::new();
         for (name, region, total_allowed, page_allowed) in bounds {
             let counts = self.counts(region);
-            let (total, most) = (counts.iter().sum::<u32>(), counts.iter().max().copied().unwrap_or(0));
+            let (total, most) = (
+                counts.iter().sum::<u32>(),
+                counts.iter().max().copied().unwrap_or(0),
+            );
             if total > total_allowed || most > page_allowed {
                 reasons.push(format!("{name} was erased {total} times ({most} times the same page); {total_allowed} ({page_allowed}) would do"));
             }
@@ -370,9 +407,12 @@ impl Oracle {
         // Bootloader and application each open a page in a boot; a cut may cost one more in either.
         let capacity = flash_view::journal_page_capacity(&layout);
         let journal: u32 = self.counts(layout.identification).iter().sum();
-        let allowed = self.journal_records.div_ceil(capacity) as u32 + 2 * self.boots + 2 * self.cuts;
+        let allowed =
+            self.journal_records.div_ceil(capacity) as u32 + 2 * self.boots + 2 * self.cuts;
         if journal > allowed {
-            reasons.push(format!("the journal was erased {journal} times; {allowed} would do"));
+            reasons.push(format!(
+                "the journal was erased {journal} times; {allowed} would do"
+            ));
         }
         for reason in reasons {
             self.report(Invariant::L3, reason);
@@ -387,9 +427,21 @@ impl Oracle {
     /// Erases of each region, by name, for reports.
     pub fn erases_by_region(&self) -> BTreeMap<&'static str, u64> {
         let layout = self.layout;
-        [("active", layout.active), ("staging", layout.staging), ("identification", layout.identification)]
-            .into_iter()
-            .map(|(name, region)| (name, self.counts(region).iter().map(|count| u64::from(*count)).sum()))
-            .collect()
+        [
+            ("active", layout.active),
+            ("staging", layout.staging),
+            ("identification", layout.identification),
+        ]
+        .into_iter()
+        .map(|(name, region)| {
+            (
+                name,
+                self.counts(region)
+                    .iter()
+                    .map(|count| u64::from(*count))
+                    .sum(),
+            )
+        })
+        .collect()
     }
 }

@@ -77,13 +77,24 @@ impl Timeline {
         entries.sort_by_key(|entry| entry.at);
         let mut text = String::with_capacity(entries.len() * 64);
         for entry in entries {
-            let _ = write!(text, "{:12.6} {:8} ", entry.at.as_secs_f64(), entry.phase.name());
+            let _ = write!(
+                text,
+                "{:12.6} {:8} ",
+                entry.at.as_secs_f64(),
+                entry.phase.name()
+            );
             let _ = match &entry.what {
-                Happening::Relay { on } => writeln!(text, "relay     {}", if *on { "on" } else { "off" }),
+                Happening::Relay { on } => {
+                    writeln!(text, "relay     {}", if *on { "on" } else { "off" })
+                }
                 Happening::Reset(cause) => writeln!(text, "reset     {cause:?}"),
                 Happening::Application => writeln!(text, "device    application runs"),
                 Happening::Operation(op) => match op.kind {
-                    FlashOpKind::Program { address, before, value } => writeln!(
+                    FlashOpKind::Program {
+                        address,
+                        before,
+                        value,
+                    } => writeln!(
                         text,
                         "flash     {:6} program {address:#07x} {before:08x} & {value:08x}",
                         op.number

@@ -215,9 +215,8 @@ impl Trigger {
             return None;
         };
         let offset = address.checked_sub(self.layout.staging.start)?;
-        (context.phase == Phase::Download && offset < self.manifest.size_bytes).then(|| {
-            FragmentIndex((offset / u32::from(self.manifest.fragment_bytes)) as u16)
-        })
+        (context.phase == Phase::Download && offset < self.manifest.size_bytes)
+            .then(|| FragmentIndex((offset / u32::from(self.manifest.fragment_bytes)) as u16))
     }
 
     fn area(&self, op: &FlashOp) -> Area {
@@ -235,7 +234,12 @@ impl Trigger {
         }
     }
 
-    fn fire(&mut self, planned: Cut, context: &OperationContext<'_>, torn: Option<TornShape>) -> Decision {
+    fn fire(
+        &mut self,
+        planned: Cut,
+        context: &OperationContext<'_>,
+        torn: Option<TornShape>,
+    ) -> Decision {
         let operation = context.op.number - u64::from(torn.is_none());
         self.fired.push(FiredCut {
             planned,

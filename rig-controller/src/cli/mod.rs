@@ -1,1 +1,2 @@
-//! skeleton
+//! The verbs of `rig`, one file each.
+pub mod firmware;

@@ -26,6 +26,9 @@ pub struct VirtualModemConfig {
     pub fault: Option<ModemFault>,
     /// What becomes of datagrams.
     pub impairment: Impairment,
+    /// The modem's network brings what devices send to the first address to the second: so firmware can have one
+    /// address built in while the platform takes any free port of this host.
+    pub route: Option<(SocketAddrV4, SocketAddrV4)>,
 }
 
 /// A modem made of software. See the module's text for what it promises.
@@ -33,6 +36,7 @@ pub struct VirtualModem {
     power: ModemPower,
     network: Network,
     impairment: Impairment,
+    route: Option<(SocketAddrV4, SocketAddrV4)>,
     board_side: Arc<Mutex<BoardSide>>,
     sockets: [Option<HostSocket>; SOCKETS],
     sockets_opened: u64,
@@ -84,6 +88,7 @@ impl VirtualModem {
             power: config.power,
             network,
             impairment: config.impairment,
+            route: config.route,
             board_side: Arc::new(Mutex::new(BoardSide {
                 engine,
                 uart,
@@ -116,7 +121,11 @@ impl VirtualModem {
         }
     }
 
-    fn open(&mut self, id: SocketId, remote: SocketAddrV4) {
+    fn open(&mut self, id: SocketId, addressed: SocketAddrV4) {
+        let remote = match self.route {
+            Some((advertised, actual)) if advertised == addressed => actual,
+            _ => addressed,
+        };
         self.close(id);
         self.sockets_opened += 1;
         let opening = self.sockets_opened;

@@ -58,6 +58,10 @@ pub struct CaseResult {
     pub invariant: Option<Invariant>,
     /// Why, for everything but a pass.
     pub reason: Option<String>,
+    /// What else did not hold, each with its invariant; the first violation is the verdict's.
+    pub also: Vec<String>,
+    /// SHA-256 of the whole flash after each cut and at the end: equal for equal runs.
+    pub flash_sha256: Vec<String>,
     /// The invariants that were checked.
     pub checked: Vec<Invariant>,
     /// The invariants that could not be.
@@ -144,6 +148,8 @@ impl CaseResult {
             verdict: verdict.class(),
             invariant: verdict.invariant(),
             reason: verdict.reason().map(str::to_owned),
+            also: Vec::new(),
+            flash_sha256: Vec::new(),
             checked: Vec::new(),
             not_observed: Vec::new(),
             counts: Counts::default(),

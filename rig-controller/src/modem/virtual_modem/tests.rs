@@ -38,6 +38,7 @@ impl Table {
                 searching_answers: 0,
                 fault: None,
                 impairment: Impairment::new(profile, 1),
+                route: None,
             },
             Arc::new(Ear(sender)),
         );

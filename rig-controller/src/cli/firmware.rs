@@ -1,0 +1,60 @@
+//! `rig firmware build`: builds the firmware set that plans run, and says what each program takes.
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::firmware::{BuildOptions, FirmwareError, build};
+
+/// Firmware of the boards.
+#[derive(Debug, Args)]
+pub struct FirmwareArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build bootloader and images from the sources in this repository; does nothing if they are up to date.
+    Build(BuildArgs),
+}
+
+#[derive(Debug, Args)]
+struct BuildArgs {
+    /// Where the set goes.
+    #[arg(long, default_value = "target/firmware/default")]
+    out: PathBuf,
+    /// The device workspace.
+    #[arg(long, default_value = "target-firmware/device")]
+    source: PathBuf,
+    /// Folder with the test keys.
+    #[arg(long, default_value = "fixtures/keys")]
+    keys: PathBuf,
+    /// Plant a bug on purpose, such as record-before-data, to see the rig find it.
+    #[arg(long)]
+    seeded_bug: Option<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When the set cannot be built.
+pub fn firmware(args: FirmwareArgs) -> Result<(), FirmwareError> {
+    let Verb::Build(args) = args.verb;
+    let options = BuildOptions {
+        source: args.source,
+        keys: args.keys,
+        out: args.out,
+        seeded_bug: args.seeded_bug,
+    };
+    let (footprints, built) = build(&options)?;
+    let what = if built { "built" } else { "up to date" };
+    println!("firmware set {} ({what})", options.out.display());
+    println!("{:24} {:>8} {:>12}", "program", "flash B", "static RAM B");
+    for program in footprints {
+        println!(
+            "{:24} {:>8} {:>12}",
+            program.name, program.flash_bytes, program.static_ram_bytes
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! Builds a firmware set from the sources in this repository: the bootloader, and the images every plan names, good
+//! ones and bad ones. Checks what the oracle relies on: each new image differs from 1.0.0 in every page, and in length.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use object::{Object, ObjectSection};
+use powercut_upgrade::slots::Layout;
+use sha2::{Digest, Sha256};
+
+use super::set::{Description, DeviceDescription, ImageDescription, active_range, range};
+use super::{FirmwareError, Image, read, write};
+
+const TARGET: &str = "thumbv6m-none-eabi";
+const STAMP_FILE: &str = "built-from.sha256";
+/// Cargo builds at the same time, each in a target folder of its own.
+const JOBS: usize = 2;
+const HARDWARE: u16 = 0x51;
+
+/// An image of the set.
+struct Variant {
+    name: &'static str,
+    behaviour: &'static str,
+    /// Words of filling behind the vector table: shifts all code, so that every page differs.
+    fill_words: u32,
+    security_counter: u32,
+    signed_by: &'static str,
+    /// Packed from the file of another image instead of a build of its own.
+    file_of: Option<&'static str>,
+}
+
+const fn good(name: &'static str, fill_words: u32, security_counter: u32) -> Variant {
+    Variant {
+        name,
+        behaviour: "good",
+        fill_words,
+        security_counter,
+        signed_by: "test-signing.key",
+        file_of: None,
+    }
+}
+
+const fn bad(name: &'static str, behaviour: &'static str, fill_words: u32) -> Variant {
+    Variant {
+        behaviour,
+        ..good(name, fill_words, 3)
+    }
+}
+
+const OLD: &str = "1.0.0";
+const VARIANTS: [Variant; 8] = [
+    good(OLD, 1025, 2),
+    good("1.1.0", 2309, 3),
+    good("1.1.0-short", 101, 3),
+    bad("1.1.0-panics", "panics", 2311),
+    bad("1.1.0-hangs", "hangs", 2313),
+    bad("1.1.0-never-confirms", "never-confirms", 2315),
+    Variant {
+        signed_by: "rogue.key",
+        file_of: Some("1.1.0"),
+        ..good("1.1.0-bad-signature", 0, 3)
+    },
+    good("0.9.0", 1801, 1),
+];
+
+/// What to build, and where.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// The device workspace.
+    pub source: PathBuf,
+    /// Folder with `test-signing.key`, `test-signing.pub` and `rogue.key`.
+    pub keys: PathBuf,
+    /// Where the set goes.
+    pub out: PathBuf,
+    /// A bug of the core to plant on purpose, by the name of its feature without `seeded-bug-`.
+    pub seeded_bug: Option<String>,
+}
+
+/// Memory one program takes.
+#[derive(Debug, Clone)]
+pub struct Footprint {
+    /// Its name.
+    pub name: String,
+    /// Bytes of flash.
+    pub flash_bytes: usize,
+    /// Bytes of RAM that are not stack.
+    pub static_ram_bytes: u64,
+}
+
+/// Builds the set unless it is there already, built from the very same sources. Returns what each program takes and
+/// whether anything was built.
+pub fn build(options: &BuildOptions) -> Result<(Vec<Footprint>, bool), FirmwareError> {
+    let stamp = stamp(options)?;
+    let stamp_path = options.out.join(STAMP_FILE);
+    let fresh = std::fs::read_to_string(&stamp_path).is_ok_and(|found| found == stamp);
+    if !fresh {
+        std::fs::create_dir_all(&options.out).map_err(|source| FirmwareError::Write {
+            path: options.out.clone(),
+            source,
+        })?;
+        compile(options)?;
+        describe(options)?;
+    }
+    let footprints = inspect(options)?;
+    if !fresh {
+        write(&stamp_path, stamp.as_bytes())?;
+    }
+    Ok((footprints, !fresh))
+}
+
+fn programs() -> impl Iterator<Item = &'static str> {
+    std::iter::once("bootloader").chain(
+        VARIANTS
+            .iter()
+            .filter(|variant| variant.file_of.is_none())
+            .map(|variant| variant.name),
+    )
+}
+
+fn compile(options: &BuildOptions) -> Result<(), FirmwareError> {
+    let programs: Vec<&str> = programs().collect();
+    let next = AtomicUsize::new(0);
+    let failure = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for job in 0..JOBS {
+            let (programs, next, failure) = (&programs, &next, &failure);
+            scope.spawn(move || {
+                while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = compile_one(options, job, program) {
+                        *failure
+                            .lock()
+                            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    failure
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .map_or(Ok(()), Err)
+}
+
+fn compile_one(options: &BuildOptions, job: usize, program: &str) -> Result<(), FirmwareError> {
+    let variant = VARIANTS.iter().find(|variant| variant.name == program);
+    let package = variant.map_or("bootloader", |_| "application");
+    let target_dir = options
+        .out
+        .parent()
+        .unwrap_or(&options.out)
+        .join(format!("cargo-{job}"));
+    let target_dir = std::path::absolute(&target_dir).unwrap_or(target_dir);
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(&options.source)
+        .args(["build", "--release", "--locked", "--quiet", "-p", package])
+        .arg("--target-dir")
+        .arg(&target_dir);
+    if let Some(bug) = &options.seeded_bug {
+        cargo.arg(format!("--features=powercut-upgrade/seeded-bug-{bug}"));
+    }
+    if let Some(variant) = variant {
+        let version = variant.name.split('-').next().unwrap_or(variant.name);
+        cargo
+            .env("POWERCUT_VERSION", version)
+            .env("POWERCUT_BEHAVIOUR", variant.behaviour)
+            .env("POWERCUT_FILL_WORDS", variant.fill_words.to_string());
+    }
+    // The host build may have set flags that mean nothing on the device.
+    cargo
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let failed = |reason: String| FirmwareError::Build {
+        program: program.to_owned(),
+        reason,
+    };
+    let output = cargo.output().map_err(|error| {
+        failed(format!(
+            "cannot start cargo: {error}; install Rust with rustup"
+        ))
+    })?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    let built = target_dir.join(TARGET).join("release").join(package);
+    let elf = read(&built)?;
+    write(&options.out.join(format!("{program}.elf")), &elf)?;
+    let flash = if variant.is_some() {
+        active_range()
+    } else {
+        range(Layout::MICROBIT.boot)
+    };
+    Image::load(&built, flash)?.save_hex(&options.out.join(format!("{program}.hex")))
+}
+
+fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
+    for key in ["test-signing.key", "test-signing.pub", "rogue.key"] {
+        write(&options.out.join(key), &read(&options.keys.join(key))?)?;
+    }
+    let images = VARIANTS
+        .iter()
+        .map(|variant| ImageDescription {
+            name: variant.name.to_owned(),
+            package: None,
+            file: Some(format!("{}.hex", variant.file_of.unwrap_or(variant.name)).into()),
+            security_counter: Some(variant.security_counter),
+            trial_attempts: Some(3),
+            signed_by: Some(variant.signed_by.into()),
+        })
+        .collect();
+    let device = DeviceDescription {
+        hardware: HARDWARE,
+        minimum_security_counter: 1,
+        trusted_key: "test-signing.pub".into(),
+    };
+    Description {
+        bootloader: "bootloader.hex".into(),
+        device,
+        images,
+    }
+    .save(&options.out)
+}
+
+/// Measures the programs and checks that no mixture of two images could pass for one of them.
+fn inspect(options: &BuildOptions) -> Result<Vec<Footprint>, FirmwareError> {
+    let mut footprints = Vec::new();
+    let old = Image::load(&options.out.join(format!("{OLD}.hex")), active_range())?;
+    for program in programs() {
+        let is_image = program != "bootloader";
+        let flash = if is_image {
+            active_range()
+        } else {
+            range(Layout::MICROBIT.boot)
+        };
+        let image = Image::load(&options.out.join(format!("{program}.hex")), flash)?;
+        if is_image && program != OLD {
+            differs_everywhere(program, &old.bytes, &image.bytes)?;
+        }
+        footprints.push(Footprint {
+            name: program.to_owned(),
+            flash_bytes: image.bytes.len(),
+            static_ram_bytes: static_ram(&options.out.join(format!("{program}.elf")))?,
+        });
+    }
+    Ok(footprints)
+}
+
+fn differs_everywhere(name: &str, old: &[u8], new: &[u8]) -> Result<(), FirmwareError> {
+    let page_bytes = Layout::MICROBIT.page_bytes as usize;
+    let alike = |reason: String| FirmwareError::ImagesAlike {
+        name: name.to_owned(),
+        old: OLD.to_owned(),
+        reason,
+    };
+    if old.len().div_ceil(page_bytes) == new.len().div_ceil(page_bytes) {
+        return Err(alike("they have the same number of pages".to_owned()));
+    }
+    let same = old
+        .chunks(page_bytes)
+        .zip(new.chunks(page_bytes))
+        .position(|(old, new)| old == new);
+    match same {
+        Some(page) => Err(alike(format!("page {page} is the same in both"))),
+        None => Ok(()),
+    }
+}
+
+/// Bytes of the sections in RAM.
+fn static_ram(elf: &Path) -> Result<u64, FirmwareError> {
+    let content = read(elf)?;
+    let file = object::File::parse(&*content).map_err(|error| FirmwareError::Offset {
+        path: elf.to_owned(),
+        offset: 0,
+        reason: error.to_string(),
+    })?;
+    let in_ram =
+        |section: &object::Section<'_, '_>| (0x2000_0000..0x2000_4000).contains(&section.address());
+    Ok(file
+        .sections()
+        .filter(in_ram)
+        .map(|section| section.size())
+        .sum())
+}
+
+/// Fingerprint of everything the set is built from.
+fn stamp(options: &BuildOptions) -> Result<String, FirmwareError> {
+    let mut files = Vec::new();
+    collect(
+        options.source.parent().unwrap_or(&options.source),
+        &mut files,
+    )?;
+    collect(&options.keys, &mut files)?;
+    files.sort();
+    let mut hasher = Sha256::new();
+    for path in files {
+        hasher.update(path.to_string_lossy().as_bytes());
+        hasher.update(Sha256::digest(read(&path)?));
+    }
+    for variant in &VARIANTS {
+        hasher.update(format!(
+            "{} {} {} {} {} {:?}",
+            variant.name,
+            variant.behaviour,
+            variant.fill_words,
+            variant.security_counter,
+            variant.signed_by,
+            variant.file_of
+        ));
+    }
+    hasher.update(options.seeded_bug.as_deref().unwrap_or("none"));
+    let rustc = Command::new("rustc").arg("-V").output();
+    hasher.update(rustc.map(|output| output.stdout).unwrap_or_default());
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FirmwareError> {
+    let failed = |source| FirmwareError::Read {
+        path: folder.to_owned(),
+        source,
+    };
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir() {
+            if name != "target" && name != "tests" {
+                collect(&path, files)?;
+            }
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

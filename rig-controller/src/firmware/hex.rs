@@ -1,0 +1,203 @@
+//! Intel HEX, by the `ihex` crate record by record so that every complaint has its line.
+use std::ops::Range;
+use std::path::Path;
+
+use ihex::{ReaderError, Record};
+
+use super::assembly::{Assembly, Misplaced};
+use super::{FirmwareError, Image};
+
+/// Data bytes in a written record; what most tools write.
+const RECORD_BYTES: usize = 16;
+
+/// Read an image.
+pub(super) fn parse(
+    path: &Path,
+    content: &[u8],
+    flash: Range<u32>,
+) -> Result<Image, FirmwareError> {
+    let mut assembly = Assembly::new(flash);
+    // Added to the 16-bit address of each data record.
+    let mut upper = 0u64;
+    let mut end = None;
+    let mut lines = 0;
+    for (number, line) in content.split(|byte| *byte == b'\n').enumerate() {
+        let number = number + 1;
+        let wrong = |reason: String| FirmwareError::Line {
+            path: path.to_owned(),
+            line: number,
+            reason,
+        };
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        lines = number;
+        if let Some(end) = end {
+            return Err(wrong(format!(
+                "text after the end-of-file record of line {end}; the file is several files in one"
+            )));
+        }
+        let line = std::str::from_utf8(line)
+            .map_err(|_| wrong("not text; is this really an Intel HEX file?".to_owned()))?;
+        let record = Record::from_record_string(line).map_err(|error| wrong(explain(error)))?;
+        match record {
+            Record::Data { offset, value } => {
+                assembly
+                    .put(upper + u64::from(offset), &value)
+                    .map_err(|Misplaced(reason)| wrong(reason))?;
+            }
+            Record::ExtendedSegmentAddress(segment) => upper = u64::from(segment) << 4,
+            Record::ExtendedLinearAddress(half) => upper = u64::from(half) << 16,
+            // Where to start is in the vector table; these records are for other machines.
+            Record::StartSegmentAddress { .. } | Record::StartLinearAddress(_) => {}
+            Record::EndOfFile => end = Some(number),
+        }
+    }
+    let at_end = |reason: &str| FirmwareError::Line {
+        path: path.to_owned(),
+        line: lines.max(1),
+        reason: reason.to_owned(),
+    };
+    if end.is_none() {
+        return Err(at_end(
+            "the end-of-file record (:00000001FF) is missing; the file was cut short, copy or build it again",
+        ));
+    }
+    assembly
+        .finish()
+        .ok_or_else(|| at_end("the file holds no data; build the firmware again"))
+}
+
+fn explain(error: ReaderError) -> String {
+    let damaged = "the line is damaged, copy or build the file again";
+    match error {
+        ReaderError::MissingStartCode => format!("the line does not begin with `:`; {damaged}"),
+        ReaderError::RecordNotEvenLength => format!("the line ends in half a byte; {damaged}"),
+        ReaderError::ContainsInvalidCharacters => {
+            format!("the line holds a character that is no hexadecimal digit; {damaged}")
+        }
+        ReaderError::ChecksumMismatch(computed, found) => {
+            format!(
+                "the line ends in checksum {found:02X}, its content has {computed:02X}; {damaged}"
+            )
+        }
+        other => format!("the record is wrong ({other}); {damaged}"),
+    }
+}
+
+/// Write an image.
+pub(super) fn print(image: &Image) -> String {
+    let mut records = Vec::new();
+    let mut upper = None;
+    let mut address = image.base as usize;
+    let mut rest = image.bytes.as_slice();
+    while !rest.is_empty() {
+        let half = (address >> 16) as u16;
+        if upper != Some(half) {
+            records.push(Record::ExtendedLinearAddress(half));
+            upper = Some(half);
+        }
+        // A record must not cross 64 KiB, where its 16-bit address would wrap.
+        let to_boundary = 0x1_0000 - (address & 0xFFFF);
+        let (now, later) = rest.split_at(rest.len().min(RECORD_BYTES).min(to_boundary));
+        records.push(Record::Data {
+            offset: (address & 0xFFFF) as u16,
+            value: now.to_vec(),
+        });
+        address += now.len();
+        rest = later;
+    }
+    records.push(Record::EndOfFile);
+    let mut text = String::new();
+    for record in &records {
+        // Fails only for records above 255 bytes or text without an end, which these are not.
+        if let Ok(line) = record.to_record_string() {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Image, String> {
+        parse(Path::new("a.hex"), text.as_bytes(), 0..0x4_0000).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn both_kinds_of_extended_address_count() {
+        let image = read(":020000022000DC\r\n:01001000AA45\r\n:020000040002F8\r\n:01001200BB32\r\n\r\n:00000001FF\r\n").unwrap();
+        assert_eq!(
+            (image.base, image.bytes),
+            (0x2_0010, vec![0xAA, 0xFF, 0xBB])
+        );
+    }
+
+    #[test]
+    fn each_kind_of_damage_is_refused_with_its_line() {
+        for (text, expected) in [
+            (
+                ":01000000AA55\n:01000100AA55\n:00000001FF\n",
+                "a.hex:2: the line ends in checksum 55, its content has 54",
+            ),
+            (
+                ":01000000AA55\n",
+                "a.hex:1: the end-of-file record (:00000001FF) is missing",
+            ),
+            ("", "a.hex:1: the end-of-file record"),
+            (
+                ":01000000AA5\n:00000001FF\n",
+                "a.hex:1: the line ends in half a byte",
+            ),
+            (
+                ":01000000AAzz\n:00000001FF\n",
+                "a.hex:1: the line holds a character that is no hexadecimal digit",
+            ),
+            ("\n\nhello\n", "a.hex:3: the line does not begin with `:`"),
+            (
+                ":01000000AA55\n:01000000AA55\n:00000001FF\n",
+                "a.hex:2: address 0x0 is given twice",
+            ),
+            (
+                ":020000041000EA\n:01000000AA55\n:00000001FF\n",
+                "a.hex:2: 1 bytes at 0x10000000 lie outside the flash",
+            ),
+            (
+                ":00000001FF\n:01000000AA55\n",
+                "a.hex:2: text after the end-of-file record of line 1",
+            ),
+            (":00000001FF\n", "a.hex:1: the file holds no data"),
+            (
+                ":02000000AA54\n:00000001FF\n",
+                "a.hex:1: the record is wrong",
+            ),
+        ] {
+            let complaint = read(text).unwrap_err();
+            assert!(complaint.starts_with(expected), "{complaint}\n{expected}");
+        }
+        let binary = parse(Path::new("a.hex"), b":01\xFF", 0..16)
+            .unwrap_err()
+            .to_string();
+        assert!(binary.starts_with("a.hex:1: not text"), "{binary}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(base in 0u32..0x3_0000, bytes in prop::collection::vec(any::<u8>(), 1..70_000)) {
+            let image = Image { base, bytes };
+            prop_assume!(base as usize + image.bytes.len() <= 0x4_0000);
+            prop_assert_eq!(read(&print(&image)), Ok(image));
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "(:[0-9A-F]{0,20}|\\PC|\\n){0,20}") {
+            let _ = read(&text);
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! A firmware set: a folder with everything a run puts on boards: the bootloader, the images by name, how each is
+//! packed, and whom devices trust.
+//!
+//! `set.yaml` describes it:
+//! ```yaml
+//! bootloader: bootloader.hex
+//! device: { hardware: 81, minimum_security_counter: 1, trusted_key: test-signing.pub }
+//! images:
+//!   - { name: 1.0.0, file: 1.0.0.hex, security_counter: 2, trial_attempts: 3, signed_by: test-signing.key }
+//!   - { name: 1.1.0, package: 1.1.0.pcpk }        # made ready already
+//! ```
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::SigningKey;
+use embedded_storage::nor_flash::NorFlash;
+use nor_flash_model::NorFlashModel;
+use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
+use powercut_upgrade::flash::TwiceProgrammable;
+use powercut_upgrade::journal::Journal;
+use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, TrustedKeys};
+use powercut_upgrade::slots::{Layout, Placement, Region, Slot};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{FirmwareError, Image, PackageFacts, pack, read_signing_key, read_verifying_key};
+use super::{load_package, read, save_package, write};
+use crate::plan::ImageName;
+use crate::platform::Package;
+
+/// Name of the file that describes a set.
+pub const SET_FILE: &str = "set.yaml";
+/// The key id of the one key that devices of a set trust.
+const KEY_ID: KeyId = KeyId(1);
+
+/// What `set.yaml` says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Description {
+    pub(super) bootloader: PathBuf,
+    pub(super) device: DeviceDescription,
+    pub(super) images: Vec<ImageDescription>,
+}
+
+/// What is the same in all devices of a set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeviceDescription {
+    pub(super) hardware: u16,
+    pub(super) minimum_security_counter: u32,
+    pub(super) trusted_key: PathBuf,
+}
+
+/// An image: either a file to be packed, or a package.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImageDescription {
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) package: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) security_counter: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trial_attempts: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) signed_by: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Packed(Package),
+    ToPack {
+        image: Vec<u8>,
+        security_counter: SecurityCounter,
+        trial_attempts: u8,
+        key: Box<SigningKey>,
+    },
+}
+
+/// Who a device is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceIdentity {
+    /// Its name towards the platform.
+    pub id: DeviceId,
+    /// Its secret.
+    pub key: DeviceKey,
+}
+
+impl DeviceIdentity {
+    /// The identity of a device of a test bench: its key follows from its id, so it protects nothing.
+    pub fn for_tests(id: DeviceId) -> Self {
+        let digest = Sha256::new()
+            .chain_update(b"powercut test device key")
+            .chain_update(id.0)
+            .finalize();
+        Self {
+            id,
+            key: DeviceKey(digest.into()),
+        }
+    }
+}
+
+/// A firmware set, read and checked.
+#[derive(Debug, Clone)]
+pub struct FirmwareSet {
+    folder: PathBuf,
+    description: Description,
+    bootloader: Image,
+    trusted_key: [u8; 32],
+    images: BTreeMap<String, Source>,
+}
+
+impl FirmwareSet {
+    /// Reads the set in `folder`, all of it.
+    pub fn load(folder: &Path) -> Result<Self, FirmwareError> {
+        let path = folder.join(SET_FILE);
+        if !path.exists() {
+            return Err(FirmwareError::NoSet { path });
+        }
+        let text = read(&path)?;
+        let description: Description =
+            serde_yaml::from_slice(&text).map_err(|error| FirmwareError::Line {
+                path: path.clone(),
+                line: error.location().map_or(1, |location| location.line()),
+                reason: format!("{error}; build the set anew with `rig firmware build`"),
+            })?;
+        let layout = Layout::MICROBIT;
+        let bootloader = Image::load(&folder.join(&description.bootloader), range(layout.boot))?;
+        let trusted_key =
+            read_verifying_key(&folder.join(&description.device.trusted_key))?.to_bytes();
+        let mut images = BTreeMap::new();
+        for image in &description.images {
+            let source = read_image(folder, &path, image)?;
+            images.insert(image.name.clone(), source);
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            description,
+            bootloader,
+            trusted_key,
+            images,
+        })
+    }
+
+    /// The flash map of the boards the set is for.
+    #[expect(
+        clippy::unused_self,
+        reason = "sets for other boards will have another"
+    )]
+    pub fn layout(&self) -> Layout {
+        Layout::MICROBIT
+    }
+
+    /// The image `name`, made ready for this suite and fragment size.
+    pub fn package(
+        &self,
+        name: &ImageName,
+        suite: Suite,
+        fragment_bytes: u16,
+    ) -> Result<Package, FirmwareError> {
+        let source = self
+            .images
+            .get(&name.to_string())
+            .ok_or_else(|| FirmwareError::NoImage {
+                folder: self.folder.clone(),
+                name: name.to_string(),
+                known: self.images.keys().cloned().collect::<Vec<_>>().join(", "),
+            })?;
+        match source {
+            Source::Packed(package) => {
+                let manifest = package.manifest();
+                if manifest.suite == suite && manifest.fragment_bytes == fragment_bytes {
+                    return Ok(package.clone());
+                }
+                Err(FirmwareError::PackedOtherwise {
+                    name: name.to_string(),
+                    fragment_bytes: manifest.fragment_bytes,
+                })
+            }
+            Source::ToPack {
+                image,
+                security_counter,
+                trial_attempts,
+                key,
+            } => pack(
+                image.clone(),
+                PackageFacts {
+                    version: name.version(),
+                    suite,
+                    fragment_bytes,
+                    key_id: KEY_ID,
+                    trial_attempts: *trial_attempts,
+                    hardware: self.description.device.hardware,
+                    security_counter: *security_counter,
+                },
+                key,
+            ),
+        }
+    }
+
+    /// Whole flash of a board fresh from the factory: bootloader, identity, `running` confirmed, STAGING empty.
+    pub fn provisioned_flash(
+        &self,
+        running: &Package,
+        device: &DeviceIdentity,
+    ) -> Result<Vec<u8>, FirmwareError> {
+        let layout = self.layout();
+        let mut flash = TwiceProgrammable(NorFlashModel::<4, 1024, 2>::new(256));
+        let factory = Factory {
+            hardware: self.description.device.hardware,
+            device_id: device.id,
+            device_key: device.key.clone(),
+            trusted_keys: TrustedKeys([Some((KEY_ID, self.trusted_key)), None]),
+            minimum_security_counter: SecurityCounter(
+                self.description.device.minimum_security_counter,
+            ),
+        };
+        let active = layout.manifest(Slot::Active, Placement::Plain);
+        let manifest = running.signed();
+        let parts: [(u32, &[u8]); 4] = [
+            (self.bootloader.base, &self.bootloader.bytes),
+            (layout.factory.start, &factory.encode()),
+            (layout.active.start, running.image()),
+            (active, &manifest.encode()),
+        ];
+        for (address, bytes) in parts {
+            let mut padded = bytes.to_vec();
+            padded.resize(bytes.len().next_multiple_of(4), 0xFF);
+            flash
+                .write(address, &padded)
+                .map_err(|error| FirmwareError::DoesNotFit {
+                    reason: format!("{} bytes at {address:#x}: {error:?}", bytes.len()),
+                })?;
+        }
+        Journal::provision(
+            &mut flash,
+            &layout,
+            manifest.image_id(),
+            manifest.manifest().security_counter,
+        )
+        .map_err(|error| FirmwareError::DoesNotFit {
+            reason: format!("the journal: {error:?}"),
+        })?;
+        Ok(flash.0.bytes().to_vec())
+    }
+
+    /// Writes a set into `folder` that has these packages and nothing to sign with, so that a case can be run again
+    /// anywhere; ELF files come along where the set has them.
+    pub fn save_subset(
+        &self,
+        packages: &[(&ImageName, &Package)],
+        folder: &Path,
+    ) -> Result<(), FirmwareError> {
+        std::fs::create_dir_all(folder).map_err(|source| FirmwareError::Write {
+            path: folder.to_owned(),
+            source,
+        })?;
+        let mut description = self.description.clone();
+        description.images.clear();
+        description.bootloader = "bootloader.hex".into();
+        description.device.trusted_key = "trusted.pub".into();
+        self.bootloader.save_hex(&folder.join("bootloader.hex"))?;
+        let trusted = read(&self.folder.join(&self.description.device.trusted_key))?;
+        write(&folder.join("trusted.pub"), &trusted)?;
+        let mut elves = vec!["bootloader".to_owned()];
+        for (name, package) in packages {
+            let file = PathBuf::from(format!("{name}.pcpk"));
+            save_package(package, &folder.join(&file))?;
+            description.images.push(ImageDescription {
+                name: name.to_string(),
+                package: Some(file),
+                ..ImageDescription::default()
+            });
+            elves.push(name.to_string());
+        }
+        for elf in elves {
+            let name = format!("{elf}.elf");
+            if let Ok(content) = std::fs::read(self.folder.join(&name)) {
+                write(&folder.join(&name), &content)?;
+            }
+        }
+        description.save(folder)
+    }
+}
+
+impl Description {
+    /// Writes it into `folder`.
+    pub(super) fn save(&self, folder: &Path) -> Result<(), FirmwareError> {
+        let path = folder.join(SET_FILE);
+        let text = serde_yaml::to_string(self).map_err(|error| FirmwareError::Write {
+            path: path.clone(),
+            source: std::io::Error::other(error),
+        })?;
+        write(&path, text.as_bytes())
+    }
+}
+
+/// Addresses of a region.
+pub(super) fn range(region: Region) -> std::ops::Range<u32> {
+    region.start..region.start + u32::from(region.pages) * Layout::MICROBIT.page_bytes
+}
+
+/// Addresses an image may have: ACTIVE without its manifest page.
+pub(super) fn active_range() -> std::ops::Range<u32> {
+    let layout = Layout::MICROBIT;
+    layout.active.start..layout.active.start + layout.image_capacity_bytes()
+}
+
+fn read_image(
+    folder: &Path,
+    set: &Path,
+    description: &ImageDescription,
+) -> Result<Source, FirmwareError> {
+    let incomplete = |what: &str| FirmwareError::Line {
+        path: set.to_owned(),
+        line: 1,
+        reason: format!("image {} has no `{what}`", description.name),
+    };
+    if let Some(package) = &description.package {
+        return Ok(Source::Packed(load_package(&folder.join(package))?));
+    }
+    let file = description
+        .file
+        .as_ref()
+        .ok_or_else(|| incomplete("file"))?;
+    let path = folder.join(file);
+    let image = Image::load(&path, active_range())?;
+    if image.base != active_range().start {
+        return Err(FirmwareError::DoesNotFit {
+            reason: format!(
+                "{} begins at {:#x}, ACTIVE at {:#x}",
+                path.display(),
+                image.base,
+                active_range().start
+            ),
+        });
+    }
+    let key = description
+        .signed_by
+        .as_ref()
+        .ok_or_else(|| incomplete("signed_by"))?;
+    Ok(Source::ToPack {
+        image: image.bytes,
+        security_counter: SecurityCounter(
+            description
+                .security_counter
+                .ok_or_else(|| incomplete("security_counter"))?,
+        ),
+        trial_attempts: description
+            .trial_attempts
+            .ok_or_else(|| incomplete("trial_attempts"))?,
+        key: Box::new(read_signing_key(&folder.join(key))?),
+    })
+}
