@@ -2,12 +2,18 @@
 //!
 //! A driver reports what it sees to a [`BoardObserver`], in the order in which the device did it, and cuts
 //! power exactly where the observer says so. It knows nothing of plans, packages or journals.
+mod torn;
+mod virtual_board;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::power::TornShape;
+
+pub use torn::tear;
+pub use virtual_board::VirtualBoard;
 
 /// Size and erase size of a board's flash, in bytes; programs are words of 4 bytes on every board so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +126,9 @@ pub struct Observability {
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
     /// The program that emulates the board is not there.
-    #[error("cannot start {program}: {source}; install it (Debian: apt-get install qemu-system-arm) or run ci/setup")]
+    #[error(
+        "cannot start {program}: {source}; install it (Debian: apt-get install qemu-system-arm) or run ci/setup"
+    )]
     NoEmulator {
         /// What was started.
         program: String,
@@ -128,7 +136,9 @@ pub enum BoardError {
         source: std::io::Error,
     },
     /// The emulator ended although nobody cut it.
-    #[error("the emulator of board {board} ended by itself ({status}) while {doing}; its last words: {stderr}")]
+    #[error(
+        "the emulator of board {board} ended by itself ({status}) while {doing}; its last words: {stderr}"
+    )]
     EmulatorDied {
         /// Board name.
         board: String,
@@ -150,7 +160,9 @@ pub enum BoardError {
         reason: String,
     },
     /// The rig's own record of flash and the board's flash differ.
-    #[error("board {board}: flash differs from the rig's record at {address:#x}: record {recorded:#x}, board {found:#x}; this is a fault of the bench")]
+    #[error(
+        "board {board}: flash differs from the rig's record at {address:#x}: record {recorded:#x}, board {found:#x}; this is a fault of the bench"
+    )]
     ShadowMismatch {
         /// Board name.
         board: String,

@@ -37,7 +37,9 @@ pub enum ModemPower {
 #[derive(Debug, thiserror::Error)]
 pub enum ModemError {
     /// No host socket for the modem's own.
-    #[error("the virtual modem cannot open a UDP socket on this host: {0}; check the limits on open files and local ports")]
+    #[error(
+        "the virtual modem cannot open a UDP socket on this host: {0}; check the limits on open files and local ports"
+    )]
     Socket(#[source] std::io::Error),
 }
 

@@ -1,4 +1,7 @@
 //! What switches a board's power, and what a cut leaves of the operation it interrupts.
+mod virtual_relay;
+
+pub use virtual_relay::{Switched, VirtualRelay};
 
 /// What a cut leaves of the flash operation it hits. Deterministic: a shape and an operation give one result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
