@@ -133,6 +133,8 @@ impl Supply {
         let result = self.start(observer, machine.boots).and_then(|mut running| {
             match self.bring_up(&mut running) {
                 Ok(()) => Ok(running),
+                // The core may run, and be cut, before the emulator has answered that it let it run.
+                Err(ChannelFault::Closed) if self.was_cut() => Ok(running),
                 Err(fault) => Err(self.fault("starting the emulator", running, &fault)),
             }
         });
@@ -262,6 +264,11 @@ impl Supply {
         state.end.is_some()
     }
 
+    /// Whether another channel closed because the observer cut power.
+    fn was_cut(&self) -> bool {
+        self.end_is_near() && self.status.lock().end == Some(End::Cut)
+    }
+
     /// Put a question to the trace reader. The core must be stopped.
     fn ask(&self, running: &mut Running, question: Question) -> Result<bool, ChannelFault> {
         {
@@ -295,9 +302,7 @@ impl Supply {
         };
         let found = match self.stopped_flash(running) {
             Ok(found) => found,
-            Err(ChannelFault::Closed)
-                if self.end_is_near() && self.status.lock().end == Some(End::Cut) =>
-            {
+            Err(ChannelFault::Closed) if self.was_cut() => {
                 self.release(&mut machine);
                 return Err(self.channel(doing, "the observer cut power before it could be done"));
             }
