@@ -29,8 +29,14 @@ pub struct RelayError {
 /// Switches one board's power.
 pub trait Relay: Send {
     /// Give power. Idempotent.
+    ///
+    /// # Errors
+    /// The load did not come up; what to check is in the reason.
     fn on(&mut self) -> Result<(), RelayError>;
     /// Take power. Idempotent.
+    ///
+    /// # Errors
+    /// Power may still be there.
     fn off(&mut self) -> Result<(), RelayError>;
     /// Whether the relay believes power is on.
     fn is_on(&self) -> bool;

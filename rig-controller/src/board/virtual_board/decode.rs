@@ -19,11 +19,17 @@ pub(super) enum Step {
 /// What is known of the device since power-on from what it wrote.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
-    uart_enabled: bool,
-    transmitting: bool,
+    uart: Uart,
     watchdog_running: bool,
     reset_requested: bool,
     told: Told,
+}
+
+/// The half of the UART that sends.
+#[derive(Debug, Default)]
+struct Uart {
+    enabled: bool,
+    transmitting: bool,
 }
 
 /// What was already reported as impossible on silicon; once a boot is enough.
@@ -75,8 +81,7 @@ impl Decoder {
     }
 
     fn peripherals_reset(&mut self, shadow: &mut FlashShadow) {
-        self.uart_enabled = false;
-        self.transmitting = false;
+        self.uart = Uart::default();
         shadow.reset_controller();
     }
 
@@ -102,12 +107,12 @@ impl Decoder {
                 }
             }
             map::UART_ENABLE => {
-                self.uart_enabled = value == map::UART_ENABLED;
-                self.transmitting &= self.uart_enabled;
+                self.uart.enabled = value == map::UART_ENABLED;
+                self.uart.transmitting &= self.uart.enabled;
             }
-            map::UART_STARTTX if self.uart_enabled && value == 1 => self.transmitting = true,
-            map::UART_STOPTX | map::UART_SUSPEND if value == 1 => self.transmitting = false,
-            map::UART_TXD if self.uart_enabled && self.transmitting => {
+            map::UART_STARTTX if self.uart.enabled && value == 1 => self.uart.transmitting = true,
+            map::UART_STOPTX | map::UART_SUSPEND if value == 1 => self.uart.transmitting = false,
+            map::UART_TXD if self.uart.enabled && self.uart.transmitting => {
                 return after_event(to.uart_byte(value as u8, shadow.content()));
             }
             map::UART_STARTRX if value == 1 => return Step::WakeReceiver,

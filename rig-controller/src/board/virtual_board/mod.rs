@@ -6,7 +6,7 @@
 //! point never happened. The next power-on starts from the record, with RAM full of seeded garbage.
 //!
 //! Where QEMU is kinder than silicon the board takes the kindness away: it plays the watchdog, and reports uses of
-//! VTOR and SysTick, which the nRF51 does not have.
+//! VTOR and `SysTick`, which the nRF51 does not have.
 mod channels;
 mod decode;
 mod memory_map;

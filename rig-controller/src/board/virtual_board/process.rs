@@ -109,14 +109,15 @@ fn die_with(command: &mut Command) {
 }
 
 type Spawned = io::Result<Child>;
+type Request = (Command, Sender<Spawned>);
 
 /// Spawn from a thread that lives as long as the rig: the kernel ties "kill me when my parent dies" to the
 /// *thread* that started the child, and boards are switched on from threads that come and go.
 fn spawn_from_lasting_thread(command: Command) -> Spawned {
-    static SPAWNER: OnceLock<Option<Sender<(Command, Sender<Spawned>)>>> = OnceLock::new();
+    static SPAWNER: OnceLock<Option<Sender<Request>>> = OnceLock::new();
     let gone = || io::Error::other("the thread that starts emulators is gone; restart the rig");
     let spawner = SPAWNER.get_or_init(|| {
-        let (requests, incoming) = channel::<(Command, Sender<Spawned>)>();
+        let (requests, incoming) = channel::<Request>();
         std::thread::Builder::new()
             .name("emulator-spawner".to_owned())
             .spawn(move || {

@@ -1,5 +1,6 @@
 //! The virtual board's power: closing the relay starts an emulator from the recorded flash, opening it kills the
 //! emulator. Shared by the board and its relay, and usable from any thread while another one waits.
+use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -105,7 +106,7 @@ impl Supply {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn channel(&self, doing: &str, reason: impl ToString) -> BoardError {
+    fn channel(&self, doing: &str, reason: impl fmt::Display) -> BoardError {
         BoardError::Channel {
             board: self.config.name.clone(),
             doing: doing.to_owned(),
