@@ -41,6 +41,8 @@ impl Process {
         command
             .fd_mappings(mappings)
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()))?;
+        // Ctrl-C at the terminal is for the rig, which switches its boards off in order.
+        command.process_group(0);
         die_with(&mut command);
         let mut child = spawn_from_lasting_thread(command)?;
         let stderr = child.stderr.take();
