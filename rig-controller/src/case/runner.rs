@@ -239,6 +239,7 @@ impl Run<'_> {
                 }
                 // It says it is done: see that it stays so over one more boot.
                 resting = true;
+                self.look_at_stack(board)?;
                 board.power_off()?;
                 let flash = board.read_flash()?;
                 self.monitor().power_lost(false, &flash);
@@ -298,8 +299,15 @@ impl Run<'_> {
         }
     }
 
+    /// The deepest stack of all boots that were not cut.
+    fn look_at_stack(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
+        let floor = board.ram_untouched_below_stack()?;
+        self.stack_floor = [self.stack_floor, floor].into_iter().flatten().min();
+        Ok(())
+    }
+
     fn finish(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
-        self.stack_floor = board.ram_untouched_below_stack()?;
+        self.look_at_stack(board)?;
         board.verify_record()?;
         let after = board.read_flash()?;
         self.monitor().power_lost(false, &after);
