@@ -2,12 +2,18 @@
 //!
 //! A driver reports what it sees to a [`BoardObserver`], in the order in which the device did it, and cuts
 //! power exactly where the observer says so. It knows nothing of plans, packages or journals.
+mod torn;
+mod virtual_board;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::power::TornShape;
+
+pub use torn::tear;
+pub use virtual_board::VirtualBoard;
 
 /// Size and erase size of a board's flash, in bytes; programs are words of 4 bytes on every board so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +178,8 @@ pub enum BoardError {
 /// Shared by the driver's reader thread and the case runner.
 pub type SharedObserver = Arc<Mutex<dyn BoardObserver>>;
 
-/// One device under test. All calls come from one thread; the observer is called from the driver's own.
+/// One device under test. All calls come from one thread; the observer is called from the driver's own: do not
+/// hold its lock during a call that switches power, waits or verifies.
 pub trait Board: Send {
     /// The name the bench gives it.
     fn name(&self) -> &str;
@@ -182,23 +189,44 @@ pub trait Board: Send {
     fn observability(&self) -> Observability;
     /// Put `flash` on the board (whole flash, `geometry().size_bytes` bytes) and restart operation numbers at 1.
     /// The board must be off.
+    ///
+    /// # Errors
+    /// The board is powered, or `flash` has the wrong size, or it cannot be written.
     fn provision(&mut self, flash: &[u8]) -> Result<(), BoardError>;
     /// Give it power. Reports to `observer` until power goes.
+    ///
+    /// # Errors
+    /// The board cannot be started; it is off then.
     fn power_on(&mut self, observer: SharedObserver) -> Result<(), BoardError>;
     /// Take power. Idempotent; must succeed in turning it off even if everything else is broken.
+    ///
+    /// # Errors
+    /// Something else than switching off went wrong: power is gone all the same.
     fn power_off(&mut self) -> Result<(), BoardError>;
     /// Wait until the board is cut, or `timeout` passes, or [`Waker::wake`] of [`Board::waker`] is called
     /// (then `TimedOut` is returned early).
+    ///
+    /// # Errors
+    /// The bench failed while the firmware ran; the board is off then.
     fn wait(&mut self, timeout: Duration) -> Result<Stopped, BoardError>;
     /// Lets another thread end a [`Board::wait`] early.
     fn waker(&self) -> Waker;
     /// A handle that sends to the device's UART; stays valid across power cycles.
     fn uart(&self) -> Arc<dyn UartToDevice>;
     /// Flash content, whole. When the board is off this is what the next boot will find.
+    ///
+    /// # Errors
+    /// Flash cannot be read now.
     fn read_flash(&mut self) -> Result<Vec<u8>, BoardError>;
     /// Compare the rig's record with what the powered board really holds; the board is off afterwards.
+    ///
+    /// # Errors
+    /// The two differ, or cannot be compared, as when the board is off.
     fn verify_record(&mut self) -> Result<(), BoardError>;
     /// Lowest address of the stack region ever written since power-on, if the board can tell: used for figures.
+    ///
+    /// # Errors
+    /// RAM could not be read; the board is off then.
     fn ram_untouched_below_stack(&mut self) -> Result<Option<u32>, BoardError>;
 }
 

@@ -1,4 +1,7 @@
 //! What switches a board's power, and what a cut leaves of the operation it interrupts.
+mod virtual_relay;
+
+pub use virtual_relay::{Switched, VirtualRelay};
 
 /// What a cut leaves of the flash operation it hits. Deterministic: a shape and an operation give one result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,8 +29,14 @@ pub struct RelayError {
 /// Switches one board's power.
 pub trait Relay: Send {
     /// Give power. Idempotent.
+    ///
+    /// # Errors
+    /// The load did not come up; what to check is in the reason.
     fn on(&mut self) -> Result<(), RelayError>;
     /// Take power. Idempotent.
+    ///
+    /// # Errors
+    /// Power may still be there.
     fn off(&mut self) -> Result<(), RelayError>;
     /// Whether the relay believes power is on.
     fn is_on(&self) -> bool;
