@@ -36,13 +36,14 @@ impl Cancel {
 
     /// Have `waker` called when the run is cancelled.
     pub fn also_wake(&self, waker: Waker) {
-        if self.is_cancelled() {
-            waker.wake();
-        }
         self.0
             .wakers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(waker);
+            .push(waker.clone());
+        // Looked at last: whoever cancels before this has missed the new waker.
+        if self.is_cancelled() {
+            waker.wake();
+        }
     }
 }

@@ -56,6 +56,8 @@ pub struct CaseSetup<'a> {
     pub platform: &'a dyn Platform,
     /// Tells when to stop.
     pub cancel: &'a Cancel,
+    /// Told of every cut as soon as it has happened.
+    pub on_cut: &'a dyn Fn(&FiredCut),
 }
 
 /// Flash around one cut, or at the end.
@@ -286,7 +288,11 @@ impl Run<'_> {
         let mut monitor = self.monitor();
         monitor.power_lost(true, &after);
         let before = monitor.flash_before_cut.take();
+        let fired = monitor.trigger.fired().last().cloned();
         drop(monitor);
+        if let Some(fired) = &fired {
+            (self.setup.on_cut)(fired);
+        }
         self.snapshots.push(Snapshot { before, after });
         Ok(())
     }

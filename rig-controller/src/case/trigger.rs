@@ -21,6 +21,8 @@ pub struct FiredCut {
     pub operation: u64,
     /// In which phase.
     pub phase: Phase,
+    /// The fragment under way, in the download.
+    pub fragment: Option<u16>,
 }
 
 /// What the trigger has to know about an operation that is about to happen.
@@ -149,6 +151,7 @@ impl Trigger {
             planned,
             operation,
             phase,
+            fragment: Some(wanted as u16),
         });
         Decision::Cut { torn: None }
     }
@@ -227,6 +230,15 @@ impl Trigger {
             .then(|| FragmentIndex((offset / u32::from(self.manifest.fragment_bytes)) as u16))
     }
 
+    /// The fragment the device is waiting for or writing, going by its journal.
+    fn under_way(&self, journal: &State) -> Option<u16> {
+        let JournalPhase::Downloading { committed, .. } = journal.phase else {
+            return None;
+        };
+        (committed < self.manifest.size_bytes)
+            .then(|| (committed / u32::from(self.manifest.fragment_bytes)) as u16)
+    }
+
     fn area(&self, op: &FlashOp) -> Area {
         let address = match op.kind {
             FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address } => address,
@@ -253,6 +265,7 @@ impl Trigger {
             planned,
             operation,
             phase: context.phase,
+            fragment: self.under_way(context.before),
         });
         Decision::Cut { torn }
     }
@@ -262,6 +275,7 @@ impl Trigger {
             planned,
             operation: context.op.number,
             phase: context.phase,
+            fragment: self.under_way(context.before),
         });
         Decision::CutAfter
     }
