@@ -151,7 +151,10 @@ impl Trigger {
             planned,
             operation,
             phase,
-            fragment: Some(wanted as u16),
+            fragment: match here {
+                CutAt::SendPayload { fragment, .. } => Some(fragment),
+                _ => None,
+            },
         });
         Decision::Cut { torn: None }
     }
