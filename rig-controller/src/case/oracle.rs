@@ -185,9 +185,6 @@ impl Oracle {
         let Some(after) = after else { return };
         match after.phase {
             JournalPhase::Ready => self.check_staged(flash, after, self.images.new.image().len()),
-            JournalPhase::Downloading { committed, .. } => {
-                self.check_staged(flash, after, committed as usize);
-            }
             JournalPhase::Reverting { .. } => self.reverted = true,
             _ => {}
         }

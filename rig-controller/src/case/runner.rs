@@ -262,6 +262,7 @@ impl Run<'_> {
                 }
                 // It says it is done: see that it stays so over one more boot.
                 resting = true;
+                self.look_at_stack(board)?;
                 board.power_off()?;
                 let flash = board.read_flash()?;
                 self.monitor().power_lost(false, &flash);
@@ -325,8 +326,15 @@ impl Run<'_> {
         }
     }
 
+    /// The deepest stack of all boots that were not cut.
+    fn look_at_stack(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
+        let floor = board.ram_untouched_below_stack()?;
+        self.stack_floor = [self.stack_floor, floor].into_iter().flatten().min();
+        Ok(())
+    }
+
     fn finish(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
-        self.stack_floor = board.ram_untouched_below_stack()?;
+        self.look_at_stack(board)?;
         board.verify_record()?;
         let after = board.read_flash()?;
         self.monitor().power_lost(false, &after);
@@ -512,8 +520,17 @@ enum CaseError {
 
 impl CaseError {
     fn verdict(&self) -> Verdict {
-        Verdict::BenchError {
-            reason: self.to_string(),
+        match self {
+            // A core that faults while it handles a fault stops for good: the firmware's doing, not the bench's.
+            Self::Board(BoardError::EmulatorDied { stderr, .. }) if stderr.contains("Lockup") => {
+                Verdict::FirmwareFailure {
+                    invariant: Invariant::S1,
+                    reason: "the device's core locked up: it faulted while handling a fault, so nothing runs".to_owned(),
+                }
+            }
+            _ => Verdict::BenchError {
+                reason: self.to_string(),
+            },
         }
     }
 }

@@ -5,7 +5,7 @@
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
 use powercut_upgrade::manifest::{FragmentIndex, Manifest};
 use powercut_upgrade::slots::Layout;
-use powercut_upgrade::wire::lean::Uplink;
+use powercut_upgrade::wire::lean::{REQUEST_BYTES, STATUS_BYTES};
 
 use crate::board::{Decision, FlashOp, FlashOpKind};
 use crate::modem::ModemEvent;
@@ -49,6 +49,8 @@ pub struct Trigger {
     fired: Vec<FiredCut>,
     /// The next operation of any kind is torn, on behalf of this cut.
     tear_next: Option<(Cut, TornShape)>,
+    /// Status messages the modem began to take.
+    statuses: u16,
     /// The fragment whose data was programmed last, and not recorded since.
     unrecorded: Option<FragmentIndex>,
 }
@@ -62,6 +64,7 @@ impl Trigger {
             waiting: cuts.to_vec(),
             fired: Vec::new(),
             tear_next: None,
+            statuses: 0,
             unrecorded: None,
         }
     }
@@ -132,29 +135,15 @@ impl Trigger {
         operation: u64,
         phase: Phase,
     ) -> Decision {
-        let ModemEvent::PayloadByte {
-            index,
-            length,
-            so_far,
-        } = event
-        else {
+        let (payload, length) = match event {
+            ModemEvent::PayloadByte { so_far, length, .. } => (so_far, *length),
+            ModemEvent::DatagramSent(datagram) => (datagram, datagram.len()),
+            _ => return Decision::Continue,
+        };
+        let Some(here) = self.place_in_payload(payload, length, journal) else {
             return Decision::Continue;
         };
-        let Some(State {
-            phase: JournalPhase::Downloading { committed, .. },
-            ..
-        }) = journal
-        else {
-            return Decision::Continue;
-        };
-        // A request names its fragment late in its payload; what is in flash says earlier which one it must be.
-        let is_request = *length == Self::request_bytes() && so_far.first() == Some(&0x02);
-        let wanted = committed / u32::from(self.manifest.fragment_bytes);
-        let position = self.waiting.iter().position(|cut| {
-            matches!(cut.at, CutAt::SendPayload { fragment, byte }
-                if is_request && u32::from(fragment) == wanted && usize::from(byte) == *index)
-        });
-        let Some(position) = position else {
+        let Some(position) = self.waiting.iter().position(|cut| cut.at == here) else {
             return Decision::Continue;
         };
         let planned = self.waiting.remove(position);
@@ -162,18 +151,40 @@ impl Trigger {
             planned,
             operation,
             phase,
-            fragment: Some(wanted as u16),
+            fragment: match here {
+                CutAt::SendPayload { fragment, .. } => Some(fragment),
+                _ => None,
+            },
         });
         Decision::Cut { torn: None }
     }
 
-    fn request_bytes() -> usize {
-        let request = Uplink::Request {
-            device: powercut_upgrade::factory::DeviceId([0; 8]),
-            session: powercut_upgrade::wire::lean::Session([0; 4]),
-            index: FragmentIndex(0),
-        };
-        request.encode(&mut [0; powercut_upgrade::wire::lean::MAX_UPLINK_BYTES])
+    /// What a cut right after the last byte of `payload` would be called.
+    fn place_in_payload(
+        &mut self,
+        payload: &[u8],
+        length: usize,
+        journal: Option<&State>,
+    ) -> Option<CutAt> {
+        let byte = payload.len().checked_sub(1)? as u16;
+        match (payload.first(), length) {
+            (Some(0x01), STATUS_BYTES) => {
+                self.statuses += u16::from(byte == 0);
+                Some(CutAt::StatusPayload {
+                    number: self.statuses,
+                    byte,
+                })
+            }
+            (Some(0x02), REQUEST_BYTES) => {
+                // A request names its fragment late; what is in flash says earlier which one it must be.
+                let JournalPhase::Downloading { committed, .. } = journal?.phase else {
+                    return None;
+                };
+                let fragment = (committed / u32::from(self.manifest.fragment_bytes)) as u16;
+                Some(CutAt::SendPayload { fragment, byte })
+            }
+            _ => None,
+        }
     }
 
     fn matches(
@@ -187,7 +198,7 @@ impl Trigger {
             CutAt::PhaseOperation { phase, number } => {
                 phase == context.phase && number == context.number_in_phase
             }
-            CutAt::SendPayload { .. } => false,
+            CutAt::SendPayload { .. } | CutAt::StatusPayload { .. } => false,
             CutAt::Fragment { index, phase } => match phase {
                 FragmentPhase::BeforeData => {
                     fragment == Some(FragmentIndex(index))

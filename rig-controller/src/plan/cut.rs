@@ -9,8 +9,11 @@
 //! | `op3121/bits:77` | in the middle of it: a random part of its bits, drawn from 77, took effect |
 //! | `swap+45/other-half` | in the middle of the 45th operation of the swap |
 //! | `send17/3` | after payload byte 3 of the datagram that requests fragment 17 |
+//! | `status2/10` | after payload byte 10 of the second status message the device sends in the case |
 use std::fmt;
 use std::str::FromStr;
+
+use powercut_upgrade::wire::lean::{REQUEST_BYTES, STATUS_BYTES};
 
 use crate::power::TornShape;
 
@@ -115,6 +118,13 @@ pub enum CutAt {
         /// The last payload byte that is sent, from 0.
         byte: u16,
     },
+    /// In the middle of the payload with which the device reports its status, right after a byte of it.
+    StatusPayload {
+        /// Which status message of the case, from 1, as the modem takes them.
+        number: u16,
+        /// Position of the byte in the payload, from 0.
+        byte: u16,
+    },
 }
 
 /// What the cut leaves of the flash operation it meets.
@@ -145,8 +155,20 @@ impl Cut {
             (CutAt::Fragment { .. }, Torn::Before) => Err(
                 "`before` belongs to operations; a fragment has before-data, after-data and after-record",
             ),
-            (CutAt::SendPayload { .. }, Torn::Before | Torn::Shape(_)) => {
-                Err("no flash operation is under way while a request is sent, so none can be torn")
+            (
+                CutAt::SendPayload { .. } | CutAt::StatusPayload { .. },
+                Torn::Before | Torn::Shape(_),
+            ) => {
+                Err("no flash operation is under way while a message is sent, so none can be torn")
+            }
+            (CutAt::SendPayload { byte, .. }, _) if usize::from(byte) >= REQUEST_BYTES => {
+                Err("a request has 19 bytes of payload, numbered from 0")
+            }
+            (CutAt::StatusPayload { byte, .. }, _) if usize::from(byte) >= STATUS_BYTES => {
+                Err("a status message has 57 bytes of payload, numbered from 0")
+            }
+            (CutAt::StatusPayload { number: 0, .. }, _) => {
+                Err("status messages are numbered from 1")
             }
             (CutAt::Operation(0) | CutAt::PhaseOperation { number: 0, .. }, _) => {
                 Err("operations are numbered from 1")
@@ -163,6 +185,7 @@ impl fmt::Display for Cut {
             CutAt::Operation(number) => write!(f, "op{number}")?,
             CutAt::PhaseOperation { phase, number } => write!(f, "{phase}+{number}")?,
             CutAt::SendPayload { fragment, byte } => write!(f, "send{fragment}/{byte}")?,
+            CutAt::StatusPayload { number, byte } => write!(f, "status{number}/{byte}")?,
         }
         match self.torn {
             Torn::Whole => Ok(()),
@@ -209,6 +232,12 @@ fn parse(text: &str) -> Result<Cut, String> {
         }
     } else if let Some(number) = head.strip_prefix("op") {
         CutAt::Operation(number_in(number, "operation")?)
+    } else if let Some(number) = head.strip_prefix("status") {
+        let byte = parts.next().ok_or("the payload byte is missing")?;
+        CutAt::StatusPayload {
+            number: number_in(number, "status message")?,
+            byte: number_in(byte, "payload byte")?,
+        }
     } else if let Some(fragment) = head.strip_prefix("send") {
         let byte = parts.next().ok_or("the payload byte is missing")?;
         CutAt::SendPayload {
@@ -274,7 +303,10 @@ pub(super) mod tests {
             (1..u64::MAX).prop_map(CutAt::Operation),
             (proptest::sample::select(&Phase::ALL), 1..u64::MAX)
                 .prop_map(|(phase, number)| CutAt::PhaseOperation { phase, number }),
-            any::<(u16, u16)>().prop_map(|(fragment, byte)| CutAt::SendPayload { fragment, byte }),
+            (any::<u16>(), 0..19_u16)
+                .prop_map(|(fragment, byte)| CutAt::SendPayload { fragment, byte }),
+            (1..u16::MAX, 0..57_u16)
+                .prop_map(|(number, byte)| CutAt::StatusPayload { number, byte }),
         ];
         let torn = prop_oneof![
             Just(Torn::Whole),
@@ -293,7 +325,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn any_text_is_a_cut_that_prints_the_same_or_an_error(text in "(f|op|send|swap\\+|trial\\+)?[0-9]{0,3}(/[a-z0-9:-]{0,8}){0,3}") {
+        fn any_text_is_a_cut_that_prints_the_same_or_an_error(text in "(f|op|send|status|swap\\+|trial\\+)?[0-9]{0,3}(/[a-z0-9:-]{0,8}){0,3}") {
             if let Ok(cut) = text.parse::<Cut>() {
                 prop_assert_eq!(cut.to_string(), text);
             }
@@ -310,6 +342,7 @@ pub(super) mod tests {
             "op3121/bits:77",
             "swap+45/other-half",
             "send17/3",
+            "status2/10",
         ] {
             assert_eq!(text.parse::<Cut>().unwrap().to_string(), text);
         }
@@ -321,6 +354,9 @@ pub(super) mod tests {
             ("f17", "phase is missing"),
             ("f17/after-data/before", "belongs to operations"),
             ("send17/3/half", "none can be torn"),
+            ("send17/19", "19 bytes of payload"),
+            ("status0/3", "numbered from 1"),
+            ("status1/57", "57 bytes of payload"),
             ("op0", "numbered from 1"),
             ("op007", "no number"),
             ("nap+3", "no phase `nap`"),

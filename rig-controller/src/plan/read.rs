@@ -381,6 +381,7 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
             "operation",
             "number",
             "send",
+            "status",
             "byte",
             "torn",
         ],
@@ -404,6 +405,12 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
             fragment: index(send, "`send`")?,
             byte: index(fields.require("byte")?, "`byte`")?,
         }
+    } else if let Some(status) = any.get("status") {
+        let fields = value.fields("a cut while reporting", &["status", "byte"])?;
+        CutAt::StatusPayload {
+            number: index(status, "`status`")?,
+            byte: index(fields.require("byte")?, "`byte`")?,
+        }
     } else if let Some(phase) = any.get("phase") {
         let fields = value.fields("a cut in a phase", &["phase", "number", "torn"])?;
         CutAt::PhaseOperation {
@@ -415,7 +422,7 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
     } else {
         return Err(value.fault(
             format!("{WHAT} does not say where"),
-            "give it `fragment`, `operation`, `send` or `phase`",
+            "give it `fragment`, `operation`, `send`, `status` or `phase`",
         ));
     };
     let torn = match any.get("torn") {

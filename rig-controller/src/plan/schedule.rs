@@ -73,6 +73,8 @@ impl Profile {
                 in_phase(phase, number)
             }
             CutAt::SendPayload { fragment, .. } => in_fragment(fragment, 0),
+            // Where the messages of a run lie among its operations is not known; the first is before all of them.
+            CutAt::StatusPayload { number, .. } => (Phase::Download, u128::from(number)),
             CutAt::Fragment { index, phase } => in_fragment(
                 index,
                 match phase {
@@ -160,6 +162,8 @@ fn reach(cut: &Cut, profile: &Profile) -> Result<Option<(Phase, u64)>, Fault> {
                 format!("the last one is {}", i32::from(profile.fragments) - 1),
             ))
         }
+        // A device that has nothing to do reports again and again: every one comes, some day.
+        CutAt::StatusPayload { .. } => Ok(None),
         CutAt::Operation(number) => profile.locate(number).map(Some).ok_or_else(|| {
             let total: u64 = profile.operations.values().sum();
             Fault::new(

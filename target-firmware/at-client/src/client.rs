@@ -29,7 +29,7 @@ const SETTLE_AT_MOST_MS: u64 = 300;
 const COMMAND_TIMEOUT_MS: u64 = 5_000;
 /// Within counted data bytes follow each other at line speed.
 const DATA_SILENCE_MS: u64 = 500;
-const REGISTRATION_RETRY_MS: u64 = 500;
+const REGISTRATION_RETRY_MS: u64 = 250;
 /// After this the socket is asked instead of waited for.
 const OPEN_HINT_MS: u64 = 500;
 const OPEN_RETRY_MS: u64 = 500;

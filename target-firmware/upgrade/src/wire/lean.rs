@@ -24,8 +24,10 @@ pub const FRAGMENT_HEADER_BYTES: usize = 7;
 /// Longest message a device has to take, bytes.
 pub const MAX_DOWNLINK_BYTES: usize = FRAGMENT_HEADER_BYTES + 1024 + crate::cipher::TAG_BYTES;
 
-const STATUS_BYTES: usize = 57;
-const REQUEST_BYTES: usize = 19;
+/// Bytes of a status message.
+pub const STATUS_BYTES: usize = 57;
+/// Bytes of a request.
+pub const REQUEST_BYTES: usize = 19;
 const NOTHING_BYTES: usize = 7;
 const OFFER_BYTES: usize = 1 + SIGNED_MANIFEST_BYTES + 4;
 const REFUSAL_BYTES: usize = 10;
