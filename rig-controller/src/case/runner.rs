@@ -102,6 +102,27 @@ pub struct CaseReport {
     pub duration: Duration,
 }
 
+impl CaseReport {
+    /// Of a case that could not be begun.
+    pub fn not_run(verdict: Verdict) -> Self {
+        Self {
+            verdict: Some(verdict),
+            violations: Vec::new(),
+            fired: Vec::new(),
+            snapshots: Vec::new(),
+            counts: Counts::default(),
+            profile: Profile {
+                operations: std::collections::BTreeMap::new(),
+                trial_attempts: 0,
+                fragments: 0,
+            },
+            timeline: String::new(),
+            stack_floor: None,
+            duration: Duration::ZERO,
+        }
+    }
+}
+
 /// Runs the case on `board`.
 pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
     let start = Instant::now();
