@@ -29,5 +29,5 @@ mod page;
 
 pub use cut::{Cut, CutEffect, ParseCutError};
 pub use flicker::Flicker;
-pub use mix::split_mix;
+pub use mix::{fold, split_mix};
 pub use model::{ModelError, NorFlashModel, Operation};

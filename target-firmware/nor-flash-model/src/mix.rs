@@ -10,7 +10,7 @@ pub fn split_mix(state: &mut u64) -> u64 {
 }
 
 /// Folds `value` into `hash`: both halves of a full product, so that every bit reaches every other.
-pub(crate) fn fold(hash: u64, value: u64) -> u64 {
+pub fn fold(hash: u64, value: u64) -> u64 {
     let product = u128::from(hash ^ value ^ 0x9E37_79B9_7F4A_7C15)
         * u128::from(value.rotate_left(32) ^ 0xD6E8_FEB8_6659_FD93);
     (product as u64) ^ ((product >> 64) as u64)
