@@ -13,6 +13,8 @@ mod geometry;
 mod life;
 mod memory;
 mod merge;
+#[cfg(feature = "seeded-bugs")]
+pub mod mutants;
 mod oracle;
 mod package;
 mod scenario;

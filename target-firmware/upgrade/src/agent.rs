@@ -12,6 +12,7 @@ use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{
     FragmentIndex, ImageId, SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest, Version,
 };
+use crate::seeded::{Bug, is_planted};
 use crate::slots::{ChainLength, Layout};
 use crate::store::{self, ResumePoint, Store, Stored};
 use crate::timer::RetransmissionTimer;
@@ -334,7 +335,14 @@ impl<const PAGE: usize> Agent<PAGE> {
         let signed = image::read_manifest(flash, &self.layout, Location::STAGING)
             .filter(|signed| signed.image_id() == state.image);
         if let Some(signed) = signed {
-            let at = store::resume_point::<F>(&self.layout, committed, programs);
+            let mut at = store::resume_point::<F>(&self.layout, committed, programs);
+            let fragment = u32::from(signed.manifest().fragment_bytes);
+            if is_planted(Bug::ResumeOneTooFar) {
+                at.committed = (at.committed + fragment).min(signed.manifest().size_bytes);
+            }
+            if is_planted(Bug::ResumeTwoTooEarly) {
+                at.committed = at.committed.saturating_sub(2 * fragment);
+            }
             self.begin(signed, at);
         }
     }
@@ -395,7 +403,10 @@ impl<const PAGE: usize> Agent<PAGE> {
         if id == self.running {
             return Some(ResultCode::LatestAlready);
         }
-        if id == state.image && state.phase == Phase::Reverted {
+        if id == state.image
+            && state.phase == Phase::Reverted
+            && !is_planted(Bug::RevertedForgotten)
+        {
             return Some(ResultCode::InstallFailed);
         }
         if id == state.image && state.phase == Phase::Rejected {
@@ -492,17 +503,17 @@ impl<const PAGE: usize> Agent<PAGE> {
             return Ok(());
         };
         let state = *self.journal.state();
-        if digest == download.signed.manifest().image_digest {
+        if digest == download.signed.manifest().image_digest || is_planted(Bug::ReadyUnverified) {
             self.journal.append(flash, Record::Ready)?;
             self.doing = Activities::Ready { told: false };
             return Ok(());
         }
-        if state.attempt + 1 >= MAX_ATTEMPTS {
+        if state.attempt.saturating_add(1) >= MAX_ATTEMPTS && !is_planted(Bug::AttemptsNotCounted) {
             self.journal.append(flash, Record::Rejected)?;
             self.result = (ResultCode::VerifyFailed, state.image);
         } else {
             let anew = State {
-                attempt: state.attempt + 1,
+                attempt: state.attempt.wrapping_add(1),
                 phase: Phase::Downloading {
                     committed: 0,
                     programs: 0,

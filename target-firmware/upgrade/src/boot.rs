@@ -8,6 +8,7 @@ use crate::flash::{FlashError, UpgradeFlash};
 use crate::image::{self, Location};
 use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{SecurityCounter, SignedManifest};
+use crate::seeded::{Bug, is_planted};
 use crate::slots::{ChainLength, Layout, Placement, Slot};
 use crate::swap::{self, Direction};
 
@@ -71,6 +72,9 @@ impl<F: UpgradeFlash> Boot<'_, F> {
             Phase::Idle | Phase::Confirmed | Phase::Reverted | Phase::Rejected => {
                 self.journal.settle(self.flash)?;
             }
+            Phase::Ready if is_planted(Bug::ReadyNotReasserted) => {}
+            Phase::Swapping { .. } | Phase::Reverting { .. }
+                if is_planted(Bug::StepNotReasserted) => {}
             Phase::Ready
             | Phase::Swapping { .. }
             | Phase::Trial { .. }
@@ -222,7 +226,9 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         copies: u16,
     ) -> Result<(), FlashError> {
         (self.alive)();
-        swap::copy(self.flash, self.layout, direction, chain, copies)?;
+        let resumed = u16::from(is_planted(Bug::SwapSkipsACopy) && copies > 0);
+        let done = (copies + resumed).min(swap::copies(chain) - 1);
+        swap::copy(self.flash, self.layout, direction, chain, done)?;
         self.journal
             .append(self.flash, Record::Step { copies: copies + 1 })
     }
@@ -233,6 +239,9 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         let image = self.journal.state().image;
         let active = self.active().filter(|active| active.image_id() == image);
         match active {
+            Some(_) if used > 0 && is_planted(Bug::TrialNotCounted) => {
+                Ok(Some(Outcome::Run { trial: true }))
+            }
             Some(active) if used < active.manifest().trial_attempts => {
                 self.journal
                     .append(self.flash, Record::Trial { attempts: used + 1 })?;

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use crate::factory::Factory;
 use crate::flash::{self, UpgradeFlash};
 use crate::manifest::{SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest};
+use crate::seeded::{Bug, is_planted};
 use crate::slots::{Layout, Placement, Slot};
 
 /// Bytes hashed at a time.
@@ -117,7 +118,8 @@ pub fn runnable<F: UpgradeFlash>(
 ) -> Option<SignedManifest> {
     let signed = read_manifest(flash, layout, location)?;
     (signed.manifest().security_counter >= minimum
-        && digest_matches(flash, layout, location, &signed, alive))
+        && (is_planted(Bug::DigestNotChecked)
+            || digest_matches(flash, layout, location, &signed, alive)))
     .then_some(signed)
 }
 

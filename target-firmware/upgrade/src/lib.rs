@@ -24,6 +24,7 @@ pub mod flash;
 pub mod image;
 pub mod journal;
 pub mod manifest;
+pub mod seeded;
 pub mod slots;
 pub mod store;
 mod swap;

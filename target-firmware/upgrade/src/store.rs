@@ -11,6 +11,7 @@ use crate::flash::{self, FlashError, UpgradeFlash};
 use crate::image::Location;
 use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{FragmentIndex, Manifest, SignedManifest};
+use crate::seeded::{Bug, is_planted};
 use crate::slots::Layout;
 
 /// Where a download goes on after a reset.
@@ -91,7 +92,8 @@ impl<const PAGE: usize> Store<PAGE> {
         let known = self.offset() % u32::from(manifest.fragment_bytes);
         let mut rest = fragment.get(known as usize..).unwrap_or_default();
         if F::PROGRAMS_PER_UNIT > 1 {
-            return self.write_through(flash, layout, journal, rest);
+            let is_last = self.committed + rest.len() as u32 == manifest.size_bytes;
+            return self.write_through(flash, layout, journal, rest, is_last);
         }
         let page_bytes = F::ERASE_SIZE.min(PAGE);
         while !rest.is_empty() {
@@ -99,6 +101,10 @@ impl<const PAGE: usize> Store<PAGE> {
             self.buffer[self.buffered..self.buffered + now.len()].copy_from_slice(now);
             self.buffered += now.len();
             rest = later;
+            if is_planted(Bug::RamCountedAsWritten) {
+                let committed = self.offset();
+                journal.append(flash, Record::Progress { committed })?;
+            }
             let is_last = self.offset() == manifest.size_bytes;
             if (self.buffered == page_bytes || is_last)
                 && self.write_page(flash, layout, journal)? == Stored::Rewound
@@ -140,9 +146,12 @@ impl<const PAGE: usize> Store<PAGE> {
         layout: &Layout,
         journal: &mut Journal,
         data: &[u8],
+        is_last: bool,
     ) -> Result<Stored, FlashError> {
         let committed = self.committed + data.len() as u32;
-        if cfg!(feature = "seeded-bug-record-before-data") {
+        let record_first =
+            cfg!(feature = "seeded-bug-record-before-data") || is_planted(Bug::RecordBeforeData);
+        if record_first {
             journal.append(flash, Record::Progress { committed })?;
         }
         let mut at = self.committed;
@@ -153,7 +162,7 @@ impl<const PAGE: usize> Store<PAGE> {
                 rest.split_at(rest.len().min((layout.page_bytes - into_page) as usize));
             let address =
                 layout.image_byte(Location::STAGING.slot, Location::STAGING.placement, at);
-            if into_page == 0 {
+            if into_page == 0 || (is_planted(Bug::ResumedPageErased) && self.programs > 0) {
                 flash::erase_page(flash, address)?;
             }
             flash::program(flash, address, now)?;
@@ -163,7 +172,8 @@ impl<const PAGE: usize> Store<PAGE> {
             at += now.len() as u32;
             rest = later;
         }
-        if !cfg!(feature = "seeded-bug-record-before-data") {
+        let record_after = !(is_last && is_planted(Bug::LastFragmentNotRecorded));
+        if record_after && !record_first {
             journal.append(flash, Record::Progress { committed })?;
         }
         self.committed = committed;
@@ -189,7 +199,9 @@ impl<const PAGE: usize> Store<PAGE> {
             return self.rewind(flash, layout, journal);
         }
         let committed = self.offset();
-        journal.append(flash, Record::Progress { committed })?;
+        if !is_planted(Bug::RamCountedAsWritten) {
+            journal.append(flash, Record::Progress { committed })?;
+        }
         self.committed = committed;
         self.buffered = 0;
         Ok(Stored::Progress)

@@ -6,6 +6,7 @@
 //! way round. Each copy's source stays untouched until the next copy begins, so a copy that was interrupted is simply
 //! done again. Every copy erases its destination first: ACTIVE and STAGING are erased once per page and direction.
 use crate::flash::{self, FlashError, UpgradeFlash};
+use crate::seeded::{Bug, is_planted};
 use crate::slots::{ChainLength, Layout, Slot};
 use embedded_storage::nor_flash::NorFlashErrorKind;
 
@@ -44,7 +45,7 @@ pub(crate) fn copy<F: UpgradeFlash>(
 
 fn pages(layout: &Layout, direction: Direction, chain: ChainLength, copy: u16) -> (u32, u32) {
     let pair = copy / 2;
-    let saves_active = copy.is_multiple_of(2);
+    let saves_active = copy.is_multiple_of(2) != is_planted(Bug::SwapOverwritesFirst);
     let (position, saved_at, taken_from) = match direction {
         Direction::Install => {
             let position = chain.0 - 1 - pair;

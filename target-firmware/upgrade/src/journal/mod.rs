@@ -19,6 +19,7 @@ pub use state::{Phase, Record, SessionId, State};
 
 use crate::flash::{self, FlashError, UpgradeFlash};
 use crate::manifest::{ImageId, SecurityCounter};
+use crate::seeded::{Bug, is_planted};
 use crate::slots::Layout;
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use page::{HEADER_BYTES, PageFormat};
@@ -198,10 +199,13 @@ impl Journal {
     fn victims(&self) -> impl Iterator<Item = u16> + use<> {
         let pages = self.layout.identification.pages;
         let taken = [self.newest, self.previous].map(|sealed| sealed.map(|sealed| sealed.page));
-        let first = self.newest.map_or(0, |newest| newest.page + 1);
+        let live_first = is_planted(Bug::LivePageErased);
+        let first = self
+            .newest
+            .map_or(0, |newest| newest.page + u16::from(!live_first));
         (0..pages)
             .map(move |step| (first + step) % pages)
-            .filter(move |page| !taken.contains(&Some(*page)))
+            .filter(move |page| live_first || !taken.contains(&Some(*page)))
     }
 
     fn look_at<F: UpgradeFlash>(&mut self, flash: &mut F, page: u16) {
@@ -217,12 +221,14 @@ impl Journal {
         let address = self.layout.identification_page(page) + self.format::<F>().seal();
         let mut seal = [0; 8];
         flash::read(flash, address, &mut seal);
-        if seal != page::encode_seal(state.session(), generation) {
+        if seal != page::encode_seal(state.session(), generation) && !is_planted(Bug::SealIgnored) {
             return;
         }
         let sealed = Sealed { page, generation };
         let newer_than = |other: Option<Sealed>| {
-            other.is_none_or(|other| generation.is_newer_than(other.generation))
+            other.is_none_or(|other| {
+                generation.is_newer_than(other.generation) != is_planted(Bug::OlderGenerationWins)
+            })
         };
         if newer_than(self.newest) {
             self.previous = self.newest;
@@ -253,6 +259,9 @@ impl Journal {
             flash::read(flash, start + format.slot(slot), &mut bytes);
             let record = page::decode_record(session, slot, bytes);
             let Some(next) = record.and_then(|record| self.state.after(record)) else {
+                if is_planted(Bug::AppendAfterReset) && bytes == [0xFF; 8] {
+                    self.next_slot = Some(slot);
+                }
                 break;
             };
             self.anchored = slot == 0 && record == Some(Record::Anchor);
@@ -260,7 +269,7 @@ impl Journal {
         }
         if let Phase::Downloading { programs, .. } = &mut self.state.phase {
             // The boot that wrote this page may have programmed what comes next.
-            *programs = programs.saturating_add(1);
+            *programs = programs.saturating_add(u8::from(!is_planted(Bug::ProgramsNotCounted)));
         }
     }
 }

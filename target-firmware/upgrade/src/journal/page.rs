@@ -15,6 +15,7 @@ use super::Generation;
 use super::state::{Phase, Record, SessionId, State};
 use crate::flash::MAX_UNIT_BYTES;
 use crate::manifest::{ImageId, SecurityCounter};
+use crate::seeded::{Bug, is_planted};
 use crate::slots::ChainLength;
 use crate::wire::CRC;
 
@@ -145,7 +146,7 @@ pub(super) fn decode_record(
 ) -> Option<Record> {
     let [kind, a, b, c, ..] = bytes;
     let value = u32::from_le_bytes([a, b, c, 0]);
-    (encode_parts(session, slot, kind, value) == bytes)
+    (encode_parts(session, slot, kind, value) == bytes || is_planted(Bug::RecordWithoutCrc))
         .then(|| Record::from_parts(kind, value))
         .flatten()
 }
@@ -157,7 +158,9 @@ pub(super) fn encode_seal(session: SessionId, generation: Generation) -> [u8; RE
 fn encode_parts(session: SessionId, slot: u16, kind: u8, value: u32) -> [u8; RECORD_BYTES] {
     let head = (value << 8 | u32::from(kind)).to_le_bytes();
     let mut digest = CRC.digest();
-    digest.update(&session.0);
+    if !is_planted(Bug::RecordNotBoundToSession) {
+        digest.update(&session.0);
+    }
     digest.update(&slot.to_le_bytes());
     digest.update(&head);
     let check = digest.finalize().to_le_bytes();

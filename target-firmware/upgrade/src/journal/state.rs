@@ -2,6 +2,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::manifest::{ImageId, SecurityCounter};
+use crate::seeded::{Bug, is_planted};
 use crate::slots::{ChainLength, Placement};
 
 /// Binds records to one attempt at one image: progress outlives neither.
@@ -133,6 +134,9 @@ impl State {
             (Phase::Downloading { .. }, Record::Ready) => Phase::Ready,
             (Phase::Ready, Record::SwapBegin { chain }) if chain.0 > 0 => {
                 self.chain = chain;
+                if is_planted(Bug::CounterRisesAtSwap) {
+                    self.security_counter = self.security_counter.max(self.image_counter);
+                }
                 Phase::Swapping { copies: 0 }
             }
             (Phase::Swapping { copies }, Record::Step { copies: next })
