@@ -3,6 +3,8 @@
 pub mod exit;
 pub mod explore;
 pub mod firmware;
+#[cfg(feature = "seeded-bugs")]
+mod mutants;
 mod pack;
 mod plan;
 mod progress;
@@ -43,6 +45,9 @@ enum Verb {
     Pack(pack::PackArgs),
     /// Cut power at every flash operation of upgrades in process, without board or emulator.
     Explore(explore::ExploreArgs),
+    /// Plant bugs in the upgrade core and see whether exploration finds them.
+    #[cfg(feature = "seeded-bugs")]
+    Mutants(mutants::MutantsArgs),
     /// Look at plans.
     Plan(plan::PlanArgs),
     /// Build the firmware that plans run.
@@ -128,6 +133,8 @@ pub fn main() -> ExitCode {
         Verb::Replay(args) => replay::replay(args),
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
         Verb::Explore(args) => explore::explore(&args),
+        #[cfg(feature = "seeded-bugs")]
+        Verb::Mutants(args) => Ok(mutants::mutants(&args)),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
         Verb::Firmware(args) => firmware::firmware(args)
             .map(|()| ExitCode::SUCCESS)

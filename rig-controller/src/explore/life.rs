@@ -185,6 +185,7 @@ fn stopped<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFE
 struct Link {
     messages: u64,
     last: Option<Status>,
+    offered: bool,
     nothing_to_do: bool,
 }
 
@@ -212,12 +213,15 @@ impl Link {
         let answer = match message {
             Uplink::Status(status) => {
                 let new = scene.new.signed.image_id();
-                let done = status.result_image == new || status.running == new;
+                // A platform may offer again what the device refused in an earlier boot: it has to refuse it again.
+                let refused = status.result_image == new && self.offered;
+                let done = refused || status.running == new;
                 self.last = Some(status);
                 self.nothing_to_do = done && !trial;
                 if done {
                     Downlink::Nothing { retry_after_s: 60 }
                 } else {
+                    self.offered = true;
                     Downlink::Offer(&manifest)
                 }
             }

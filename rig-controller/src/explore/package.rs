@@ -18,7 +18,9 @@ pub(super) const TRIAL_ATTEMPTS: u8 = 3;
 #[derive(Debug, Clone)]
 pub(super) struct Package {
     pub(super) signed: SignedManifest,
+    /// What was signed.
     pub(super) image: Vec<u8>,
+    /// What is sent.
     pub(super) sealed: Vec<Vec<u8>>,
 }
 
@@ -41,7 +43,7 @@ impl Package {
             minor, size_bytes, ..
         } = recipe;
         // Differs from an image of another minor version in every byte, and repeats nowhere within a page.
-        let mut image: Vec<u8> = (0..size_bytes)
+        let image: Vec<u8> = (0..size_bytes)
             .map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ minor.wrapping_mul(85))
             .collect();
         let manifest = Manifest {
@@ -66,11 +68,12 @@ impl Package {
         });
         let signature = key.sign(&manifest.encode()).to_bytes();
         let signed = SignedManifest::new(manifest, signature);
+        let mut sent = image.clone();
         if recipe.corrupt {
-            image[size_bytes / 2] ^= 1;
+            sent[size_bytes / 2] ^= 1;
         }
         let cipher = FragmentCipher::new(&DeviceKey(DEVICE_KEY), &signed);
-        let sealed = image
+        let sealed = sent
             .chunks(usize::from(recipe.fragment_bytes))
             .enumerate()
             .map(|(index, fragment)| {
