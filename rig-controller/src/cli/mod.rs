@@ -1,6 +1,7 @@
 //! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
 pub mod exit;
+mod figures;
 pub mod firmware;
 mod pack;
 mod plan;
@@ -42,6 +43,8 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// Build the firmware that plans run.
     Firmware(firmware::FirmwareArgs),
+    /// Print the figures of a run.
+    Figures(figures::FiguresArgs),
 }
 
 /// Why a verb could not be done. What the verdicts say is no error.
@@ -86,6 +89,9 @@ pub enum CliError {
     /// The platform of a replay.
     #[error(transparent)]
     Platform(#[from] PlatformError),
+    /// A results file.
+    #[error(transparent)]
+    Results(#[from] crate::report::ResultsError),
     /// The host cannot tell the rig of Ctrl-C, so boards could stay powered.
     #[error("cannot listen for signals: {0}; check the limits on open files and threads")]
     Signals(#[source] std::io::Error),
@@ -100,6 +106,7 @@ impl CliError {
             | Self::Firmware(_)
             | Self::WrongBase { .. }
             | Self::CaseLine(_)
+            | Self::Results(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
             Self::Run(_) | Self::Evidence(_) | Self::Platform(_) | Self::Signals(_) => exit::BENCH,
         }
@@ -115,6 +122,7 @@ pub fn main() -> ExitCode {
         Verb::Replay(args) => replay::replay(args),
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Figures(args) => figures::figures(&args).map(|()| ExitCode::SUCCESS),
         Verb::Firmware(args) => firmware::firmware(args)
             .map(|()| ExitCode::SUCCESS)
             .map_err(CliError::from),
