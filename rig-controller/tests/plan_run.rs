@@ -95,7 +95,7 @@ impl Board for DeadBoard {
     fn verify_record(&mut self) -> Result<(), BoardError> {
         Ok(())
     }
-    fn ram_untouched_below_stack(&mut self) -> Result<Option<u32>, BoardError> {
+    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
         Ok(None)
     }
 }
@@ -131,6 +131,13 @@ fn options(folder: &Folder) -> Options {
 fn cases_that_differ_only_in_their_cuts_share_one_reference_run_and_fail_with_it() {
     let folder = Folder::new(
         "plan: p\ntimeout_s: 1\nrepeat: 4\nupgrade: { from: 1.0.0, to: 1.1.0 }\ncuts: [ random: { count: 2, during: [swap] } ]\n",
+    );
+    let board = |name| {
+        format!("  - {{ name: {name}, virtual: microbit, modem: {{ fault: never-registers }} }}\n")
+    };
+    folder.write(
+        "bench.yaml",
+        format!("bench: b\nboards:\n{}{}", board("mb-1"), board("mb-2")),
     );
     let inputs = inputs(&folder);
     let log = Arc::default();
