@@ -72,10 +72,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// SHA-256 of what was left, in hex.
     pub fn digest(&self) -> String {
-        Sha256::digest(&self.after)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex::encode(Sha256::digest(&self.after))
     }
 }
 

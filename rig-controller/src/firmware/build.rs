@@ -336,11 +336,7 @@ fn stamp(options: &BuildOptions) -> Result<String, FirmwareError> {
     hasher.update(options.seeded_bug.as_deref().unwrap_or("none"));
     let rustc = Command::new("rustc").arg("-V").output();
     hasher.update(rustc.map(|output| output.stdout).unwrap_or_default());
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex::encode(hasher.finalize()))
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FirmwareError> {
