@@ -1,7 +1,7 @@
 //! Host side of Powercut: plans become cases, cases run on boards whose power is cut, the oracle judges
 //! the flash that is found, and reports say so.
 //!
-//! Dependencies point one way: `cli -> case -> board, platform, report -> power, modem, link -> upgrade`.
+//! Dependencies point one way: `cli -> run -> case -> board, platform, report -> power, modem, link -> upgrade`.
 pub mod bench;
 pub mod board;
 pub mod case;
@@ -14,3 +14,4 @@ pub mod plan;
 pub mod platform;
 pub mod power;
 pub mod report;
+pub mod run;

@@ -96,10 +96,28 @@ pub struct CaseReport {
     pub profile: Profile,
     /// What happened, as text.
     pub timeline: String,
-    /// Lowest stack address the device ever touched, if the board can tell.
-    pub stack_floor: Option<u32>,
     /// Host time.
     pub duration: Duration,
+}
+
+impl CaseReport {
+    /// Of a case that could not be begun.
+    pub fn not_run(verdict: Verdict) -> Self {
+        Self {
+            verdict: Some(verdict),
+            violations: Vec::new(),
+            fired: Vec::new(),
+            snapshots: Vec::new(),
+            counts: Counts::default(),
+            profile: Profile {
+                operations: std::collections::BTreeMap::new(),
+                trial_attempts: 0,
+                fragments: 0,
+            },
+            timeline: String::new(),
+            duration: Duration::ZERO,
+        }
+    }
 }
 
 /// Runs the case on `board`.
@@ -139,7 +157,7 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
         told: Arc::new(AtomicBool::new(false)),
         snapshots: Vec::new(),
         power_ons: 0,
-        stack_floor: None,
+        stack_bytes: None,
         start,
     };
     let ended = run.until_the_end(board);
@@ -182,7 +200,7 @@ struct Run<'a> {
     told: Arc<AtomicBool>,
     snapshots: Vec<Snapshot>,
     power_ons: u64,
-    stack_floor: Option<u32>,
+    stack_bytes: Option<u32>,
     start: Instant,
 }
 
@@ -309,8 +327,8 @@ impl Run<'_> {
 
     /// The deepest stack of all boots that were not cut.
     fn look_at_stack(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
-        let floor = board.ram_untouched_below_stack()?;
-        self.stack_floor = [self.stack_floor, floor].into_iter().flatten().min();
+        let bytes = board.stack_high_water_bytes()?;
+        self.stack_bytes = self.stack_bytes.max(bytes);
         Ok(())
     }
 
@@ -362,6 +380,8 @@ impl Run<'_> {
             duplicates: link.to_platform.duplicated + link.to_device.duplicated,
             bytes_up: state.bytes_up,
             bytes_down: state.bytes_down,
+            image_bytes: u64::from(self.setup.images.new.manifest().size_bytes),
+            stack_bytes: self.stack_bytes.map(u64::from),
         };
         let report = CaseReport {
             verdict,
@@ -370,7 +390,6 @@ impl Run<'_> {
             counts,
             profile,
             timeline: monitor.timeline.to_text(),
-            stack_floor: self.stack_floor,
             duration: self.start.elapsed(),
             snapshots: Vec::new(),
         };

@@ -29,6 +29,9 @@ struct BuildArgs {
     /// Folder with the test keys.
     #[arg(long, default_value = "fixtures/keys")]
     keys: PathBuf,
+    /// Build only these images, such as 1.0.0,1.1.0.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Plant a bug on purpose, such as record-before-data, to see the rig find it.
     #[arg(long)]
     seeded_bug: Option<String>,
@@ -44,6 +47,7 @@ pub fn firmware(args: FirmwareArgs) -> Result<(), FirmwareError> {
         source: args.source,
         keys: args.keys,
         out: args.out,
+        only: args.only,
         seeded_bug: args.seeded_bug,
     };
     let (footprints, built) = build(&options)?;

@@ -1,2 +1,134 @@
-//! The verbs of `rig`, one file each.
+//! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
+//! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
+pub mod exit;
+mod figures;
 pub mod firmware;
+mod pack;
+mod plan;
+mod progress;
+mod replay;
+mod run;
+mod say;
+mod signals;
+mod sources;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::bench::BenchFileError;
+use crate::firmware::FirmwareError;
+use crate::plan::{ParseCaseLineError, PlanError};
+use crate::platform::PlatformError;
+use crate::run::evidence::{EvidenceError, NoEvidenceError};
+use crate::run::{InputError, RunError};
+
+/// Proves that firmware upgrades survive power cuts.
+#[derive(Debug, Parser)]
+#[command(name = "rig", version, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run all cases of a plan on the boards of a bench.
+    Run(run::RunArgs),
+    /// Run one recorded case again, exactly.
+    Replay(replay::ReplayArgs),
+    /// Make a signed package of a firmware image.
+    Pack(pack::PackArgs),
+    /// Look at plans.
+    Plan(plan::PlanArgs),
+    /// Build the firmware that plans run.
+    Firmware(firmware::FirmwareArgs),
+    /// Print the figures of a run.
+    Figures(figures::FiguresArgs),
+}
+
+/// Why a verb could not be done. What the verdicts say is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// An input of a run.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A bench.
+    #[error(transparent)]
+    Bench(#[from] BenchFileError),
+    /// Firmware, a key or a package.
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
+    /// An image is linked for another place than its slot.
+    #[error(
+        "{}: the image begins at {base:#x}, the slot it runs in at {slot:#x}; link it for the slot (the bootloader is not part of a package)", .path.display()
+    )]
+    WrongBase {
+        /// The image.
+        path: std::path::PathBuf,
+        /// Where it begins.
+        base: u32,
+        /// Where it should.
+        slot: u32,
+    },
+    /// A case line.
+    #[error(transparent)]
+    CaseLine(#[from] ParseCaseLineError),
+    /// A folder that should hold evidence.
+    #[error(transparent)]
+    NoEvidence(#[from] NoEvidenceError),
+    /// The run itself.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Evidence of a replay.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The platform of a replay.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// A results file.
+    #[error(transparent)]
+    Results(#[from] crate::report::ResultsError),
+    /// The host cannot tell the rig of Ctrl-C, so boards could stay powered.
+    #[error("cannot listen for signals: {0}; check the limits on open files and threads")]
+    Signals(#[source] std::io::Error),
+}
+
+impl CliError {
+    fn exit(&self) -> ExitCode {
+        match self {
+            Self::Input(_)
+            | Self::Plan(_)
+            | Self::Bench(_)
+            | Self::Firmware(_)
+            | Self::WrongBase { .. }
+            | Self::CaseLine(_)
+            | Self::Results(_)
+            | Self::NoEvidence(_) => exit::BAD_INPUT,
+            Self::Run(_) | Self::Evidence(_) | Self::Platform(_) | Self::Signals(_) => exit::BENCH,
+        }
+        .into()
+    }
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Replay(args) => replay::replay(args),
+        Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Figures(args) => figures::figures(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Firmware(args) => firmware::firmware(args)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(CliError::from),
+    };
+    done.unwrap_or_else(|error| {
+        say::complain(&error.to_string());
+        error.exit()
+    })
+}

@@ -73,6 +73,8 @@ pub struct BuildOptions {
     pub keys: PathBuf,
     /// Where the set goes.
     pub out: PathBuf,
+    /// Names of the images to build; all if empty.
+    pub only: Vec<String>,
     /// A bug of the core to plant on purpose, by the name of its feature without `seeded-bug-`.
     pub seeded_bug: Option<String>,
 }
@@ -91,6 +93,7 @@ pub struct Footprint {
 /// Builds the set unless it is there already, built from the very same sources. Returns what each program takes and
 /// whether anything was built.
 pub fn build(options: &BuildOptions) -> Result<(Vec<Footprint>, bool), FirmwareError> {
+    options.check_names()?;
     let stamp = stamp(options)?;
     let stamp_path = options.out.join(STAMP_FILE);
     let fresh = std::fs::read_to_string(&stamp_path).is_ok_and(|found| found == stamp);
@@ -109,17 +112,34 @@ pub fn build(options: &BuildOptions) -> Result<(Vec<Footprint>, bool), FirmwareE
     Ok((footprints, !fresh))
 }
 
-fn programs() -> impl Iterator<Item = &'static str> {
-    std::iter::once("bootloader").chain(
-        VARIANTS
-            .iter()
-            .filter(|variant| variant.file_of.is_none())
-            .map(|variant| variant.name),
-    )
+impl BuildOptions {
+    fn variants(&self) -> impl Iterator<Item = &'static Variant> {
+        VARIANTS.iter().filter(|variant| {
+            self.only.is_empty() || self.only.iter().any(|name| name == variant.name)
+        })
+    }
+
+    /// Bootloader and images that have a build of their own.
+    fn programs(&self) -> impl Iterator<Item = &'static str> {
+        let built = self.variants().filter(|variant| variant.file_of.is_none());
+        std::iter::once("bootloader").chain(built.map(|variant| variant.name))
+    }
+
+    fn check_names(&self) -> Result<(), FirmwareError> {
+        let known = |name: &&String| VARIANTS.iter().any(|variant| variant.name == **name);
+        match self.only.iter().find(|name| !known(name)) {
+            None => Ok(()),
+            Some(name) => Err(FirmwareError::NoImage {
+                folder: self.source.clone(),
+                name: name.clone(),
+                known: VARIANTS.map(|variant| variant.name).join(", "),
+            }),
+        }
+    }
 }
 
 fn compile(options: &BuildOptions) -> Result<(), FirmwareError> {
-    let programs: Vec<&str> = programs().collect();
+    let programs: Vec<&str> = options.programs().collect();
     let next = AtomicUsize::new(0);
     let failure = Mutex::new(None);
     std::thread::scope(|scope| {
@@ -199,8 +219,8 @@ fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
     for key in ["test-signing.key", "test-signing.pub", "rogue.key"] {
         write(&options.out.join(key), &read(&options.keys.join(key))?)?;
     }
-    let images = VARIANTS
-        .iter()
+    let images = options
+        .variants()
         .map(|variant| ImageDescription {
             name: variant.name.to_owned(),
             package: None,
@@ -226,8 +246,12 @@ fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
 /// Measures the programs and checks that no mixture of two images could pass for one of them.
 fn inspect(options: &BuildOptions) -> Result<Vec<Footprint>, FirmwareError> {
     let mut footprints = Vec::new();
-    let old = Image::load(&options.out.join(format!("{OLD}.hex")), active_range())?;
-    for program in programs() {
+    let old = options.out.join(format!("{OLD}.hex"));
+    let old = old
+        .exists()
+        .then(|| Image::load(&old, active_range()))
+        .transpose()?;
+    for program in options.programs() {
         let is_image = program != "bootloader";
         let flash = if is_image {
             active_range()
@@ -235,7 +259,7 @@ fn inspect(options: &BuildOptions) -> Result<Vec<Footprint>, FirmwareError> {
             range(Layout::MICROBIT.boot)
         };
         let image = Image::load(&options.out.join(format!("{program}.hex")), flash)?;
-        if is_image && program != OLD {
+        if let Some(old) = old.as_ref().filter(|_| is_image && program != OLD) {
             differs_everywhere(program, &old.bytes, &image.bytes)?;
         }
         footprints.push(Footprint {
@@ -298,7 +322,7 @@ fn stamp(options: &BuildOptions) -> Result<String, FirmwareError> {
         hasher.update(path.to_string_lossy().as_bytes());
         hasher.update(Sha256::digest(read(&path)?));
     }
-    for variant in &VARIANTS {
+    for variant in options.variants() {
         hasher.update(format!(
             "{} {} {} {} {} {:?}",
             variant.name,

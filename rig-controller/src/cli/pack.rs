@@ -1,0 +1,114 @@
+//! `rig pack`: a firmware image becomes a signed package.
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use powercut_upgrade::manifest::{FRAGMENT_BYTES, KeyId, SecurityCounter, Suite, Version};
+use powercut_upgrade::slots::Layout;
+
+use super::{CliError, say};
+use crate::firmware::{Image, PackageFacts, pack as sign, read_signing_key, save_package};
+use crate::plan::{ImageName, suite_name};
+
+/// Options of `rig pack`.
+#[derive(Debug, Args)]
+pub(super) struct PackArgs {
+    /// The image: Intel HEX, ELF or raw binary, linked for the slot it runs in.
+    image: PathBuf,
+    /// Its version, such as 1.1.0.
+    #[arg(long, value_name = "V", value_parser = version)]
+    version: Version,
+    /// File with the Ed25519 signing key, 64 hexadecimal digits.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Which of the device's trusted keys that is.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    key_id: u8,
+    /// Anti-rollback counter: a device that has confirmed this image runs none with a lower one any more.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    security_counter: u32,
+    /// Bytes of plaintext in a fragment.
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = fragment_bytes)]
+    fragment_bytes: u16,
+    /// Boots the image gets to confirm itself.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
+    trial_attempts: u8,
+    /// What hardware it is for.
+    #[arg(long, value_name = "N", default_value = "0x51", value_parser = number)]
+    hardware: u16,
+    /// Cipher suite of the download.
+    #[arg(long, value_name = "NAME", default_value = suite_name(Suite::ChaCha20Poly1305), value_parser = suite)]
+    suite: Suite,
+    /// Where the package goes.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    match ImageName::from_str(text) {
+        Ok(name) if name.label().is_none() => Ok(name.version()),
+        _ => Err("a version has three numbers, such as 1.1.0".to_owned()),
+    }
+}
+
+fn fragment_bytes(text: &str) -> Result<u16, String> {
+    let (least, most) = (FRAGMENT_BYTES.start(), FRAGMENT_BYTES.end());
+    text.parse()
+        .ok()
+        .filter(|bytes| FRAGMENT_BYTES.contains(bytes) && bytes % 4 == 0)
+        .ok_or_else(|| format!("it must be a multiple of 4 from {least} to {most}"))
+}
+
+fn number(text: &str) -> Result<u16, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u16::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| "it must be a number from 0 to 65535 or 0xFFFF".to_owned())
+}
+
+fn suite(text: &str) -> Result<Suite, String> {
+    let only = Suite::ChaCha20Poly1305;
+    if text == suite_name(only) {
+        Ok(only)
+    } else {
+        Err(format!("the only suite is {}", suite_name(only)))
+    }
+}
+
+/// Runs the verb.
+pub(super) fn pack(args: &PackArgs) -> Result<(), CliError> {
+    let layout = Layout::MICROBIT;
+    let slot = layout.active.start..layout.active.start + layout.image_capacity_bytes();
+    let image = Image::load(&args.image, slot.clone())?;
+    if image.base != slot.start {
+        return Err(CliError::WrongBase {
+            path: args.image.clone(),
+            base: image.base,
+            slot: slot.start,
+        });
+    }
+    let key = read_signing_key(&args.key)?;
+    let facts = PackageFacts {
+        version: args.version,
+        suite: args.suite,
+        fragment_bytes: args.fragment_bytes,
+        key_id: KeyId(args.key_id),
+        trial_attempts: args.trial_attempts,
+        hardware: args.hardware,
+        security_counter: SecurityCounter(args.security_counter),
+    };
+    let package = sign(image.bytes, facts, &key)?;
+    save_package(&package, &args.output)?;
+    let manifest = package.manifest();
+    say::line(&format!(
+        "{}: version {}, {} bytes in {} fragments of {}, security counter {}",
+        args.output.display(),
+        manifest.version,
+        manifest.size_bytes,
+        manifest.fragments(),
+        manifest.fragment_bytes,
+        manifest.security_counter.0
+    ));
+    Ok(())
+}

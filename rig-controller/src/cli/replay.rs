@@ -1,0 +1,124 @@
+//! `rig replay`: one recorded case, exactly as it was, as often as one likes.
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::progress::Display;
+use super::signals::Signals;
+use super::{CliError, exit, say};
+use crate::case::cancel::Cancel;
+use crate::plan::CaseLine;
+use crate::platform::UdpPlatform;
+use crate::report::CaseResult;
+use crate::run::replay::{Fingerprint, Replayed, replay as run_again};
+use crate::run::{Inputs, Progress, Rig, Sources, evidence, result_of, virtual_boards};
+
+/// Options of `rig replay`.
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// A case as it was printed (smoke:7:mb-1:seed=1:cuts=op3121), or a folder of evidence, which brings along
+    /// everything the options name.
+    case: String,
+    /// The plan the case is of [default: test-plans/PLAN.yaml].
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// The bench it ran on [default: fixtures/benches/virtual.yaml].
+    #[arg(long, value_name = "FILE")]
+    bench: Option<PathBuf>,
+    /// Folder of the firmware set it ran with [default: target/firmware/default].
+    #[arg(long, value_name = "DIR")]
+    firmware: Option<PathBuf>,
+    /// Folder of the link profiles [default: fixtures/links].
+    #[arg(long, value_name = "DIR")]
+    links: Option<PathBuf>,
+    /// Run it this often, and compare verdict and flash after every cut.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
+    /// Keep evidence of the first run in this folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, CliError> {
+    let folder = PathBuf::from(&args.case);
+    let (line, defaults, recorded) = if folder.is_dir() {
+        let (line, result) = evidence::read(&folder)?;
+        (line, Sources::in_evidence(&folder), Some(result))
+    } else {
+        let line: CaseLine = args.case.parse()?;
+        let defaults = Sources::defaults(&line.plan);
+        (line, defaults, None)
+    };
+    let sources = Sources {
+        plan: args.plan.unwrap_or(defaults.plan),
+        bench: args.bench.unwrap_or(defaults.bench),
+        firmware: args.firmware.unwrap_or(defaults.firmware),
+        links: args.links.unwrap_or(defaults.links),
+    };
+    let inputs = Inputs::load_case(sources, &line)?;
+    let board = inputs.board(&line.board)?;
+    let cancel = Cancel::default();
+    let signals = Signals::watch(cancel.clone())?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, inputs.bench.platform_port));
+    let platform = UdpPlatform::bind(address)?;
+    let display = Display::new(args.times as usize);
+    let boards = virtual_boards(&inputs.bench);
+    let listener = |progress: &Progress<'_>| display.show(progress);
+    let rig = Rig::new(&inputs, &platform, &boards, &cancel, &listener);
+    let times = args.times as usize;
+    let mut code = exit::PASS;
+    for case in &inputs.cases {
+        let replayed = run_again(&inputs, &rig, case, &line, times)?;
+        display.finish();
+        let Some(verdict) = &replayed.first.verdict else {
+            break;
+        };
+        say::line(&format!("{line}: {verdict}"));
+        for (number, digest) in replayed
+            .runs
+            .iter()
+            .flat_map(|run| &run.flash_sha256)
+            .take(replayed.first.report.snapshots.len())
+            .enumerate()
+        {
+            say::line(&format!("flash {}: sha256 {digest}", number + 1));
+        }
+        if let Some(out) = &args.out {
+            let mut result = result_of(&inputs, case, board, &replayed.first, verdict);
+            result.evidence = Some(out.clone());
+            evidence::write(out, &inputs, case, &replayed.first, &result)?;
+            say::line(&format!("Evidence: {}", out.display()));
+        }
+        code = compare(&replayed, times, recorded.as_ref())
+            .unwrap_or_else(|| exit::of_class(verdict.class()));
+    }
+    Ok(signals.exit().unwrap_or_else(|| code.into()))
+}
+
+/// Says whether the runs are the same; the exit code if they are not.
+fn compare(replayed: &Replayed, times: usize, recorded: Option<&CaseResult>) -> Option<u8> {
+    let mut code = None;
+    if times > 1 {
+        let identical = replayed.identical();
+        say::line(&format!("{identical} of {times} runs identical"));
+        if let Some((number, difference)) = replayed.first_difference() {
+            say::line(&format!(
+                "run {number} differs from the first: {difference}"
+            ));
+            code = Some(exit::BENCH);
+        }
+    }
+    if let (Some(recorded), Some(first)) = (recorded, replayed.runs.first()) {
+        match Fingerprint::recorded(recorded).difference(first) {
+            None => say::line("identical to the recorded run"),
+            Some(difference) => {
+                say::line(&format!("differs from the recorded run: {difference}"));
+                code = Some(exit::BENCH);
+            }
+        }
+    }
+    code
+}

@@ -1,0 +1,71 @@
+//! Ctrl-C and SIGTERM: the run is cancelled, boards go off, reports are finished, and only then does `rig` exit.
+//!
+//! The signals stay caught for the rest of the process: a second one finds the rig on its way out and cannot keep it
+//! from switching boards off.
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::CliError;
+use super::say;
+use crate::case::cancel::Cancel;
+
+/// What came in so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Signals(Arc<AtomicU8>);
+
+const INTERRUPTED: u8 = 130;
+const TERMINATED: u8 = 143;
+
+impl Signals {
+    /// Cancels `cancel` on the first signal.
+    pub(super) fn watch(cancel: Cancel) -> Result<Self, CliError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(CliError::Signals)?;
+        let (mut interrupt, mut terminate) = {
+            let _inside = runtime.enter();
+            (
+                signal(SignalKind::interrupt()).map_err(CliError::Signals)?,
+                signal(SignalKind::terminate()).map_err(CliError::Signals)?,
+            )
+        };
+        let signals = Self::default();
+        let first = Arc::clone(&signals.0);
+        // Ends with the process: there is nothing to wait for.
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    loop {
+                        let code = tokio::select! {
+                            _ = interrupt.recv() => INTERRUPTED,
+                            _ = terminate.recv() => TERMINATED,
+                        };
+                        let first = first
+                            .compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst)
+                            .is_ok();
+                        say::complain(if first {
+                            "stopping: boards off, then reports"
+                        } else {
+                            "already stopping: boards are being switched off"
+                        });
+                        cancel.cancel();
+                    }
+                });
+            })
+            .map_err(CliError::Signals)?;
+        Ok(signals)
+    }
+
+    /// The exit code of a run that was stopped.
+    pub(super) fn exit(&self) -> Option<ExitCode> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => None,
+            code => Some(code.into()),
+        }
+    }
+}

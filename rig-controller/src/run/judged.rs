@@ -1,0 +1,191 @@
+//! What came of one attempt at a case, and its record for reports.
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::inputs::{Inputs, Sources};
+use super::rig::{happened, modem_power};
+use crate::bench::VirtualBoard;
+use crate::board::Observability;
+use crate::case::runner::{CaseReport, Snapshot};
+use crate::case::verdict::{Invariant, Verdict, VerdictClass};
+use crate::plan::{Case, CaseLine, Cut};
+use crate::report::{CaseResult, NotObserved};
+
+/// One attempt at a case.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The judgement; `None` if the run was cancelled before there was one.
+    pub verdict: Option<Verdict>,
+    /// The cuts that were to happen.
+    pub cuts: Vec<Cut>,
+    /// What was seen: of the case, or of the reference run if that kept the case from being run.
+    pub report: Arc<CaseReport>,
+}
+
+impl Attempt {
+    /// The case ran, or could not be begun.
+    pub(super) fn ran(cuts: Vec<Cut>, report: CaseReport) -> Self {
+        Self {
+            verdict: report.verdict.clone(),
+            cuts,
+            report: Arc::new(report),
+        }
+    }
+
+    /// The reference run kept the case from being run.
+    pub(super) fn because_of(verdict: Verdict, reference: Arc<CaseReport>) -> Self {
+        Self {
+            verdict: Some(verdict),
+            cuts: Vec::new(),
+            report: reference,
+        }
+    }
+
+    /// The run was cancelled before the case began.
+    pub(super) fn cancelled() -> Self {
+        let unbegun = CaseReport::not_run(Verdict::Inconclusive {
+            reason: "the run was cancelled".to_owned(),
+        });
+        Self {
+            verdict: None,
+            cuts: Vec::new(),
+            report: Arc::new(unbegun),
+        }
+    }
+}
+
+/// The record of `attempt`; `verdict` is the attempt's.
+pub fn result_of(
+    inputs: &Inputs,
+    case: &Case,
+    board: &VirtualBoard,
+    attempt: &Attempt,
+    verdict: &Verdict,
+) -> CaseResult {
+    let report = &attempt.report;
+    let line = case.line(&board.name, &attempt.cuts);
+    let replay = replay_command(&inputs.sources, &line);
+    let (checked, not_observed) = observed(verdict.class(), VIRTUAL);
+    CaseResult {
+        modem_power: modem_power(case, board),
+        cuts: report.fired.iter().map(happened).collect(),
+        also: report
+            .violations
+            .iter()
+            .skip(1)
+            .map(|violation| format!("{}: {}", violation.invariant, violation.reason))
+            .collect(),
+        flash_sha256: report.snapshots.iter().map(Snapshot::digest).collect(),
+        checked,
+        not_observed,
+        counts: report.counts,
+        seconds: report.duration.as_secs_f64(),
+        ..CaseResult::new(case, &board.name, &attempt.cuts, replay, verdict)
+    }
+}
+
+/// What can be seen of a board in the emulator: everything.
+const VIRTUAL: Observability = Observability {
+    flash_operations: true,
+    flash_content: true,
+};
+
+/// Which invariants were checked, and why the others were not.
+fn observed(class: VerdictClass, board: Observability) -> (Vec<Invariant>, Vec<NotObserved>) {
+    let judged = matches!(class, VerdictClass::Pass | VerdictClass::FirmwareFailure);
+    let mut checked = Vec::new();
+    let mut missing = Vec::new();
+    for invariant in Invariant::ALL {
+        let needs_operations = matches!(invariant, Invariant::S3 | Invariant::L3 | Invariant::T1);
+        let needs_content = matches!(invariant, Invariant::S1 | Invariant::S2 | Invariant::S4);
+        let why = if !judged {
+            Some("the case did not come to an end that could be judged")
+        } else if needs_operations && !board.flash_operations {
+            Some("single flash operations cannot be seen on this board")
+        } else if needs_content && !board.flash_content {
+            Some("flash cannot be read on this board")
+        } else {
+            None
+        };
+        match why {
+            None => checked.push(invariant),
+            Some(why) => missing.push(NotObserved {
+                invariant,
+                why: why.to_owned(),
+            }),
+        }
+    }
+    (checked, missing)
+}
+
+/// The command that runs the case again, with every option whose default would mean something else.
+fn replay_command(sources: &Sources, line: &CaseLine) -> String {
+    let mut command = format!("rig replay {}", quoted(&line.to_string()));
+    let defaults = Sources::defaults(&line.plan);
+    for (option, given, default) in [
+        ("--plan", &sources.plan, &defaults.plan),
+        ("--bench", &sources.bench, &defaults.bench),
+        ("--firmware", &sources.firmware, &defaults.firmware),
+        ("--links", &sources.links, &defaults.links),
+    ] {
+        if given != default {
+            let _ = write!(command, " {option} {}", path(given));
+        }
+    }
+    command
+}
+
+fn path(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_replay_command_names_only_what_is_not_where_replay_looks_for_it() {
+        let line: CaseLine = "smoke:1:mb-1:seed=7:cuts=op3".parse().unwrap();
+        let mut sources = Sources::defaults("smoke");
+        assert_eq!(
+            replay_command(&sources, &line),
+            "rig replay smoke:1:mb-1:seed=7:cuts=op3"
+        );
+        sources.plan = "my plans/it's.yaml".into();
+        assert_eq!(
+            replay_command(&sources, &line),
+            r"rig replay smoke:1:mb-1:seed=7:cuts=op3 --plan 'my plans/it'\''s.yaml'"
+        );
+    }
+
+    #[test]
+    fn a_case_without_a_judgement_has_checked_nothing() {
+        let (checked, missing) = observed(VerdictClass::BenchError, VIRTUAL);
+        assert!(checked.is_empty());
+        assert_eq!(missing.len(), Invariant::ALL.len());
+        let (checked, missing) = observed(VerdictClass::Pass, VIRTUAL);
+        assert_eq!((checked.len(), missing.len()), (Invariant::ALL.len(), 0));
+    }
+
+    #[test]
+    fn what_a_board_cannot_show_is_listed_as_not_observed() {
+        let blind = Observability {
+            flash_operations: false,
+            flash_content: true,
+        };
+        let (checked, missing) = observed(VerdictClass::Pass, blind);
+        assert!(!checked.contains(&Invariant::S3) && checked.contains(&Invariant::S1));
+        assert_eq!(missing.len(), 3);
+    }
+}

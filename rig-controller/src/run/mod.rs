@@ -1,0 +1,20 @@
+//! Many cases on many boards: what `rig run` and `rig replay` do.
+//!
+//! [`Inputs`] holds everything a run reads, checked before anything starts. [`Rig`] runs one case on one board,
+//! after a reference run ([`references`]) has shown what there is to cut. [`run_plan`] takes all cases of a plan
+//! from one queue, one worker a board; what comes out of a case does not depend on when or beside what it ran.
+//! [`evidence`] keeps what is needed to look into a case, and to run it again anywhere; [`replay`] does that.
+pub mod evidence;
+mod inputs;
+mod judged;
+mod plan_run;
+mod progress;
+mod references;
+pub mod replay;
+mod rig;
+
+pub use inputs::{DEFAULT_BENCH, DEFAULT_FIRMWARE, DEFAULT_LINKS, InputError, Inputs, Sources};
+pub use judged::{Attempt, result_of};
+pub use plan_run::{Keep, Options, RunError, Summary, run_plan};
+pub use progress::{Listener, Progress};
+pub use rig::{BoardFactory, Cuts, Rig, virtual_boards};

@@ -1,0 +1,206 @@
+//! One case on one board of the bench: reference run, cuts, the case itself.
+use super::inputs::Inputs;
+use super::judged::Attempt;
+use super::progress::{Listener, Progress};
+use super::references::{References, objection};
+use crate::bench::{self, VirtualKind};
+use crate::board::{Board, VirtualBoard, VirtualBoardConfig};
+use crate::case::cancel::Cancel;
+use crate::case::runner::{self, CaseReport, CaseSetup};
+use crate::case::trigger::FiredCut;
+use crate::case::verdict::Verdict;
+use crate::firmware::DeviceIdentity;
+use crate::link::LinkProfile;
+use crate::modem::{ModemFault, ModemPower};
+use crate::plan::{Case, Cut};
+use crate::platform::Platform;
+use crate::report::HappenedCut;
+
+/// Makes the board a case runs on, off and erased: from the bench's description, and the seed of everything random
+/// in the emulator.
+pub type BoardFactory<'a> = dyn Fn(&bench::VirtualBoard, u64) -> Box<dyn Board> + Sync + 'a;
+
+/// Boards in QEMU, as `bench` describes them.
+pub fn virtual_boards(
+    bench: &bench::Bench,
+) -> impl Fn(&bench::VirtualBoard, u64) -> Box<dyn Board> + Sync + use<> {
+    let qemu = bench.qemu.clone();
+    move |board, seed| match board.kind {
+        VirtualKind::Microbit => Box::new(VirtualBoard::new(VirtualBoardConfig {
+            name: board.name.clone(),
+            qemu: qemu.clone(),
+            seed,
+            watchdog: board.watchdog,
+        })),
+    }
+}
+
+/// Which cuts a case gets.
+#[derive(Debug, Clone, Copy)]
+pub enum Cuts<'a> {
+    /// What the plan says, drawn from and checked against a reference run.
+    AsPlanned,
+    /// Exactly these.
+    Given(&'a [Cut]),
+}
+
+/// Everything cases share in a run.
+pub struct Rig<'a> {
+    inputs: &'a Inputs,
+    platform: &'a dyn Platform,
+    boards: &'a BoardFactory<'a>,
+    cancel: &'a Cancel,
+    listener: &'a Listener<'a>,
+    references: References,
+}
+
+impl<'a> Rig<'a> {
+    /// A rig with nothing run yet.
+    pub fn new(
+        inputs: &'a Inputs,
+        platform: &'a dyn Platform,
+        boards: &'a BoardFactory<'a>,
+        cancel: &'a Cancel,
+        listener: &'a Listener<'a>,
+    ) -> Self {
+        Self {
+            inputs,
+            platform,
+            boards,
+            cancel,
+            listener,
+            references: References::default(),
+        }
+    }
+
+    /// Power cycles that reference runs took.
+    pub fn reference_power_cycles(&self) -> u64 {
+        self.references.power_cycles()
+    }
+
+    /// Runs `case` on `board`.
+    pub fn attempt(&self, case: &Case, board: &bench::VirtualBoard, cuts: Cuts<'_>) -> Attempt {
+        (self.listener)(&Progress::Started {
+            case,
+            board: &board.name,
+        });
+        let planned = match cuts {
+            Cuts::Given(cuts) => Ok(cuts.to_vec()),
+            Cuts::AsPlanned if case.cuts.is_empty() => Ok(Vec::new()),
+            Cuts::AsPlanned => self.resolve(case, board),
+        };
+        let cuts = match planned {
+            Ok(cuts) => cuts,
+            Err(attempt) => return *attempt,
+        };
+        let told = std::cell::Cell::new(0);
+        let on_cut = |fired: &FiredCut| {
+            told.set(told.get() + 1);
+            (self.listener)(&Progress::Cut {
+                case,
+                board: &board.name,
+                cut: &happened(fired),
+                number: told.get(),
+                planned: cuts.len(),
+            });
+        };
+        let report = self.run(case, board, &cuts, &self.inputs.link(case), &on_cut);
+        Attempt::ran(cuts, report)
+    }
+
+    /// The case's cuts, or how the case ends because there are none to be had.
+    fn resolve(&self, case: &Case, board: &bench::VirtualBoard) -> Result<Vec<Cut>, Box<Attempt>> {
+        let power = modem_power(case, board);
+        let reference = self.references.get(case, board, power, |uncut| {
+            (self.listener)(&Progress::Reference {
+                case,
+                board: &board.name,
+            });
+            self.run(uncut, board, &[], &LinkProfile::ideal(), &|_| ())
+        });
+        let Some(report) = reference else {
+            return Err(Box::new(Attempt::cancelled()));
+        };
+        if let Some(verdict) = objection(&report) {
+            return Err(Box::new(Attempt::because_of(verdict, report)));
+        }
+        case.resolve_cuts(&report.profile).map_err(|error| {
+            Box::new(Attempt::ran(
+                Vec::new(),
+                CaseReport::not_run(Verdict::PlanError {
+                    reason: error.to_string(),
+                }),
+            ))
+        })
+    }
+
+    fn run(
+        &self,
+        case: &Case,
+        board: &bench::VirtualBoard,
+        cuts: &[Cut],
+        link: &LinkProfile,
+        on_cut: &dyn Fn(&FiredCut),
+    ) -> CaseReport {
+        let device = DeviceIdentity::for_tests(board.device_id);
+        let prepared = self.inputs.images(case).and_then(|images| {
+            let flash = self
+                .inputs
+                .firmware
+                .provisioned_flash(&images.old, &device)?;
+            Ok((images, flash))
+        });
+        let (images, flash) = match prepared {
+            Ok(prepared) => prepared,
+            // It could be when the inputs were checked.
+            Err(error) => {
+                return CaseReport::not_run(Verdict::BenchError {
+                    reason: error.to_string(),
+                });
+            }
+        };
+        let setup = CaseSetup {
+            case,
+            cuts,
+            layout: self.inputs.firmware.layout(),
+            flash: &flash,
+            images,
+            device: (device.id, device.key),
+            link,
+            modem_power: modem_power(case, board),
+            modem_fault: match board.modem.fault {
+                bench::ModemFault::None => None,
+                bench::ModemFault::NeverRegisters => Some(ModemFault::NeverRegisters),
+            },
+            platform: self.platform,
+            cancel: self.cancel,
+            on_cut,
+        };
+        let mut board = (self.boards)(board, case.seed);
+        runner::run(&setup, board.as_mut())
+    }
+}
+
+impl std::fmt::Debug for Rig<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rig")
+            .field("references", &self.references)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the modem keeps power: the bench knows what is wired, the plan says what is wanted where the bench leaves
+/// it open.
+pub(super) fn modem_power(case: &Case, board: &bench::VirtualBoard) -> ModemPower {
+    board.modem.power.unwrap_or(case.modem_power)
+}
+
+/// As reports have it.
+pub(super) fn happened(fired: &FiredCut) -> HappenedCut {
+    HappenedCut {
+        planned: fired.planned.to_string(),
+        operation: fired.operation,
+        phase: Some(fired.phase),
+        fragment: fired.fragment,
+    }
+}
