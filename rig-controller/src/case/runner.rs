@@ -29,7 +29,7 @@ use crate::plan::{Case, Cut, FinalImage, Outcome, Phase};
 use crate::platform::{DeviceState, Platform, PlatformEvent, PlatformEventKind};
 use crate::report::Counts;
 
-/// A board without a sign of life for this long is not on its way any more.
+/// A board without a sign of life for this long, or for a quarter of a short case's time, is not on its way any more.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// Everything a case needs.
@@ -126,7 +126,7 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
         setup.images.clone(),
         setup.case.expect.refetch_fragments_per_cut,
         geometry.programs_per_unit,
-        geometry.size_bytes as usize,
+        setup.flash,
     );
     let impairment = Impairment::new(setup.link, setup.case.seed);
     let modem = VirtualModem::new(
@@ -290,6 +290,8 @@ impl Run<'_> {
 
     fn power_on(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
         let flash = board.read_flash()?;
+        // What an earlier boot sent must not count as said by this one.
+        self.setup.platform.settle()?;
         self.told.store(false, Ordering::SeqCst);
         self.power_ons += 1;
         self.monitor().power_restored(&flash);
@@ -410,13 +412,15 @@ impl Run<'_> {
         let mut monitor = self.monitor();
         let registered = monitor.modem_registered();
         if end == End::TimedOut {
-            if !registered {
+            if !registered && monitor.oracle.violations().is_empty() {
                 return Verdict::BenchError {
                     reason: "the modem never registered with the network; check its SIM, antenna and `modem` in the bench file".to_owned(),
                 };
             }
             let silent = monitor.last_sign_of_life.elapsed();
-            if monitor.oracle.violations().is_empty() && silent < SIGN_OF_LIFE {
+            if monitor.oracle.violations().is_empty()
+                && silent < SIGN_OF_LIFE.min(self.setup.case.timeout / 4)
+            {
                 return Verdict::Inconclusive {
                     reason: format!(
                         "the device was still working when the case's time ({} s) was up; raise timeout_s",
@@ -477,7 +481,11 @@ impl Run<'_> {
             (Some(JournalPhase::Reverted), Some(ResultCode::InstallFailed)) if is_old => {
                 Some(Outcome::Reverted)
             }
-            (_, Some(result)) if is_old && result != ResultCode::Ok => Some(Outcome::Refused),
+            (_, Some(result))
+                if is_old && result != ResultCode::Ok && monitor.oracle.trials() == 0 =>
+            {
+                Some(Outcome::Refused)
+            }
             _ => None,
         };
         let wanted = match expect.final_image {
@@ -529,3 +537,7 @@ impl CaseError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "runner_tests.rs"]
+mod tests;
