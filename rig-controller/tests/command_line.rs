@@ -95,7 +95,7 @@ fn without_an_emulator_every_case_is_a_bench_error_and_the_reports_say_so() {
     let inputs = Inputs::new(PLAN);
     let (code, out, complaint) = rig(&inputs, &RUN);
     assert_eq!(code, 3, "{out}{complaint}");
-    assert!(out.contains("1 cases: 1 bench error"), "{out}");
+    assert!(out.contains("1 case: 1 bench error"), "{out}");
     assert!(
         out.ends_with("JUnit: out/junit.xml\nEvidence: out\n"),
         "{out}"

@@ -1,10 +1,12 @@
 //! `rig figures`: what a run took, from its results: time, power cycles, bytes on the wire, memory.
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CliError, say};
+use super::{CliError, exit, say};
 use crate::case::verdict::VerdictClass;
+use crate::firmware::static_ram_bytes;
 use crate::report::{CaseResult, read_results};
 
 /// Options of `rig figures`.
@@ -16,10 +18,16 @@ pub(super) struct FiguresArgs {
         default_value = "powercut-out/smoke/results.jsonl"
     )]
     results: PathBuf,
+    /// Folder of the firmware set that ran.
+    #[arg(long, value_name = "DIR", default_value = crate::run::DEFAULT_FIRMWARE)]
+    firmware: PathBuf,
+    /// Fail if a program takes more RAM than this, stack included.
+    #[arg(long, value_name = "BYTES", default_value_t = 15 * 1024)]
+    ram_limit: u64,
 }
 
 /// Prints the figures of the cases that passed.
-pub(super) fn figures(args: &FiguresArgs) -> Result<(), CliError> {
+pub(super) fn figures(args: &FiguresArgs) -> Result<ExitCode, CliError> {
     let results = read_results(&args.results)?;
     let passed: Vec<&CaseResult> = results
         .iter()
@@ -34,16 +42,20 @@ pub(super) fn figures(args: &FiguresArgs) -> Result<(), CliError> {
     for line in time(&passed).into_iter().chain(wire(&passed)) {
         say::line(&line);
     }
-    if let Some(stack) = passed
-        .iter()
-        .filter_map(|result| result.counts.stack_bytes)
-        .max()
-    {
-        say::line(&format!(
-            "deepest stack of a boot that was not cut: {stack} bytes"
-        ));
-    }
-    Ok(())
+    let stacks = passed.iter().filter_map(|result| result.counts.stack_bytes);
+    let Some(stack) = stacks.max() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let static_ram = static_ram_bytes(&args.firmware)?;
+    let (ram, limit) = (static_ram + stack, args.ram_limit);
+    say::line(&format!(
+        "RAM: {static_ram} bytes static, {stack} bytes of stack at most in boots that were not cut, {ram} of {limit}"
+    ));
+    Ok(if ram > limit {
+        exit::FIRMWARE.into()
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Seconds of a case with three cuts, by link, and power cycles in them.

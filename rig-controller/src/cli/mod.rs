@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
         Verb::Replay(args) => replay::replay(args),
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
-        Verb::Figures(args) => figures::figures(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Figures(args) => figures::figures(&args),
         Verb::Firmware(args) => firmware::firmware(args)
             .map(|()| ExitCode::SUCCESS)
             .map_err(CliError::from),

@@ -121,8 +121,14 @@ impl BuildOptions {
 
     /// Bootloader and images that have a build of their own.
     fn programs(&self) -> impl Iterator<Item = &'static str> {
-        let built = self.variants().filter(|variant| variant.file_of.is_none());
-        std::iter::once("bootloader").chain(built.map(|variant| variant.name))
+        let mut built: Vec<&str> = Vec::new();
+        for variant in self.variants() {
+            let program = variant.file_of.unwrap_or(variant.name);
+            if !built.contains(&program) {
+                built.push(program);
+            }
+        }
+        std::iter::once("bootloader").chain(built)
     }
 
     fn check_names(&self) -> Result<(), FirmwareError> {
@@ -289,6 +295,15 @@ fn differs_everywhere(name: &str, old: &[u8], new: &[u8]) -> Result<(), Firmware
         Some(page) => Err(alike(format!("page {page} is the same in both"))),
         None => Ok(()),
     }
+}
+
+/// Most bytes of RAM, without stack, that a program of the set in `folder` takes.
+pub fn static_ram_bytes(folder: &Path) -> Result<u64, FirmwareError> {
+    let mut most = 0;
+    for program in ["bootloader", OLD] {
+        most = most.max(static_ram(&folder.join(format!("{program}.elf")))?);
+    }
+    Ok(most)
 }
 
 /// Bytes of the sections in RAM.
