@@ -332,7 +332,7 @@ impl Board for FakeBoard {
         self.power_off()
     }
 
-    fn ram_untouched_below_stack(&mut self) -> Result<Option<u32>, BoardError> {
+    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
         Ok(None)
     }
 }
