@@ -12,9 +12,8 @@ pub fn phase_of(state: &State, image_bytes: u32, application: bool) -> Phase {
         JournalPhase::Downloading { .. } | JournalPhase::Rejected => Phase::Verify,
         JournalPhase::Ready => Phase::Swap,
         JournalPhase::Swapping { copies } if copies < state.chain.0 * 2 => Phase::Swap,
-        JournalPhase::Swapping { .. } => Phase::Trial,
         JournalPhase::Trial { .. } if application => Phase::Confirm,
-        JournalPhase::Trial { .. } => Phase::Trial,
+        JournalPhase::Swapping { .. } | JournalPhase::Trial { .. } => Phase::Trial,
         JournalPhase::Confirmed => Phase::Confirm,
         JournalPhase::Reverting { .. } | JournalPhase::Reverted => Phase::Revert,
     }
