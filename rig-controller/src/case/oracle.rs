@@ -39,6 +39,10 @@ pub struct Images {
 
 /// Watches one case.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing seen or not, whatever the others are"
+)]
 pub struct Oracle {
     layout: Layout,
     images: Images,
