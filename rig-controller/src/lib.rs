@@ -7,6 +7,7 @@ pub mod board;
 pub mod case;
 pub mod cli;
 pub mod document;
+pub mod explore;
 pub mod firmware;
 pub mod link;
 pub mod modem;

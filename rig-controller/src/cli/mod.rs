@@ -1,6 +1,7 @@
 //! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
 pub mod exit;
+pub mod explore;
 mod figures;
 pub mod firmware;
 mod pack;
@@ -16,7 +17,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::explore::RecordError;
 use crate::bench::BenchFileError;
+use crate::explore::ParseScheduleError;
 use crate::firmware::FirmwareError;
 use crate::plan::{ParseCaseLineError, PlanError};
 use crate::platform::PlatformError;
@@ -39,6 +42,8 @@ enum Verb {
     Replay(replay::ReplayArgs),
     /// Make a signed package of a firmware image.
     Pack(pack::PackArgs),
+    /// Cut power at every flash operation of upgrades in process, without board or emulator.
+    Explore(explore::ExploreArgs),
     /// Look at plans.
     Plan(plan::PlanArgs),
     /// Build the firmware that plans run.
@@ -77,6 +82,12 @@ pub enum CliError {
     /// A case line.
     #[error(transparent)]
     CaseLine(#[from] ParseCaseLineError),
+    /// A schedule of the exploration in process.
+    #[error(transparent)]
+    Schedule(#[from] ParseScheduleError),
+    /// The record of an exploration.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// A folder that should hold evidence.
     #[error(transparent)]
     NoEvidence(#[from] NoEvidenceError),
@@ -107,6 +118,8 @@ impl CliError {
             | Self::WrongBase { .. }
             | Self::CaseLine(_)
             | Self::Results(_)
+            | Self::Schedule(_)
+            | Self::Record(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
             Self::Run(_) | Self::Evidence(_) | Self::Platform(_) | Self::Signals(_) => exit::BENCH,
         }
@@ -121,6 +134,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Replay(args) => replay::replay(args),
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Explore(args) => explore::explore(&args),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
         Verb::Figures(args) => figures::figures(&args),
         Verb::Firmware(args) => firmware::firmware(args)

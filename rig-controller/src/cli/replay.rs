@@ -9,6 +9,7 @@ use super::progress::Display;
 use super::signals::Signals;
 use super::{CliError, exit, say};
 use crate::case::cancel::Cancel;
+use crate::explore::Schedule;
 use crate::plan::CaseLine;
 use crate::platform::UdpPlatform;
 use crate::report::CaseResult;
@@ -18,8 +19,9 @@ use crate::run::{Inputs, Progress, Rig, Sources, evidence, result_of, virtual_bo
 /// Options of `rig replay`.
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
-    /// A case as it was printed (smoke:7:mb-1:seed=1:cuts=op3121), or a folder of evidence, which brings along
-    /// everything the options name.
+    /// A case as it was printed (smoke:7:mb-1:seed=1:cuts=op3121), a schedule of `rig explore`
+    /// (core:tiny:longer:seed=1:cuts=op37/before), or a folder of evidence, which brings along everything the
+    /// options name.
     case: String,
     /// The plan the case is of [default: test-plans/PLAN.yaml].
     #[arg(long, value_name = "FILE")]
@@ -43,6 +45,9 @@ pub(super) struct ReplayArgs {
 
 /// Runs the verb.
 pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, CliError> {
+    if Schedule::is_one(&args.case) {
+        return super::explore::replay(&args.case, args.times);
+    }
     let folder = PathBuf::from(&args.case);
     let (line, defaults, recorded) = if folder.is_dir() {
         let (line, result) = evidence::read(&folder)?;

@@ -239,7 +239,7 @@ impl FirmwareSet {
         .map_err(|error| FirmwareError::DoesNotFit {
             reason: format!("the journal: {error:?}"),
         })?;
-        Ok(flash.0.bytes().to_vec())
+        Ok(flash.0.bytes())
     }
 
     /// Writes a set into `folder` that has these packages and nothing to sign with, so that a case can be run again

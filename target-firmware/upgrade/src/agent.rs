@@ -227,6 +227,10 @@ impl<const PAGE: usize> Agent<PAGE> {
             Activities::Ready { told: true } => return Ok(Wish::Restart),
             Activities::Ready { told } => {
                 *told = true;
+                // Read after a reset, not written in this boot: the bootloader may not see it (rule of the journal).
+                if !self.journal.is_open() {
+                    self.journal.reassert(flash)?;
+                }
                 return Ok(Wish::Send(self.status(Activity::Ready).encode(out)));
             }
             _ => {}
@@ -315,6 +319,11 @@ impl<const PAGE: usize> Agent<PAGE> {
     /// Takes up a download that an earlier boot began, if its manifest is in STAGING.
     fn resume<F: UpgradeFlash>(&mut self, flash: &mut F) {
         let state = *self.journal.state();
+        if state.phase == Phase::Ready {
+            // A torn READY that the bootloader did not see. It was written after the image was verified, so it is true.
+            self.doing = Activities::Ready { told: false };
+            return;
+        }
         let Phase::Downloading {
             committed,
             programs,

@@ -76,7 +76,7 @@ fn sweep<F: Cuttable + Clone, const BUFFER: usize>(
 }
 
 fn runs<F: Cuttable>(flash: &F, package: &Package) -> bool {
-    flash.bytes()[LAYOUT.active.start as usize..][..package.image.len()] == package.image[..]
+    flash.holds(LAYOUT.active.start, &package.image)
 }
 
 #[test]

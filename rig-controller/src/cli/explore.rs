@@ -1,0 +1,277 @@
+//! `rig explore`: the upgrade core in process, with power cut at every flash operation. Needs no board and no emulator.
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+
+use super::signals::Signals;
+use super::{CliError, exit, say};
+use crate::case::cancel::Cancel;
+use crate::explore::campaign::{self, Profile, SliceRecord, Standing};
+use crate::explore::{Counts, Geometry, Part, Scenario, Schedule, shrink};
+
+/// Options of `rig explore`.
+#[derive(Debug, Args)]
+pub(super) struct ExploreArgs {
+    /// How much to explore.
+    #[arg(long, value_enum, default_value = "quick")]
+    profile: ProfileName,
+    /// Only this flash: tiny, tiny-once, nrf51, nrf52, stm32l4, stm32u5 or stm32f4; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    geometry: Vec<Geometry>,
+    /// Only this upgrade: longer, shorter, never-confirms, corrupt, bad-signature or older; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<Scenario>,
+    /// Decides random schedules and what the link loses.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Only part M of N (from 0), to share the work out over machines.
+    #[arg(long, value_name = "M/N", default_value = "0/1", value_parser = parse_part)]
+    partition: Part,
+    /// Threads [default: one a core].
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// Append the result of each slice to this file; slices that are in it are not explored again.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ProfileName {
+    /// Every single cut in the smallest geometries, some random schedules.
+    Quick,
+    /// Everything; takes hours.
+    Full,
+}
+
+/// The record of an exploration cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file system refused.
+    #[error("cannot read or write the record {}: {source}; check that its folder exists and is writable", .path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// It is no record, or one of another version.
+    #[error("{}:{line}: {reason}; remove the file to begin anew", .path.display())]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn parse_part(text: &str) -> Result<Part, String> {
+    text.split_once('/')
+        .and_then(|(index, of)| {
+            Some(Part {
+                index: index.parse().ok()?,
+                of: of.parse().ok()?,
+            })
+        })
+        .filter(|part| part.index < part.of)
+        .ok_or_else(|| "a partition looks like 0/2: its number, from 0, and how many".to_owned())
+}
+
+/// Runs the verb.
+pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
+    let profile = match args.profile {
+        ProfileName::Quick => Profile::Quick,
+        ProfileName::Full => Profile::Full,
+    };
+    let mut surveys = profile.surveys(args.seed);
+    surveys.retain(|survey| {
+        (args.geometry.is_empty() || args.geometry.contains(&survey.geometry))
+            && (args.scenario.is_empty() || args.scenario.contains(&survey.scenario))
+    });
+    let slices = campaign::slices(&surveys, args.partition);
+    let names: BTreeSet<&str> = slices.iter().map(campaign::Slice::name).collect();
+    let mut earlier = match &args.record {
+        Some(path) => read(path)?,
+        None => Vec::new(),
+    };
+    earlier.retain(|record| names.contains(record.slice.as_str()));
+    let known: BTreeSet<String> = earlier.iter().map(|record| record.slice.clone()).collect();
+    let jobs = args.jobs.map_or_else(
+        || std::thread::available_parallelism().map_or(1, NonZero::get),
+        NonZero::get,
+    );
+    let stop = Cancel::default();
+    let signals = Signals::watch(stop.clone())?;
+    let begun = Instant::now();
+    let records = Mutex::new(earlier);
+    let refused = Mutex::new(None);
+    campaign::run(&slices, &known, jobs, &stop, &|record, standing| {
+        show(&record, standing, begun, known.len());
+        if let Some(path) = &args.record
+            && let Err(error) = append(path, &record)
+        {
+            // What cannot be recorded would be done in vain.
+            stop.cancel();
+            if let Ok(mut refused) = refused.lock() {
+                *refused = Some(error);
+            }
+        }
+        if let Ok(mut records) = records.lock() {
+            records.push(record);
+        }
+    });
+    if let Ok(Some(error)) = refused.into_inner() {
+        return Err(error.into());
+    }
+    let records = records.into_inner().unwrap_or_default();
+    let code = summary(&records, slices.len(), begun);
+    Ok(signals.exit().unwrap_or_else(|| code.into()))
+}
+
+fn show(record: &SliceRecord, standing: Standing, begun: Instant, known: usize) {
+    let seconds = begun.elapsed().as_secs_f64().max(0.001);
+    let fresh = (standing.done - known).max(1) as f64;
+    let left = seconds / fresh * (standing.slices - standing.done) as f64;
+    say::line(&format!(
+        "{:4}/{} {}: {} schedules, {} failed; {:.0} a second, {left:.0} s left",
+        standing.done,
+        standing.slices,
+        record.slice,
+        record.counts.schedules,
+        record.counts.failed,
+        standing.schedules as f64 / seconds,
+    ));
+}
+
+/// Says what came of it; the exit code.
+fn summary(records: &[SliceRecord], slices: usize, begun: Instant) -> u8 {
+    let mut counts = Counts::default();
+    for record in records {
+        counts += record.counts;
+    }
+    let failures = records.iter().flat_map(|record| &record.failures);
+    for failure in failures.clone().take(10) {
+        say::line(&format!("FAILED {}: {}", failure.invariant, failure.reason));
+        say::line(&format!("  rig replay {}", failure.schedule));
+    }
+    if let Some(failure) = failures.clone().next() {
+        report_shrunk(&failure.schedule);
+    }
+    say::line(&format!(
+        "{} schedules ({} of them ended in a state explored before), {} flash operations, {} failed, {:.1} s",
+        counts.schedules,
+        counts.merged,
+        counts.operations,
+        counts.failed,
+        begun.elapsed().as_secs_f64()
+    ));
+    if counts.failed > 0 {
+        exit::FIRMWARE
+    } else if records.len() < slices {
+        say::line(&format!(
+            "stopped: {} of {slices} slices are done",
+            records.len()
+        ));
+        exit::BENCH
+    } else {
+        exit::PASS
+    }
+}
+
+fn report_shrunk(line: &str) {
+    let Ok(schedule) = line.parse::<Schedule>() else {
+        return;
+    };
+    if let Some(shrunk) = shrink(&schedule) {
+        say::line(&format!(
+            "  shrunk ({}, {} tried): rig replay {}",
+            if shrunk.is_minimal {
+                "locally minimal"
+            } else {
+                "perhaps not minimal"
+            },
+            shrunk.tried,
+            shrunk.schedule
+        ));
+        say::line(&format!("  {}", shrunk.breach));
+    }
+}
+
+/// Runs one schedule again, for `rig replay`.
+pub(super) fn replay(line: &str, times: u32) -> Result<ExitCode, CliError> {
+    let schedule: Schedule = line.parse()?;
+    let first = crate::explore::replay(&schedule);
+    let same = (1..times)
+        .filter(|_| crate::explore::replay(&schedule) == first)
+        .count();
+    match &first {
+        Ok(()) => say::line(&format!("{schedule}: pass")),
+        Err(breach) => say::line(&format!("{schedule}: {breach}")),
+    }
+    if times > 1 {
+        say::line(&format!("{} of {times} runs identical", same + 1));
+    }
+    if first.is_err() {
+        report_shrunk(line);
+    }
+    Ok(match first {
+        Ok(()) => exit::PASS,
+        Err(breach) if breach.invariant == crate::case::verdict::Invariant::T1 => exit::BENCH,
+        Err(_) => exit::FIRMWARE,
+    }
+    .into())
+}
+
+fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => {
+            return Err(RecordError::File {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let mut records = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let content = |reason: String| RecordError::Content {
+            path: path.to_owned(),
+            line: index + 1,
+            reason,
+        };
+        let record: SliceRecord =
+            serde_json::from_str(line).map_err(|error| content(error.to_string()))?;
+        if record.schema != campaign::SCHEMA {
+            return Err(content(format!(
+                "schema {} is not known here",
+                record.schema
+            )));
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+fn append(path: &Path, record: &SliceRecord) -> Result<(), RecordError> {
+    let write = || {
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)?
+            .write_all(&line)
+    };
+    write().map_err(|source| RecordError::File {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,106 @@
+//! Which results of a cut are tried at an operation.
+use std::fmt;
+use std::str::FromStr;
+
+use nor_flash_model::{CutEffect, Flicker, split_mix};
+
+/// How much is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tearing {
+    /// Operations happen or do not.
+    Whole,
+    /// Also torn ones, whose result is settled.
+    Torn,
+    /// Also weak bits and units that cannot be read.
+    Weak,
+}
+
+impl fmt::Display for Tearing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Whole => "whole",
+            Self::Torn => "torn",
+            Self::Weak => "weak",
+        })
+    }
+}
+
+/// No kind of tearing has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is no kind of tearing; there are whole, torn and weak", .0.escape_debug())]
+pub struct UnknownTearingError(String);
+
+impl FromStr for Tearing {
+    type Err = UnknownTearingError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "whole" => Ok(Self::Whole),
+            "torn" => Ok(Self::Torn),
+            "weak" => Ok(Self::Weak),
+            _ => Err(UnknownTearingError(text.to_owned())),
+        }
+    }
+}
+
+const WHOLE: [CutEffect; 2] = [CutEffect::Before, CutEffect::After];
+const TORN: [CutEffect; 5] = [
+    CutEffect::TornFirstHalf,
+    CutEffect::TornSecondHalf,
+    CutEffect::TornPrefix(1),
+    CutEffect::TornBits(0x5EED),
+    CutEffect::TornBits(0x0DD5),
+];
+// The scripts say at which of the first looks or power-ons the operation seems to have happened: at the first only,
+// at all but the first, at every other.
+const WEAK: [CutEffect; 9] = [
+    CutEffect::Weak(Flicker::Boots(0b1111_1110)),
+    CutEffect::Weak(Flicker::Boots(0b0000_0001)),
+    CutEffect::Weak(Flicker::Looks(0b0000_0001)),
+    CutEffect::Weak(Flicker::Looks(0b1111_1110)),
+    CutEffect::Weak(Flicker::Looks(0b1010_1010)),
+    CutEffect::Weak(Flicker::Looks(0b0101_0101)),
+    CutEffect::Weak(Flicker::Looks(0b1100_1100)),
+    CutEffect::Weak(Flicker::Random(1)),
+    CutEffect::HalfWeak(Flicker::Looks(0b1010_1010)),
+];
+
+/// The results to try, simplest first.
+pub(super) fn effects(tearing: Tearing, programs_twice: bool) -> Vec<CutEffect> {
+    let mut effects = WHOLE.to_vec();
+    if tearing >= Tearing::Torn {
+        effects.extend(TORN);
+    }
+    if tearing >= Tearing::Weak {
+        effects.extend(WEAK);
+        if !programs_twice {
+            effects.push(CutEffect::Unreadable);
+        }
+    }
+    effects
+}
+
+/// Any result at all.
+pub(super) fn random_effect(random: &mut u64, tearing: Tearing, programs_twice: bool) -> CutEffect {
+    let seed = split_mix(random);
+    let script = (seed >> 32) as u8;
+    let kinds = match tearing {
+        Tearing::Whole => 2,
+        Tearing::Torn => 6,
+        Tearing::Weak => 12,
+    };
+    match seed % kinds {
+        0 => CutEffect::Before,
+        1 => CutEffect::After,
+        2 => CutEffect::TornFirstHalf,
+        3 => CutEffect::TornSecondHalf,
+        4 => CutEffect::TornPrefix(u16::from(script)),
+        5 => CutEffect::TornBits(seed >> 40),
+        6 => CutEffect::Weak(Flicker::Boots(script)),
+        7 => CutEffect::Weak(Flicker::Looks(script)),
+        8 => CutEffect::HalfWeak(Flicker::Boots(script)),
+        9 => CutEffect::HalfWeak(Flicker::Looks(script)),
+        10 if !programs_twice => CutEffect::Unreadable,
+        _ => CutEffect::Weak(Flicker::Random((seed >> 32) as u32)),
+    }
+}

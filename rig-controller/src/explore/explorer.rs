@@ -1,0 +1,290 @@
+//! The walk over all schedules: at each operation of a run, power is cut in every way, and each result lives on.
+//!
+//! The walk goes depth first: a cut is explored the moment the run is about to do the operation, from a copy of its
+//! flash, so no run ever has to be repeated to get to a cut.
+use nor_flash_model::{Cut, CutEffect, NorFlashModel, split_mix};
+
+use serde::{Deserialize, Serialize};
+
+use super::bench::{Bench, Pending};
+use super::effects::{Tearing, effects, random_effect};
+use super::life::{End, live};
+use super::memory::Memory;
+use super::merge::Seen;
+use super::oracle::Breach;
+use super::scene::Scene;
+
+/// Failures that are kept of one exploration; more of them say nothing new.
+const MOST_FAILURES: usize = 20;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Schedules that were judged: every one ended at rest, in a state explored before, or in a failure.
+    pub schedules: u64,
+    /// Those among them that ended in a state explored before.
+    pub merged: u64,
+    /// Flash operations simulated.
+    pub operations: u64,
+    /// Distinct states.
+    pub states: u64,
+    /// Schedules that failed.
+    pub failed: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.schedules += other.schedules;
+        self.merged += other.merged;
+        self.operations += other.operations;
+        self.states += other.states;
+        self.failed += other.failed;
+    }
+}
+
+/// A schedule that broke an invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The cuts, in order.
+    pub cuts: Vec<Cut>,
+    /// What broke.
+    pub breach: Breach,
+}
+
+/// What to try at each operation.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Search {
+    /// Every schedule of up to `depth` cuts; each but the first at most `window` operations after the one before.
+    Exhaustive { depth: usize, window: u64 },
+    /// From each operation on, so many schedules of up to `depth` cuts.
+    Random {
+        samples: u32,
+        depth: usize,
+        seed: u64,
+    },
+}
+
+/// Takes the first cuts whose operation number leaves `index` when divided by `of`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    pub(super) index: u64,
+    pub(super) of: u64,
+}
+
+pub(super) struct Explorer<
+    's,
+    const UNIT: usize,
+    const PAGE: usize,
+    const PROGRAMS: u8,
+    const BUFFER: usize,
+> {
+    scene: &'s Scene,
+    search: Search,
+    share: Share,
+    tearing: Tearing,
+    effects: Vec<CutEffect>,
+    seen: Seen,
+    path: Vec<Cut>,
+    pub(super) counts: Counts,
+    pub(super) failures: Vec<Failure>,
+    /// Called after each first cut, with its operation number; `false` stops the walk.
+    on_progress: &'s (dyn Fn(u64, &Counts) -> bool + Sync),
+    stopped: bool,
+}
+
+impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>
+    Explorer<'s, UNIT, PAGE, PROGRAMS, BUFFER>
+{
+    pub(super) fn new(
+        scene: &'s Scene,
+        search: Search,
+        share: Share,
+        tearing: Tearing,
+        on_progress: &'s (dyn Fn(u64, &Counts) -> bool + Sync),
+    ) -> Self {
+        Self {
+            scene,
+            search,
+            share,
+            tearing,
+            effects: effects(tearing, PROGRAMS > 1),
+            seen: Seen::default(),
+            path: Vec::new(),
+            counts: Counts::default(),
+            failures: Vec::new(),
+            on_progress,
+            stopped: false,
+        }
+    }
+
+    /// Walks from `start`. The uncut run itself is judged too.
+    pub(super) fn explore(&mut self, start: NorFlashModel<UNIT, PAGE, PROGRAMS>) {
+        let operations = start.operations();
+        let mut bench = Bench::new(self.scene, start, Memory::default(), Some(&mut *self));
+        let end = live(&mut bench, |_| None);
+        let operations = bench.flash.operations() - operations;
+        self.judge(&end, operations);
+        self.counts.states = self.seen.len() as u64;
+    }
+
+    /// Whether the state with this key was never met before with as many cuts to come.
+    pub(super) fn is_new(&mut self, key: u64) -> bool {
+        let since = match self.search {
+            // Within a window the future depends on how much of it is left. Rather than ask for that, states of
+            // different first cuts are kept apart where it matters: only runs that will not be cut again merge.
+            Search::Exhaustive { depth, window }
+                if self.path.len() < depth && window < u64::MAX =>
+            {
+                return true;
+            }
+            _ => self.path.len() as u64,
+        };
+        self.seen.is_new(nor_flash_model::fold(key, since))
+    }
+
+    /// A run is about to do `pending` on `flash`: explores what happens if power is lost now.
+    pub(super) fn cut_here(
+        &mut self,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+        memory: &Memory,
+        pending: Pending<'_>,
+    ) {
+        let operation = flash.operations() + 1;
+        let first = self.path.is_empty();
+        if self.stopped || (first && operation % self.share.of != self.share.index) {
+            return;
+        }
+        match self.search {
+            Search::Exhaustive { depth, window } => {
+                let within = self
+                    .path
+                    .last()
+                    .is_none_or(|last| operation - last.operation <= window);
+                if self.path.len() < depth && within {
+                    for index in 0..self.effects.len() {
+                        let effect = self.effects[index];
+                        self.branch(flash, *memory, pending, Cut { operation, effect });
+                    }
+                }
+            }
+            Search::Random {
+                samples,
+                depth,
+                seed,
+            } => {
+                if first {
+                    for sample in 0..samples {
+                        let mut random = seed ^ operation << 24 ^ u64::from(sample);
+                        self.sample(flash, *memory, pending, &mut random, depth);
+                    }
+                }
+            }
+        }
+        if first && !(self.on_progress)(operation, &self.counts) {
+            self.stopped = true;
+        }
+    }
+
+    fn branch(
+        &mut self,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+        memory: Memory,
+        pending: Pending<'_>,
+        cut: Cut,
+    ) {
+        let torn = torn(flash, pending, cut);
+        let operations = torn.operations();
+        self.path.push(cut);
+        let memory = counted(memory, pending, cut, self.scene);
+        let mut bench = Bench::new(self.scene, torn, memory, Some(&mut *self));
+        let end = live(&mut bench, |_| None);
+        let operations = bench.flash.operations() - operations;
+        self.judge(&end, operations);
+        self.path.pop();
+    }
+
+    /// One random schedule that begins with a cut here.
+    fn sample(
+        &mut self,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+        memory: Memory,
+        pending: Pending<'_>,
+        random: &mut u64,
+        depth: usize,
+    ) {
+        let tearing = self.tearing;
+        let mut left = split_mix(random) % depth.max(1) as u64;
+        let first = Cut {
+            operation: flash.operations() + 1,
+            effect: random_effect(random, tearing, PROGRAMS > 1),
+        };
+        let torn = torn(flash, pending, first);
+        let operations = torn.operations();
+        let total = self.scene.reference.operations.max(16);
+        let mut path = vec![first];
+        let mut armed: Option<Cut> = None;
+        let memory = counted(memory, pending, first, self.scene);
+        let mut bench = Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(self.scene, torn, memory, None);
+        let end = live(&mut bench, |now| {
+            path.extend(armed.take());
+            left = left.checked_sub(1)?;
+            // Some at once, some within a page or two, some anywhere.
+            let reach = [4, 40, 400, total][(split_mix(random) % 4) as usize];
+            armed = Some(Cut {
+                operation: now + 1 + split_mix(random) % reach,
+                effect: random_effect(random, tearing, PROGRAMS > 1),
+            });
+            armed
+        });
+        let operations = bench.flash.operations() - operations;
+        std::mem::swap(&mut self.path, &mut path);
+        self.judge(&end, operations);
+        self.path.clear();
+    }
+
+    fn judge(&mut self, end: &Result<End, Breach>, operations: u64) {
+        self.counts.schedules += 1;
+        self.counts.operations += operations;
+        match end {
+            Ok(End::Rest) => {}
+            Ok(End::Merged) => self.counts.merged += 1,
+            Err(breach) => {
+                self.counts.failed += 1;
+                if self.failures.len() < MOST_FAILURES {
+                    self.failures.push(Failure {
+                        cuts: self.path.clone(),
+                        breach: breach.clone(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// `flash` after `cut` hit `pending`.
+fn torn<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+    flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    pending: Pending<'_>,
+    cut: Cut,
+) -> NorFlashModel<UNIT, PAGE, PROGRAMS> {
+    use embedded_storage::nor_flash::NorFlash;
+    let mut torn = flash.clone();
+    torn.cut_at(cut);
+    // Both end in the loss of power, or in a refusal that the oracle finds in the model.
+    let _ = match pending {
+        Pending::Program { address, bytes } => torn.write(address, bytes),
+        Pending::Erase { address } => torn.erase(address, address + PAGE as u32),
+    };
+    torn.power_off();
+    torn
+}
+
+/// What the oracle knows after `cut` hit `pending`.
+fn counted(mut memory: Memory, pending: Pending<'_>, cut: Cut, scene: &Scene) -> Memory {
+    if let Pending::Erase { address } = pending
+        && cut.effect != CutEffect::Before
+    {
+        memory.erased(address >= scene.layout.active.start);
+    }
+    memory
+}

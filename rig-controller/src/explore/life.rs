@@ -1,0 +1,251 @@
+//! One device from power-on to rest, with the platform at the other end of a scripted link, and the oracle watching.
+use nor_flash_model::{Cut, split_mix};
+use powercut_upgrade::agent::{Agent, Wish};
+use powercut_upgrade::boot::{self, Outcome};
+use powercut_upgrade::wire::lean::{
+    Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Status, Uplink,
+};
+
+use super::bench::Bench;
+use super::oracle::{self, Breach, broken};
+use super::package::Package;
+use super::scenario::Scenario;
+use crate::case::verdict::Invariant;
+
+/// Boots in a row that have nothing left to do, after which a device is at rest: the second may still settle the
+/// journal, the third must leave flash alone.
+const RESTS: u8 = 3;
+/// Steps of the agent in one boot; an upgrade takes a few per fragment and page.
+const MOST_STEPS: u32 = 200_000;
+
+/// How a life ended, if no invariant broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// At rest, as it should be.
+    Rest,
+    /// In a state that was explored before.
+    Merged,
+}
+
+enum AppEnd {
+    Restart,
+    PowerLost,
+    Rest,
+}
+
+/// Lets the device live. Whenever it loses power, that was the cut planned last; `next_cut` gets the number of
+/// operations so far and plans the next one.
+pub(super) fn live<
+    const UNIT: usize,
+    const PAGE: usize,
+    const PROGRAMS: u8,
+    const BUFFER: usize,
+>(
+    bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+    mut next_cut: impl FnMut(u64) -> Option<Cut>,
+) -> Result<End, Breach> {
+    let layout = bench.scene.layout;
+    loop {
+        if bench.is_merged() {
+            return Ok(End::Merged);
+        }
+        if !bench.flash.is_powered() {
+            let scene = bench.scene;
+            bench
+                .memory
+                .cut(scene.unit_of_progress, scene.fragments_per_page);
+            bench.flash.power_on();
+            if let Some(cut) = next_cut(bench.flash.operations()) {
+                bench.flash.cut_at(cut);
+            }
+        }
+        bench.memory.boots += 1;
+        oracle::converges(&bench.memory)?;
+        bench.reset();
+        if bench.is_merged() {
+            return Ok(End::Merged);
+        }
+        let operations = bench.flash.operations();
+        let outcome = boot::boot(bench, &layout, &mut || {});
+        oracle::no_unit_was_programmed_too_often(&bench.flash)?;
+        if !bench.flash.is_powered() {
+            continue;
+        }
+        let Outcome::Run { trial } = outcome else {
+            return broken(Invariant::S1, format!("nothing boots: {outcome:?}"));
+        };
+        let (runs, runs_new) = oracle::running(&bench.flash, bench.scene)?;
+        let end = application(bench, runs, runs_new, trial)?;
+        oracle::no_unit_was_programmed_too_often(&bench.flash)?;
+        match end {
+            AppEnd::PowerLost => {}
+            AppEnd::Restart => bench.memory.rests = 0,
+            AppEnd::Rest => {
+                let quiet = bench.flash.operations() == operations;
+                bench.memory.restless += u8::from(bench.memory.rests > 0 && !quiet);
+                bench.memory.rests += 1;
+                oracle::rest_is_quiet(&bench.memory)?;
+                if bench.memory.rests >= RESTS && quiet {
+                    return Ok(End::Rest);
+                }
+            }
+        }
+    }
+}
+
+fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+    bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+    runs: &Package,
+    runs_new: bool,
+    trial: bool,
+) -> Result<AppEnd, Breach> {
+    let scene = bench.scene;
+    let Ok(mut agent) = Agent::<BUFFER>::start(bench, &scene.layout) else {
+        return broken(
+            Invariant::S1,
+            "the agent of the running image does not start",
+        );
+    };
+    if agent.in_trial() != trial {
+        return broken(
+            Invariant::S4,
+            format!(
+                "the bootloader starts the image {} trial, the agent thinks otherwise",
+                if trial { "on" } else { "without" }
+            ),
+        );
+    }
+    oracle::rollback_is_prevented_and_revert_possible(
+        &bench.flash,
+        scene,
+        agent.state(),
+        runs_new,
+        trial,
+    )?;
+    let mut link = Link::default();
+    let mut out = [0; MAX_UPLINK_BYTES];
+    let mut now_ms = 0;
+    for _ in 0..MOST_STEPS {
+        if agent.in_trial() && agent.heard_platform() {
+            if scene.scenario == Scenario::NeverConfirms {
+                return Ok(AppEnd::Restart);
+            }
+            if agent.confirm(bench).is_err() {
+                return stopped(bench);
+            }
+        }
+        match agent.poll(bench, now_ms, &mut out) {
+            Ok(Wish::Send(length)) => {
+                let Ok(message) = Uplink::decode(&out[..length]) else {
+                    return broken(Invariant::L4, "the device sends what nobody understands");
+                };
+                let Some(mut answer) = link.answer(bench, message, runs, agent.in_trial())? else {
+                    continue;
+                };
+                if agent.on_datagram(bench, now_ms, &mut answer).is_err() {
+                    return stopped(bench);
+                }
+            }
+            Ok(Wish::Restart) => return Ok(AppEnd::Restart),
+            Ok(Wish::Continue) => {}
+            Ok(Wish::Wait { .. }) if link.nothing_to_do => {
+                oracle::ends_as_expected(
+                    scene,
+                    &bench.memory,
+                    &agent,
+                    link.last.as_ref(),
+                    runs_new,
+                )?;
+                return Ok(AppEnd::Rest);
+            }
+            Ok(Wish::Wait { until_ms }) => now_ms = now_ms.max(until_ms),
+            Err(_) => return stopped(bench),
+        }
+        oracle::ready_means_whole(&bench.flash, scene, agent.state().phase)?;
+    }
+    broken(
+        Invariant::L2,
+        format!("the application does not come to an end: {agent:?}"),
+    )
+}
+
+/// The core could not go on in flash. That is fine only without power.
+fn stopped<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+    bench: &Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+) -> Result<AppEnd, Breach> {
+    oracle::no_unit_was_programmed_too_often(&bench.flash)?;
+    if bench.flash.is_powered() {
+        return broken(Invariant::L2, "the agent gives up though power is on");
+    }
+    Ok(AppEnd::PowerLost)
+}
+
+/// The platform with one task, and the link to it.
+#[derive(Default)]
+struct Link {
+    messages: u64,
+    last: Option<Status>,
+    nothing_to_do: bool,
+}
+
+impl Link {
+    /// What comes back, if anything does.
+    fn answer<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+        &mut self,
+        bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+        message: Uplink,
+        runs: &Package,
+        trial: bool,
+    ) -> Result<Option<Vec<u8>>, Breach> {
+        let scene = bench.scene;
+        let manifest = scene.new.signed.encode();
+        self.nothing_to_do = false;
+        if let Uplink::Status(status) = &message {
+            oracle::reports_truly(scene, status, runs, trial)?;
+        }
+        self.messages += 1;
+        let mut random = scene.seed ^ self.messages << 20;
+        if split_mix(&mut random) % 1000 < u64::from(scene.loss_permille) {
+            return Ok(None);
+        }
+        let mut sealed;
+        let answer = match message {
+            Uplink::Status(status) => {
+                let new = scene.new.signed.image_id();
+                let done = status.result_image == new || status.running == new;
+                self.last = Some(status);
+                self.nothing_to_do = done && !trial;
+                if done {
+                    Downlink::Nothing { retry_after_s: 60 }
+                } else {
+                    Downlink::Offer(&manifest)
+                }
+            }
+            Uplink::Request { session, index, .. } => {
+                let Some(fragment) = scene.new.sealed.get(usize::from(index.0)) else {
+                    return broken(
+                        Invariant::L4,
+                        format!(
+                            "the device asks for fragment {} which is not there",
+                            index.0
+                        ),
+                    );
+                };
+                oracle::little_is_fetched_again(scene, &mut bench.memory, index.0)?;
+                bench.memory.received = bench.memory.received.max(index.0 + 1);
+                sealed = fragment.clone();
+                Downlink::Fragment {
+                    session,
+                    index,
+                    sealed: &mut sealed,
+                }
+            }
+        };
+        let mut out = vec![0; MAX_DOWNLINK_BYTES];
+        let Some(length) = answer.encode(&mut out) else {
+            return broken(Invariant::L4, "the answer does not fit a datagram");
+        };
+        out.truncate(length);
+        Ok(Some(out))
+    }
+}

@@ -1,0 +1,31 @@
+//! Exploration in process: the real agent, journal and boot code over a flash model, with power cut at every flash
+//! operation of a whole upgrade, torn and unstable results included.
+//!
+//! Owns what a *schedule* is (geometry, scenario, seed, cuts), how many of them there are and in what order they are
+//! tried, the oracle over the model, and how a failing one is made small. Promises: the same schedule gives the same
+//! flash and the same verdict, everywhere; a run that is skipped is one whose device, flash and platform are in a
+//! state that was explored before (see `merge.rs`). It starts nothing, opens no port and waits for no clock.
+mod bench;
+pub mod campaign;
+mod effects;
+mod explorer;
+mod geometry;
+mod life;
+mod memory;
+mod merge;
+mod oracle;
+mod package;
+mod scenario;
+mod scene;
+mod schedule;
+mod shrink;
+mod survey;
+
+pub use effects::Tearing;
+pub use explorer::{Counts, Failure};
+pub use geometry::Geometry;
+pub use oracle::Breach;
+pub use scenario::Scenario;
+pub use schedule::{ParseScheduleError, Schedule};
+pub use shrink::{Shrunk, shrink};
+pub use survey::{Depth, Part, Survey, replay};

@@ -1,0 +1,379 @@
+//! The invariants, checked against the model's own knowledge of flash: what is weak there counts as broken even if it
+//! reads well now. S5 does not apply: the link is scripted with one package.
+use nor_flash_model::NorFlashModel;
+use powercut_upgrade::agent::Agent;
+use powercut_upgrade::image::Location;
+use powercut_upgrade::journal::{Phase, State};
+use powercut_upgrade::slots::{Placement, Slot};
+use powercut_upgrade::wire::ResultCode;
+use powercut_upgrade::wire::lean::Status;
+
+use super::memory::Memory;
+use super::package::{Package, TRIAL_ATTEMPTS};
+use super::scenario::Ending;
+use super::scene::Scene;
+use crate::case::verdict::Invariant;
+
+/// A broken invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breach {
+    /// Which.
+    pub invariant: Invariant,
+    /// What was seen.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Breach {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.reason)
+    }
+}
+
+/// Boots after the last cut within which a device comes to rest: the interrupted one, one for each attempt of a
+/// trial, one for the revert, and those at rest.
+const MOST_BOOTS: u8 = TRIAL_ATTEMPTS + 8;
+/// Boots at rest that may write to flash, but for the first: one that finds an anchor torn which the first could read.
+const MOST_RESTLESS: u8 = 2;
+
+pub(super) fn broken<T>(invariant: Invariant, reason: impl Into<String>) -> Result<T, Breach> {
+    Err(Breach {
+        invariant,
+        reason: reason.into(),
+    })
+}
+
+/// S3.
+pub(super) fn no_unit_was_programmed_too_often<
+    const UNIT: usize,
+    const PAGE: usize,
+    const PROGRAMS: u8,
+>(
+    flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+) -> Result<(), Breach> {
+    match flash.violations() {
+        [] => Ok(()),
+        [first, ..] => broken(
+            Invariant::S3,
+            format!(
+                "the unit at {first:#x} was programmed too often, or on a page whose erase was cut"
+            ),
+        ),
+    }
+}
+
+/// Whether `package` lies at `location`, image and manifest, for good.
+fn holds<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+    flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    scene: &Scene,
+    location: Location,
+    package: &Package,
+) -> bool {
+    let layout = &scene.layout;
+    let manifest = layout.manifest(location.slot, location.placement);
+    flash.holds(manifest, &package.signed.encode())
+        && package
+            .image
+            .chunks(PAGE)
+            .enumerate()
+            .all(|(page, content)| {
+                let offset = page as u32 * layout.page_bytes;
+                flash.holds(
+                    layout.image_byte(location.slot, location.placement, offset),
+                    content,
+                )
+            })
+}
+
+/// S1: the bootloader is about to jump. Returns the image that runs; `true` if that is the new one.
+pub(super) fn running<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+    flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    scene: &'s Scene,
+) -> Result<(&'s Package, bool), Breach> {
+    for (package, new) in [(&scene.old, false), (&scene.new, true)] {
+        if holds(flash, scene, Location::ACTIVE, package) {
+            if new && scene.scenario.ending() == Ending::Refused {
+                return broken(Invariant::S4, "an image that must be refused runs");
+            }
+            return Ok((package, new));
+        }
+    }
+    broken(
+        Invariant::S1,
+        "the device boots neither image: ACTIVE is a mixture, or holds weak bits",
+    )
+}
+
+/// S4: what the journal says about the image that runs.
+pub(super) fn rollback_is_prevented_and_revert_possible<
+    const UNIT: usize,
+    const PAGE: usize,
+    const PROGRAMS: u8,
+>(
+    flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    scene: &Scene,
+    state: &State,
+    runs_new: bool,
+    trial: bool,
+) -> Result<(), Breach> {
+    let counter = |package: &Package| package.signed.manifest().security_counter;
+    let in_force = state.security_counter;
+    let confirmed = runs_new && !trial;
+    let expected = counter(if confirmed { &scene.new } else { &scene.old });
+    if in_force != expected {
+        return broken(
+            Invariant::S4,
+            format!(
+                "security counter {} is in force where it should be {}",
+                in_force.0, expected.0
+            ),
+        );
+    }
+    if trial && !runs_new {
+        return broken(Invariant::S4, "the old image is on trial");
+    }
+    let old = Location {
+        slot: Slot::Staging,
+        placement: state.staging_placement(),
+    };
+    if trial && (old.placement == Placement::Plain || !holds(flash, scene, old, &scene.old)) {
+        return broken(
+            Invariant::S4,
+            "on trial, but the old image is not whole in STAGING: there is no way back",
+        );
+    }
+    Ok(())
+}
+
+/// S2.
+pub(super) fn ready_means_whole<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+    flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    scene: &Scene,
+    phase: Phase,
+) -> Result<(), Breach> {
+    if phase == Phase::Ready && !holds(flash, scene, Location::STAGING, &scene.new) {
+        return broken(
+            Invariant::S2,
+            "Ready, but STAGING is not the signed image, or holds weak bits",
+        );
+    }
+    Ok(())
+}
+
+/// L1: fragment `index` is asked for.
+pub(super) fn little_is_fetched_again(
+    scene: &Scene,
+    memory: &mut Memory,
+    index: u16,
+) -> Result<(), Breach> {
+    if index >= memory.received || scene.scenario.ending() == Ending::Refused {
+        return Ok(());
+    }
+    let Some(left) = memory.may_fetch_again.checked_sub(1) else {
+        return broken(
+            Invariant::L1,
+            format!(
+                "fragment {index} is fetched again after {} cuts, which account for less",
+                memory.cuts
+            ),
+        );
+    };
+    memory.may_fetch_again = left;
+    Ok(())
+}
+
+/// L2, at each boot.
+pub(super) fn converges(memory: &Memory) -> Result<(), Breach> {
+    if memory.boots > MOST_BOOTS {
+        return broken(
+            Invariant::L2,
+            format!("not at rest {MOST_BOOTS} boots after the last cut"),
+        );
+    }
+    Ok(())
+}
+
+/// L3, at each boot that begins and ends at rest.
+pub(super) fn rest_is_quiet(memory: &Memory) -> Result<(), Breach> {
+    if memory.restless > MOST_RESTLESS {
+        return broken(
+            Invariant::L3,
+            "a device at rest keeps writing to flash at its boots",
+        );
+    }
+    Ok(())
+}
+
+/// L4: a status is sent. In it, `trial` is whether the image runs on probation.
+pub(super) fn reports_truly(
+    scene: &Scene,
+    status: &Status,
+    runs: &Package,
+    trial: bool,
+) -> Result<(), Breach> {
+    if status.running != runs.signed.image_id() {
+        return broken(Invariant::L4, "the device names another image than it runs");
+    }
+    let new = scene.new.signed.image_id();
+    let says_installed = status.result_image == new && status.result == ResultCode::Ok;
+    if says_installed && (status.running != new || trial) {
+        return broken(
+            Invariant::L4,
+            "the device reports an upgrade that it has not confirmed",
+        );
+    }
+    Ok(())
+}
+
+/// The end: as the scenario says, at the price it may have.
+pub(super) fn ends_as_expected<const BUFFER: usize>(
+    scene: &Scene,
+    memory: &Memory,
+    agent: &Agent<BUFFER>,
+    last: Option<&Status>,
+    runs_new: bool,
+) -> Result<(), Breach> {
+    let new = scene.new.signed.image_id();
+    let reported = last.map(|status| (status.result, status.result_image));
+    let confirmed = runs_new && !agent.in_trial() && agent.state().confirmed == new;
+    let reverted = !runs_new && reported == Some((ResultCode::InstallFailed, new));
+    let used_up = memory.cuts >= TRIAL_ATTEMPTS;
+    let as_expected = match scene.scenario.ending() {
+        Ending::Confirmed => {
+            (confirmed && last.is_some_and(|status| status.running == new)) || (used_up && reverted)
+        }
+        Ending::Reverted => reverted,
+        Ending::Refused => !runs_new && reported == Some((ResultCode::VerifyFailed, new)),
+    };
+    if !as_expected {
+        return broken(
+            Invariant::Expectation,
+            format!(
+                "{} should end {:?}; the {} image runs, the platform was told {reported:?}",
+                scene.scenario,
+                scene.scenario.ending(),
+                if runs_new { "new" } else { "old" },
+            ),
+        );
+    }
+    // A revert that cuts brought about is as dear as one that was planned; it is not in the reference.
+    if used_up && reverted && scene.scenario.ending() == Ending::Confirmed {
+        return Ok(());
+    }
+    wears_little(scene, memory)
+}
+
+/// L3. A cut adds one erase of the page in flight, and one more if it was the second in its fragment, whose page is
+/// then fetched anew.
+fn wears_little(scene: &Scene, memory: &Memory) -> Result<(), Breach> {
+    let cuts = u16::from(memory.cuts);
+    let again = u16::from(memory.double_cuts);
+    for (what, erases, uncut, by_cuts) in [
+        (
+            "ACTIVE and STAGING",
+            memory.slot_erases,
+            scene.reference.slot_erases,
+            cuts + again,
+        ),
+        (
+            "the journal",
+            memory.journal_erases,
+            scene.reference.journal_erases,
+            cuts * 2,
+        ),
+    ] {
+        let most = uncut + by_cuts;
+        if uncut > 0 && erases > most {
+            return broken(
+                Invariant::L3,
+                format!("{erases} erases in {what}, where {most} may be with {cuts} cuts"),
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use embedded_storage::nor_flash::NorFlash;
+    use nor_flash_model::{Cut, CutEffect, Flicker};
+
+    use super::*;
+    use crate::explore::bench::Bench;
+    use crate::explore::geometry::Geometry;
+    use crate::explore::scenario::Scenario;
+
+    type Flash = NorFlashModel<4, 256, 2>;
+
+    fn provisioned() -> (Scene, Flash) {
+        let scene = Scene::new(Geometry::Tiny, Scenario::Longer, 5, 1);
+        let mut bench =
+            Bench::<4, 256, 2, 0>::new(&scene, Flash::new(scene.pages), Memory::default(), None);
+        scene.provision(&mut bench).unwrap();
+        let flash = bench.flash;
+        (scene, flash)
+    }
+
+    #[test]
+    fn an_image_with_one_wrong_or_weak_bit_is_neither_image() {
+        let (scene, flash) = provisioned();
+        assert!(!running(&flash, &scene).unwrap().1);
+        let active = scene.layout.active.start;
+
+        let mut rotten = flash.clone();
+        rotten.rot(active + 300, 1);
+        assert_eq!(
+            running(&rotten, &scene).unwrap_err().invariant,
+            Invariant::S1
+        );
+
+        let mut weak = flash;
+        weak.cut_at(Cut {
+            operation: weak.operations() + 1,
+            effect: CutEffect::Weak(Flicker::Boots(0)),
+        });
+        let _ = weak.write(active + 300, &[0; 4]);
+        assert_eq!(running(&weak, &scene).unwrap_err().invariant, Invariant::S1);
+    }
+
+    #[test]
+    fn ready_without_the_image_in_staging_is_a_lie() {
+        let (scene, flash) = provisioned();
+        assert_eq!(ready_means_whole(&flash, &scene, Phase::Idle), Ok(()));
+        assert_eq!(
+            ready_means_whole(&flash, &scene, Phase::Ready)
+                .unwrap_err()
+                .invariant,
+            Invariant::S2
+        );
+    }
+
+    #[test]
+    fn a_counter_that_rose_before_the_confirmation_is_found() {
+        let (scene, flash) = provisioned();
+        let old = scene.old.signed;
+        let state = State::confirmed(old.image_id(), old.manifest().security_counter);
+        let judge = |state: &State| {
+            rollback_is_prevented_and_revert_possible(&flash, &scene, state, false, false)
+        };
+        assert_eq!(judge(&state), Ok(()));
+        let risen = State {
+            security_counter: scene.new.signed.manifest().security_counter,
+            ..state
+        };
+        assert_eq!(judge(&risen).unwrap_err().invariant, Invariant::S4);
+    }
+
+    #[test]
+    fn a_fragment_fetched_again_without_a_cut_is_found_and_one_after_a_cut_is_not() {
+        let (scene, _) = provisioned();
+        let mut memory = Memory {
+            received: 3,
+            ..Memory::default()
+        };
+        assert_eq!(little_is_fetched_again(&scene, &mut memory, 3), Ok(()));
+        assert!(little_is_fetched_again(&scene, &mut memory, 2).is_err());
+        memory.cut(1, 4);
+        assert_eq!(little_is_fetched_again(&scene, &mut memory, 2), Ok(()));
+        assert!(little_is_fetched_again(&scene, &mut memory, 2).is_err());
+    }
+}

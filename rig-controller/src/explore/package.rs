@@ -1,0 +1,101 @@
+//! Images made up for exploration, signed and sealed with keys that exist only here.
+use ed25519_dalek::{Signer, SigningKey};
+use powercut_upgrade::cipher::FragmentCipher;
+use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
+use powercut_upgrade::manifest::{
+    FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
+};
+use sha2::{Digest, Sha256};
+
+const HARDWARE: u16 = 0x51;
+const DEVICE_KEY: [u8; 32] = [0x42; 32];
+const TRUSTED: [u8; 32] = [7; 32];
+const STRANGER: [u8; 32] = [9; 32];
+/// Boots an image gets to confirm itself.
+pub(super) const TRIAL_ATTEMPTS: u8 = 3;
+
+/// A signed image, and its fragments as the platform would send them.
+#[derive(Debug, Clone)]
+pub(super) struct Package {
+    pub(super) signed: SignedManifest,
+    pub(super) image: Vec<u8>,
+    pub(super) sealed: Vec<Vec<u8>>,
+}
+
+/// What is special about an image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recipe {
+    pub(super) minor: u8,
+    pub(super) security_counter: u32,
+    pub(super) size_bytes: usize,
+    pub(super) fragment_bytes: u16,
+    /// Signed by a key the device does not trust.
+    pub(super) by_a_stranger: bool,
+    /// What is sent differs from what was signed.
+    pub(super) corrupt: bool,
+}
+
+impl Package {
+    pub(super) fn new(recipe: Recipe) -> Self {
+        let Recipe {
+            minor, size_bytes, ..
+        } = recipe;
+        // Differs from an image of another minor version in every byte, and repeats nowhere within a page.
+        let mut image: Vec<u8> = (0..size_bytes)
+            .map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ minor.wrapping_mul(85))
+            .collect();
+        let manifest = Manifest {
+            suite: Suite::ChaCha20Poly1305,
+            key_id: KeyId(1),
+            trial_attempts: TRIAL_ATTEMPTS,
+            version: Version {
+                major: 1,
+                minor,
+                patch: 0,
+            },
+            size_bytes: size_bytes as u32,
+            fragment_bytes: recipe.fragment_bytes,
+            hardware: HARDWARE,
+            security_counter: SecurityCounter(recipe.security_counter),
+            image_digest: Sha256::digest(&image).into(),
+        };
+        let key = SigningKey::from_bytes(if recipe.by_a_stranger {
+            &STRANGER
+        } else {
+            &TRUSTED
+        });
+        let signature = key.sign(&manifest.encode()).to_bytes();
+        let signed = SignedManifest::new(manifest, signature);
+        if recipe.corrupt {
+            image[size_bytes / 2] ^= 1;
+        }
+        let cipher = FragmentCipher::new(&DeviceKey(DEVICE_KEY), &signed);
+        let sealed = image
+            .chunks(usize::from(recipe.fragment_bytes))
+            .enumerate()
+            .map(|(index, fragment)| {
+                let mut sealed = fragment.to_vec();
+                let tag = cipher.seal(FragmentIndex(index as u16), &mut sealed);
+                sealed.extend(tag);
+                sealed
+            })
+            .collect();
+        Self {
+            signed,
+            image,
+            sealed,
+        }
+    }
+}
+
+/// The identity of the explored device.
+pub(super) fn factory() -> Factory {
+    let trusted = SigningKey::from_bytes(&TRUSTED).verifying_key().to_bytes();
+    Factory {
+        hardware: HARDWARE,
+        device_id: DeviceId(*b"explored"),
+        device_key: DeviceKey(DEVICE_KEY),
+        trusted_keys: TrustedKeys([Some((KeyId(1), trusted)), None]),
+        minimum_security_counter: SecurityCounter(1),
+    }
+}

@@ -1,0 +1,113 @@
+//! Everything about an exploration that no cut changes: the layout, the two images, what an uncut run costs.
+use powercut_upgrade::flash::UpgradeFlash;
+use powercut_upgrade::journal::Journal;
+use powercut_upgrade::slots::{Layout, Placement, Slot};
+
+use super::geometry::Geometry;
+use super::package::{Package, Recipe, factory};
+use super::scenario::Scenario;
+
+/// Pages of the larger image of a small scene.
+pub(super) const SMALL_PAGES: u16 = 9;
+
+/// What an uncut run costs in erases.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reference {
+    pub(super) slot_erases: u16,
+    pub(super) journal_erases: u16,
+    pub(super) operations: u64,
+}
+
+/// A device and what it is offered.
+#[derive(Debug, Clone)]
+pub(super) struct Scene {
+    pub(super) layout: Layout,
+    pub(super) scenario: Scenario,
+    pub(super) old: Package,
+    pub(super) new: Package,
+    pub(super) pages: usize,
+    /// Fragments a first cut may cost, and one in a fragment that was cut already.
+    pub(super) unit_of_progress: u16,
+    pub(super) fragments_per_page: u16,
+    pub(super) reference: Reference,
+    /// Of 1000 datagrams, so many are lost; which ones, `seed` says.
+    pub(super) loss_permille: u16,
+    pub(super) seed: u64,
+}
+
+impl Scene {
+    /// A scene with images of about `image_pages` pages.
+    pub(super) fn new(geometry: Geometry, scenario: Scenario, image_pages: u16, seed: u64) -> Self {
+        let layout = geometry.layout(image_pages);
+        let page = layout.page_bytes as usize;
+        let long = page * (usize::from(image_pages) - 1) + page / 3 + 4;
+        let short = page * (usize::from(image_pages) - 3) + page / 2 + 12;
+        let (old_size, new_size) = match scenario {
+            Scenario::Shorter => (long, short),
+            _ => (short, long),
+        };
+        // Not a divisor of the page: fragments lie across page ends.
+        let fragment_bytes = (layout.page_bytes as u16 * 3 / 8).clamp(96, 480);
+        let recipe = Recipe {
+            minor: 0,
+            security_counter: 2,
+            size_bytes: old_size,
+            fragment_bytes,
+            by_a_stranger: false,
+            corrupt: false,
+        };
+        let old = Package::new(recipe);
+        let new = Package::new(Recipe {
+            minor: 1,
+            security_counter: if scenario == Scenario::Older { 1 } else { 3 },
+            size_bytes: new_size,
+            by_a_stranger: scenario == Scenario::BadSignature,
+            corrupt: scenario == Scenario::Corrupt,
+            ..recipe
+        });
+        let fragments_per_page = (layout.page_bytes as u16).div_ceil(fragment_bytes) + 1;
+        Self {
+            layout,
+            scenario,
+            old,
+            new,
+            pages: 5 + 2 * (usize::from(image_pages) + 1) + 1,
+            unit_of_progress: if geometry.programs_twice() {
+                1
+            } else {
+                fragments_per_page
+            },
+            fragments_per_page,
+            reference: Reference::default(),
+            loss_permille: 0,
+            seed,
+        }
+    }
+
+    /// Makes `flash` that of a device fresh from the factory.
+    ///
+    /// # Errors
+    /// When the flash refuses: the scene is larger than it.
+    pub(super) fn provision<F: UpgradeFlash>(&self, flash: &mut F) -> Result<(), F::Error> {
+        let mut write = |at: u32, bytes: &[u8]| {
+            let mut padded = bytes.to_vec();
+            padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);
+            flash.write(at, &padded)
+        };
+        write(self.layout.factory.start, &factory().encode())?;
+        write(self.layout.active.start, &self.old.image)?;
+        write(
+            self.layout.manifest(Slot::Active, Placement::Plain),
+            &self.old.signed.encode(),
+        )?;
+        let signed = &self.old.signed;
+        // Fails only if the flash does, and then every boot will say so.
+        let _ = Journal::provision(
+            flash,
+            &self.layout,
+            signed.image_id(),
+            signed.manifest().security_counter,
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! A schedule as a short line that can be pasted back: `core:tiny:longer:seed=1:cuts=op37/before,op41/weak-boots6`.
+//! An image of another size than the small scene's says so: `core:nrf51:longer:pages=65:seed=1:cuts=...`.
+use std::fmt;
+use std::str::FromStr;
+
+use nor_flash_model::Cut;
+
+use super::geometry::Geometry;
+use super::scenario::Scenario;
+use super::scene::SMALL_PAGES;
+
+/// What the line begins with.
+const PREFIX: &str = "core";
+
+/// Everything that determines a run in process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// On which flash.
+    pub geometry: Geometry,
+    /// Which upgrade.
+    pub scenario: Scenario,
+    /// Pages of the larger image.
+    pub image_pages: u16,
+    /// Decides what the link loses.
+    pub seed: u64,
+    /// Of 1000 datagrams, so many are lost.
+    pub loss_permille: u16,
+    /// The cuts, in order.
+    pub cuts: Vec<Cut>,
+}
+
+impl Schedule {
+    /// A schedule of the small scene without cuts.
+    pub fn uncut(geometry: Geometry, scenario: Scenario) -> Self {
+        Self {
+            geometry,
+            scenario,
+            image_pages: SMALL_PAGES,
+            seed: 1,
+            loss_permille: 0,
+            cuts: Vec::new(),
+        }
+    }
+
+    /// Whether a case line is one of these.
+    pub fn is_one(text: &str) -> bool {
+        text.split(':').next() == Some(PREFIX)
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}:{}:{}", self.geometry, self.scenario)?;
+        if self.image_pages != SMALL_PAGES {
+            write!(f, ":pages={}", self.image_pages)?;
+        }
+        if self.loss_permille != 0 {
+            write!(f, ":loss={}", self.loss_permille)?;
+        }
+        write!(f, ":seed={}:cuts=", self.seed)?;
+        if self.cuts.is_empty() {
+            return f.write_str("none");
+        }
+        for (position, cut) in self.cuts.iter().enumerate() {
+            let comma = if position == 0 { "" } else { "," };
+            write!(f, "{comma}{cut}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A text is no schedule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a schedule: {reason}; a schedule looks like core:tiny:longer:seed=1:cuts=op37/before,op41/weak-boots6", .text.escape_debug())]
+pub struct ParseScheduleError {
+    /// What was given.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl FromStr for Schedule {
+    type Err = ParseScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text).map_err(|reason| ParseScheduleError {
+            text: text.to_owned(),
+            reason,
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Schedule, String> {
+    let mut parts = text.trim().split(':');
+    if parts.next() != Some(PREFIX) {
+        return Err(format!("it does not begin with `{PREFIX}:`"));
+    }
+    let (Some(geometry), Some(scenario)) = (parts.next(), parts.next()) else {
+        return Err("geometry and scenario are missing".to_owned());
+    };
+    let mut schedule = Schedule::uncut(
+        geometry.parse().map_err(|error| format!("{error}"))?,
+        scenario.parse().map_err(|error| format!("{error}"))?,
+    );
+    let mut has_cuts = false;
+    for part in parts {
+        let (name, value) = part
+            .split_once('=')
+            .ok_or_else(|| format!("`{}` is no name=value", part.escape_debug()))?;
+        let bad = || format!("`{}` is no {name}", value.escape_debug());
+        match name {
+            "pages" => {
+                schedule.image_pages = value
+                    .parse()
+                    .ok()
+                    .filter(|pages| (4..=1024).contains(pages))
+                    .ok_or_else(bad)?;
+            }
+            "loss" => {
+                schedule.loss_permille = value
+                    .parse()
+                    .ok()
+                    .filter(|permille| *permille < 1000)
+                    .ok_or_else(bad)?;
+            }
+            "seed" => schedule.seed = value.parse().map_err(|_| bad())?,
+            "cuts" => {
+                has_cuts = true;
+                if value != "none" {
+                    schedule.cuts = value
+                        .split(',')
+                        .map(|cut| cut.parse::<Cut>().map_err(|error| error.to_string()))
+                        .collect::<Result<_, _>>()?;
+                }
+            }
+            _ => return Err(format!("`{}` is unknown", name.escape_debug())),
+        }
+    }
+    if !has_cuts {
+        return Err("the cuts are missing".to_owned());
+    }
+    if !schedule.cuts.is_sorted_by(|a, b| a.operation < b.operation) {
+        return Err("the cuts are not in order".to_owned());
+    }
+    Ok(schedule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_reads_back_from_its_line() {
+        for line in [
+            "core:tiny:longer:seed=1:cuts=none",
+            "core:nrf51:never-confirms:pages=65:loss=50:seed=9:cuts=op37/before,op41/weak-boots6",
+        ] {
+            assert_eq!(line.parse::<Schedule>().unwrap().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn what_is_no_schedule_is_refused_with_its_reason() {
+        for (line, reason) in [
+            ("smoke:1", "does not begin"),
+            ("core:tiny", "missing"),
+            ("core:huge:longer:cuts=none", "no geometry"),
+            ("core:tiny:longer", "cuts are missing"),
+            ("core:tiny:longer:cuts=op9/before,op3/before", "order"),
+            ("core:tiny:longer:cuts=op9/sideways", "not a cut"),
+            ("core:tiny:longer:pages=2:cuts=none", "no pages"),
+        ] {
+            let error = line.parse::<Schedule>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

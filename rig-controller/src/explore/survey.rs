@@ -1,0 +1,370 @@
+//! What is asked for, in terms of geometries and scenarios; from here on sizes are constants of types.
+use std::fmt;
+
+use nor_flash_model::{Cut, NorFlashModel};
+
+use super::bench::Bench;
+use super::effects::Tearing;
+use super::explorer::{Counts, Explorer, Failure, Search, Share};
+use super::geometry::Geometry;
+use super::life::live;
+use super::memory::Memory;
+use super::oracle::{Breach, broken};
+use super::scenario::Scenario;
+use super::scene::{Reference, Scene};
+use super::schedule::Schedule;
+use crate::case::verdict::Invariant;
+
+/// How deep to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Every schedule of up to `cuts` cuts; each cut but the first at most `window` operations after the one before.
+    Exhaustive {
+        /// Most cuts.
+        cuts: usize,
+        /// Operations from one cut to the next at most; `u64::MAX` for no bound.
+        window: u64,
+    },
+    /// For each operation, so many random schedules that begin there.
+    Random {
+        /// Schedules per operation.
+        samples: u32,
+        /// Most cuts.
+        cuts: usize,
+        /// Decides which.
+        seed: u64,
+    },
+}
+
+/// Part `index` (from 0) of `of`: parts of one survey are disjoint and together are all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which.
+    pub index: u64,
+    /// Of how many.
+    pub of: u64,
+}
+
+/// One exploration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// On which flash.
+    pub geometry: Geometry,
+    /// Which upgrade.
+    pub scenario: Scenario,
+    /// Pages of the larger image.
+    pub image_pages: u16,
+    /// Of 1000 datagrams, so many are lost.
+    pub loss_permille: u16,
+    /// Decides which.
+    pub seed: u64,
+    /// What a cut may leave.
+    pub tearing: Tearing,
+    /// How deep to look.
+    pub depth: Depth,
+}
+
+impl fmt::Display for Survey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            geometry,
+            scenario,
+            image_pages,
+            loss_permille,
+            seed,
+            tearing,
+            depth,
+        } = self;
+        write!(
+            f,
+            "{geometry}:{scenario}:pages={image_pages}:loss={loss_permille}:seed={seed}:{tearing}:"
+        )?;
+        match depth {
+            Depth::Exhaustive {
+                cuts,
+                window: u64::MAX,
+            } => write!(f, "all-{cuts}"),
+            Depth::Exhaustive { cuts, window } => write!(f, "all-{cuts}-within-{window}"),
+            Depth::Random {
+                samples,
+                cuts,
+                seed,
+            } => write!(f, "random-{samples}x{cuts}-seed-{seed}"),
+        }
+    }
+}
+
+impl Survey {
+    /// Explores one part. `on_progress` hears of each first cut that is done: its operation number and the counts so
+    /// far; it stops the survey by `false`.
+    pub fn run(
+        &self,
+        part: Part,
+        on_progress: &(dyn Fn(u64, &Counts) -> bool + Sync),
+    ) -> (Counts, Vec<Failure>) {
+        on_geometry(
+            self.geometry,
+            Exploration {
+                survey: self,
+                part,
+                on_progress,
+            },
+        )
+    }
+
+    /// Operation numbers of the uncut run: the first and the last a first cut may hit.
+    ///
+    /// # Errors
+    /// When the uncut run breaks an invariant.
+    pub fn operations(&self) -> Result<std::ops::RangeInclusive<u64>, Breach> {
+        on_geometry(self.geometry, Span(&self.schedule(Vec::new())))
+    }
+
+    /// The line of a failure found here.
+    pub fn schedule(&self, cuts: Vec<Cut>) -> Schedule {
+        Schedule {
+            geometry: self.geometry,
+            scenario: self.scenario,
+            image_pages: self.image_pages,
+            seed: self.seed,
+            loss_permille: self.loss_permille,
+            cuts,
+        }
+    }
+}
+
+/// Runs one schedule again.
+///
+/// # Errors
+/// The invariant it breaks; T1 if a cut never happens, because the device is at rest before.
+pub fn replay(schedule: &Schedule) -> Result<(), Breach> {
+    on_geometry(schedule.geometry, Replay(schedule))
+}
+
+/// Something to do once the geometry is known as a type.
+trait OnGeometry {
+    type Output;
+    fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+        self,
+    ) -> Self::Output;
+}
+
+fn on_geometry<T: OnGeometry>(geometry: Geometry, task: T) -> T::Output {
+    match geometry {
+        Geometry::Tiny => task.run::<4, 256, 2, 0>(),
+        Geometry::TinyOnce => task.run::<8, 256, 1, 256>(),
+        Geometry::Nrf51 => task.run::<4, 1024, 2, 0>(),
+        Geometry::Nrf52 => task.run::<4, 4096, 2, 0>(),
+        Geometry::Stm32l4 => task.run::<8, 2048, 1, 2048>(),
+        Geometry::Stm32u5 => task.run::<16, 8192, 1, 8192>(),
+        Geometry::Stm32f4 => task.run::<4, 16384, 1, 16384>(),
+    }
+}
+
+/// The scene of a schedule, with what its uncut run costs, and the flash it starts from.
+fn prepare<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+    schedule: &Schedule,
+) -> Result<(Scene, NorFlashModel<UNIT, PAGE, PROGRAMS>), Breach> {
+    let mut scene = Scene::new(
+        schedule.geometry,
+        schedule.scenario,
+        schedule.image_pages,
+        schedule.seed,
+    );
+    scene.loss_permille = schedule.loss_permille;
+    let mut factory = Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
+        &scene,
+        NorFlashModel::new(scene.pages),
+        Memory::default(),
+        None,
+    );
+    if let Err(error) = scene.provision(&mut factory) {
+        return broken(Invariant::T1, format!("the scene does not fit: {error}"));
+    }
+    let flash = factory.flash;
+    let mut uncut =
+        Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash.clone(), Memory::default(), None);
+    live(&mut uncut, |_| None)?;
+    let reference = Reference {
+        slot_erases: uncut.memory.slot_erases,
+        journal_erases: uncut.memory.journal_erases,
+        operations: uncut.flash.operations() - flash.operations(),
+    };
+    scene.reference = reference;
+    Ok((scene, flash))
+}
+
+struct Exploration<'a> {
+    survey: &'a Survey,
+    part: Part,
+    on_progress: &'a (dyn Fn(u64, &Counts) -> bool + Sync),
+}
+
+impl OnGeometry for Exploration<'_> {
+    type Output = (Counts, Vec<Failure>);
+
+    fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+        self,
+    ) -> Self::Output {
+        let survey = self.survey;
+        let prepared = prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(&survey.schedule(Vec::new()));
+        let (scene, flash) = match prepared {
+            Ok(prepared) => prepared,
+            Err(breach) => {
+                let counts = Counts {
+                    schedules: 1,
+                    failed: 1,
+                    ..Counts::default()
+                };
+                let failure = Failure {
+                    cuts: Vec::new(),
+                    breach,
+                };
+                return (counts, vec![failure]);
+            }
+        };
+        let search = match survey.depth {
+            Depth::Exhaustive { cuts, window } => Search::Exhaustive {
+                depth: cuts,
+                window,
+            },
+            Depth::Random {
+                samples,
+                cuts,
+                seed,
+            } => Search::Random {
+                samples,
+                depth: cuts,
+                seed,
+            },
+        };
+        let share = Share {
+            index: self.part.index,
+            of: self.part.of,
+        };
+        let mut explorer = Explorer::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
+            &scene,
+            search,
+            share,
+            survey.tearing,
+            self.on_progress,
+        );
+        explorer.explore(flash);
+        (explorer.counts, explorer.failures)
+    }
+}
+
+struct Span<'a>(&'a Schedule);
+
+impl OnGeometry for Span<'_> {
+    type Output = Result<std::ops::RangeInclusive<u64>, Breach>;
+
+    fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+        self,
+    ) -> Self::Output {
+        let (scene, flash) = prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(self.0)?;
+        let before = flash.operations();
+        Ok(before + 1..=before + scene.reference.operations)
+    }
+}
+
+struct Replay<'a>(&'a Schedule);
+
+impl OnGeometry for Replay<'_> {
+    type Output = Result<(), Breach>;
+
+    fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+        self,
+    ) -> Self::Output {
+        let (scene, mut flash) = prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(self.0)?;
+        let mut cuts = self.0.cuts.iter().copied();
+        if let Some(first) = cuts.next() {
+            flash.cut_at(first);
+        }
+        let mut bench =
+            Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, Memory::default(), None);
+        live(&mut bench, |_| cuts.next())?;
+        match bench.flash.planned_cut().or(cuts.next()) {
+            None => Ok(()),
+            Some(cut) => broken(
+                Invariant::T1,
+                format!("{cut} never happens: the device is at rest before"),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey(geometry: Geometry, scenario: Scenario, depth: Depth) -> Survey {
+        Survey {
+            geometry,
+            scenario,
+            image_pages: 5,
+            loss_permille: 0,
+            seed: 1,
+            tearing: Tearing::Weak,
+            depth,
+        }
+    }
+
+    const SINGLE: Depth = Depth::Exhaustive {
+        cuts: 1,
+        window: u64::MAX,
+    };
+
+    #[test]
+    fn every_single_cut_of_a_small_upgrade_is_survived() {
+        for (geometry, scenario) in [
+            (Geometry::Tiny, Scenario::NeverConfirms),
+            (Geometry::TinyOnce, Scenario::Longer),
+        ] {
+            let survey = survey(geometry, scenario, SINGLE);
+            let (counts, failures) = survey.run(Part { index: 0, of: 3 }, &|_, _| true);
+            assert_eq!(failures, []);
+            assert!(counts.schedules > 1_000, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn parts_cover_every_operation_once() {
+        let survey = survey(Geometry::TinyOnce, Scenario::Shorter, SINGLE);
+        let operations = survey.operations().unwrap();
+        let cut = std::sync::Mutex::new(Vec::new());
+        for index in 0..3 {
+            survey.run(Part { index, of: 3 }, &|operation, _| {
+                cut.lock().unwrap().push(operation);
+                true
+            });
+        }
+        let mut cut = cut.into_inner().unwrap();
+        cut.sort_unstable();
+        assert!(cut.into_iter().eq(operations));
+    }
+
+    #[test]
+    fn random_schedules_over_a_lossy_link_are_survived_and_are_the_same_every_time() {
+        let random = Depth::Random {
+            samples: 1,
+            cuts: 6,
+            seed: 7,
+        };
+        let survey = Survey {
+            loss_permille: 100,
+            ..survey(Geometry::Tiny, Scenario::Longer, random)
+        };
+        let part = Part { index: 1, of: 8 };
+        let (counts, failures) = survey.run(part, &|_, _| true);
+        assert_eq!(failures, []);
+        assert_eq!(survey.run(part, &|_, _| true).0, counts);
+    }
+
+    #[test]
+    fn a_cut_that_never_happens_is_no_pass() {
+        let line = "core:tiny:longer:seed=1:cuts=op99999/before";
+        let breach = replay(&line.parse().unwrap()).unwrap_err();
+        assert_eq!(breach.invariant, Invariant::T1);
+    }
+}

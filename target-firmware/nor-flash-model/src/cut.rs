@@ -1,0 +1,177 @@
+//! A loss of power: where, and what it leaves of the operation it hits. A cut has a short text form, which is how
+//! schedules are written down: `op37/before`, `op37/prefix3`, `op37/bits5eed`, `op37/weak-boots6`.
+use std::fmt;
+use std::str::FromStr;
+
+use crate::flicker::Flicker;
+
+/// What a cut leaves of the operation it hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CutEffect {
+    /// Nothing of it.
+    Before,
+    /// All of it.
+    After,
+    /// Program: the first half of the unit's bytes. Erase: the first half of the page.
+    TornFirstHalf,
+    /// Program: the second half of the unit's bytes. Erase: the second half of the page.
+    TornSecondHalf,
+    /// The first so many bytes of the unit or page.
+    TornPrefix(u16),
+    /// Of the bits that were to change, those that this seed picks (each with one half).
+    TornBits(u64),
+    /// Every bit that was to change is weak.
+    Weak(Flicker),
+    /// The first half is done for good; in the second half every bit that was to change is weak.
+    HalfWeak(Flicker),
+    /// The unit, or every unit of the page, fails to read until it is erased (a part with ECC).
+    Unreadable,
+}
+
+/// One planned loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cut {
+    /// Number of the operation it hits, from 1.
+    pub operation: u64,
+    /// What is left of that operation.
+    pub effect: CutEffect,
+}
+
+impl fmt::Display for CutEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flicker = |f: &mut fmt::Formatter<'_>, flicker: &Flicker| match flicker {
+            Flicker::Boots(script) => write!(f, "-boots{script}"),
+            Flicker::Looks(script) => write!(f, "-looks{script}"),
+            Flicker::Random(seed) => write!(f, "-random{seed}"),
+        };
+        match self {
+            Self::Before => f.write_str("before"),
+            Self::After => f.write_str("after"),
+            Self::TornFirstHalf => f.write_str("first-half"),
+            Self::TornSecondHalf => f.write_str("second-half"),
+            Self::TornPrefix(bytes) => write!(f, "prefix{bytes}"),
+            Self::TornBits(seed) => write!(f, "bits{seed:x}"),
+            Self::Weak(how) => {
+                f.write_str("weak")?;
+                flicker(f, how)
+            }
+            Self::HalfWeak(how) => {
+                f.write_str("half-weak")?;
+                flicker(f, how)
+            }
+            Self::Unreadable => f.write_str("unreadable"),
+        }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "op{}/{}", self.operation, self.effect)
+    }
+}
+
+/// A text is no cut.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{}` is not a cut; a cut looks like op37/before, with before, after, first-half, second-half, prefix3, bits5eed, weak-boots6, weak-looks6, weak-random6, half-weak-boots6 or unreadable behind the slash", .0.escape_debug()
+)]
+pub struct ParseCutError(String);
+
+impl FromStr for CutEffect {
+    type Err = ParseCutError;
+
+    fn from_str(text: &str) -> Result<Self, ParseCutError> {
+        parse_effect(text).ok_or_else(|| ParseCutError(text.to_owned()))
+    }
+}
+
+impl FromStr for Cut {
+    type Err = ParseCutError;
+
+    fn from_str(text: &str) -> Result<Self, ParseCutError> {
+        let cut = || {
+            let (operation, effect) = text.strip_prefix("op")?.split_once('/')?;
+            Some(Self {
+                operation: operation.parse().ok().filter(|operation| *operation > 0)?,
+                effect: parse_effect(effect)?,
+            })
+        };
+        cut().ok_or_else(|| ParseCutError(text.to_owned()))
+    }
+}
+
+fn parse_effect(text: &str) -> Option<CutEffect> {
+    Some(match text {
+        "before" => CutEffect::Before,
+        "after" => CutEffect::After,
+        "first-half" => CutEffect::TornFirstHalf,
+        "second-half" => CutEffect::TornSecondHalf,
+        "unreadable" => CutEffect::Unreadable,
+        _ => {
+            if let Some(bytes) = text.strip_prefix("prefix") {
+                CutEffect::TornPrefix(bytes.parse().ok()?)
+            } else if let Some(seed) = text.strip_prefix("bits") {
+                CutEffect::TornBits(u64::from_str_radix(seed, 16).ok()?)
+            } else if let Some(how) = text.strip_prefix("weak-") {
+                CutEffect::Weak(parse_flicker(how)?)
+            } else {
+                CutEffect::HalfWeak(parse_flicker(text.strip_prefix("half-weak-")?)?)
+            }
+        }
+    })
+}
+
+fn parse_flicker(text: &str) -> Option<Flicker> {
+    let after = |prefix| text.strip_prefix(prefix);
+    if let Some(script) = after("boots") {
+        return script.parse().ok().map(Flicker::Boots);
+    }
+    if let Some(script) = after("looks") {
+        return script.parse().ok().map(Flicker::Looks);
+    }
+    after("random")?.parse().ok().map(Flicker::Random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cut_reads_back_from_its_own_text() {
+        for effect in [
+            CutEffect::Before,
+            CutEffect::After,
+            CutEffect::TornFirstHalf,
+            CutEffect::TornSecondHalf,
+            CutEffect::TornPrefix(3),
+            CutEffect::TornBits(0x5EED),
+            CutEffect::Weak(Flicker::Boots(6)),
+            CutEffect::Weak(Flicker::Looks(9)),
+            CutEffect::HalfWeak(Flicker::Random(77)),
+            CutEffect::Unreadable,
+        ] {
+            let cut = Cut {
+                operation: 37,
+                effect,
+            };
+            assert_eq!(cut.to_string().parse(), Ok(cut), "{cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_cut_is_refused_and_named() {
+        for text in [
+            "",
+            "op0/before",
+            "op1",
+            "op1/",
+            "op1/weak",
+            "op1/weak-boots256",
+            "37/before",
+            "op1/prefix",
+        ] {
+            let error = text.parse::<Cut>().unwrap_err();
+            assert!(error.to_string().starts_with(&format!("`{text}`")));
+        }
+    }
+}

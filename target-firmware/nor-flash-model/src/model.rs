@@ -1,0 +1,362 @@
+//! The model itself: pages, power, and the operations that change them.
+use std::sync::Arc;
+
+use embedded_storage::nor_flash::{
+    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
+};
+
+use crate::cut::{Cut, CutEffect};
+use crate::flicker::Flicker;
+use crate::mix::fold;
+use crate::page::{Page, UnitPlace};
+
+/// What an operation did, or was about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// The unit at this byte address was programmed.
+    Program {
+        /// Byte address of the unit.
+        address: u32,
+    },
+    /// The page at this byte address was erased.
+    Erase {
+        /// Byte address of the page.
+        address: u32,
+    },
+}
+
+/// Why the model refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// Power is gone; the caller stops here as silicon would.
+    #[error("power is gone; give it back with power_on")]
+    PowerLost,
+    /// Address or length is not a multiple of the unit or the page.
+    #[error(
+        "address or length is not a multiple of the unit (to program) or of the page (to erase)"
+    )]
+    NotAligned,
+    /// Beyond the end.
+    #[error("beyond the end of flash")]
+    OutOfBounds,
+    /// A unit would be programmed more often than the part allows; its byte address.
+    #[error("the unit at {0:#x} was programmed as often as the part allows; erase its page first")]
+    ProgrammedTooOften(u32),
+    /// The unit at this byte address fails to read (ECC) until it is erased.
+    #[error("the unit at {0:#x} cannot be read: it was torn; erase its page first")]
+    Unreadable(u32),
+}
+
+impl NorFlashError for ModelError {
+    fn kind(&self) -> NorFlashErrorKind {
+        match self {
+            Self::NotAligned => NorFlashErrorKind::NotAligned,
+            Self::OutOfBounds => NorFlashErrorKind::OutOfBounds,
+            Self::PowerLost | Self::ProgrammedTooOften(_) | Self::Unreadable(_) => {
+                NorFlashErrorKind::Other
+            }
+        }
+    }
+}
+
+/// The model: `UNIT` bytes a program (at most 16), `PAGE` bytes an erase, `PROGRAMS` programs of a unit between
+/// erases.
+#[derive(Debug, Clone)]
+pub struct NorFlashModel<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> {
+    pages: Vec<Arc<Page>>,
+    erases: Vec<u32>,
+    operations: u64,
+    cut: Option<Cut>,
+    silent: Option<u64>,
+    powered: bool,
+    violations: Vec<u32>,
+    log: Option<Vec<Operation>>,
+    /// Sum of all pages' sums.
+    sum: u64,
+    flicker: Flicker,
+    /// Power-ons since the last cut, the first one 0, and looks at weak bits since then.
+    boot: u32,
+    look: u32,
+}
+
+impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNIT, PAGE, PROGRAMS> {
+    /// Erased flash of this many pages, powered.
+    pub fn new(pages: usize) -> Self {
+        const {
+            assert!(UNIT > 0 && UNIT <= 16 && PAGE.is_multiple_of(UNIT) && PROGRAMS > 0);
+        }
+        let erased = Arc::new(Page::erased(PAGE, PAGE / UNIT));
+        Self {
+            pages: vec![erased; pages],
+            erases: vec![0; pages],
+            operations: 0,
+            cut: None,
+            silent: None,
+            powered: true,
+            violations: Vec::new(),
+            log: None,
+            sum: 0,
+            flicker: Flicker::Boots(0),
+            boot: 0,
+            look: 0,
+        }
+    }
+
+    /// Start to record operations, or start the record anew.
+    pub fn start_log(&mut self) {
+        self.log = Some(Vec::new());
+    }
+
+    /// Operations since [`NorFlashModel::start_log`].
+    pub fn log(&self) -> &[Operation] {
+        self.log.as_deref().unwrap_or_default()
+    }
+
+    /// A copy of the content, power or not; weak bits are zeros in it.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.pages
+            .iter()
+            .flat_map(|page| page.bytes())
+            .copied()
+            .collect()
+    }
+
+    /// Whether flash holds exactly `bytes` from `address` on, for good: no weak bit, nothing unreadable. Power or not.
+    pub fn holds(&self, address: u32, bytes: &[u8]) -> bool {
+        let mut at = address as usize;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Some(page) = self.pages.get(at / PAGE) else {
+                return false;
+            };
+            let (now, later) = rest.split_at(rest.len().min(PAGE - at % PAGE));
+            if !page.holds(at % PAGE, now) {
+                return false;
+            }
+            at += now.len();
+            rest = later;
+        }
+        true
+    }
+
+    /// Operations so far.
+    pub fn operations(&self) -> u64 {
+        self.operations
+    }
+
+    /// Erases of each page so far.
+    pub fn erases(&self) -> &[u32] {
+        &self.erases
+    }
+
+    /// Byte addresses of units somebody tried to program too often. The attempt was refused.
+    pub fn violations(&self) -> &[u32] {
+        &self.violations
+    }
+
+    /// A number that is equal for equal content: bytes, programs per unit, weak bits and how they will read. What is
+    /// different has different ones but for one pair in 2^64.
+    pub fn fingerprint(&self) -> u64 {
+        if self.pages.iter().all(|page| page.is_settled()) {
+            return self.sum;
+        }
+        self.flicker
+            .parts(self.boot, self.look)
+            .into_iter()
+            .fold(self.sum, fold)
+    }
+
+    /// Plan the next loss of power; replaces what was planned.
+    pub fn cut_at(&mut self, cut: Cut) {
+        self.cut = Some(cut);
+    }
+
+    /// The loss of power that is planned and has not come yet.
+    pub fn planned_cut(&self) -> Option<Cut> {
+        self.cut
+    }
+
+    /// Plan a fault: operation number `operation`, if it is a program, does nothing and reports success.
+    pub fn fail_silently_at(&mut self, operation: u64) {
+        self.silent = Some(operation);
+    }
+
+    /// A fault: the bits of `mask` in the byte at `address` turn over, as flash loses charge with age.
+    pub fn rot(&mut self, address: u32, mask: u8) {
+        let (page, within) = (address as usize / PAGE, address as usize % PAGE);
+        if let Some(page_of) = self.pages.get_mut(page) {
+            let place = UnitPlace {
+                page,
+                unit: within / UNIT,
+                unit_bytes: UNIT,
+            };
+            let page_of = Arc::make_mut(page_of);
+            self.sum = self.sum.wrapping_sub(page_of.sum());
+            page_of.flip(place, within, mask);
+            self.sum = self.sum.wrapping_add(page_of.sum());
+        }
+    }
+
+    /// Whether power is on.
+    pub fn is_powered(&self) -> bool {
+        self.powered
+    }
+
+    /// Give power again.
+    pub fn power_on(&mut self) {
+        if !self.powered {
+            self.boot = self.boot.wrapping_add(1);
+        }
+        self.powered = true;
+    }
+
+    /// Take power between operations.
+    pub fn power_off(&mut self) {
+        self.powered = false;
+    }
+
+    fn check(&self, address: u32, length: usize, align: usize) -> Result<(), ModelError> {
+        if !self.powered {
+            return Err(ModelError::PowerLost);
+        }
+        if !(address as usize).is_multiple_of(align) || !length.is_multiple_of(align) {
+            return Err(ModelError::NotAligned);
+        }
+        if (address as usize).saturating_add(length) > self.pages.len() * PAGE {
+            return Err(ModelError::OutOfBounds);
+        }
+        Ok(())
+    }
+
+    /// Counts an operation and does it, or what a planned cut leaves of it, through `change`.
+    fn operate(
+        &mut self,
+        operation: Operation,
+        change: impl FnOnce(&mut Page, usize, Option<CutEffect>),
+    ) -> Result<(), ModelError> {
+        self.operations += 1;
+        let effect = self
+            .cut
+            .take_if(|cut| cut.operation == self.operations)
+            .map(|cut| cut.effect);
+        if effect != Some(CutEffect::Before) {
+            let (Operation::Program { address } | Operation::Erase { address }) = operation;
+            let page = address as usize / PAGE;
+            if matches!(operation, Operation::Erase { .. }) {
+                self.erases[page] += 1;
+            }
+            if let Some(log) = &mut self.log {
+                log.push(operation);
+            }
+            let target = Arc::make_mut(&mut self.pages[page]);
+            self.sum = self.sum.wrapping_sub(target.sum());
+            change(target, page, effect);
+            self.sum = self.sum.wrapping_add(target.sum());
+        }
+        let Some(effect) = effect else {
+            return Ok(());
+        };
+        if let CutEffect::Weak(flicker) | CutEffect::HalfWeak(flicker) = effect {
+            self.flicker = flicker;
+            self.look = 0;
+            // The next power-on is the script's first.
+            self.boot = u32::MAX;
+        }
+        self.powered = false;
+        Err(ModelError::PowerLost)
+    }
+}
+
+impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> ErrorType
+    for NorFlashModel<UNIT, PAGE, PROGRAMS>
+{
+    type Error = ModelError;
+}
+
+impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> ReadNorFlash
+    for NorFlashModel<UNIT, PAGE, PROGRAMS>
+{
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), ModelError> {
+        self.check(offset, bytes.len(), 1)?;
+        let mut at = offset as usize;
+        let mut rest = bytes;
+        let mut noise = None;
+        while !rest.is_empty() {
+            let (page, from) = (&self.pages[at / PAGE], at % PAGE);
+            let (now, later) = rest.split_at_mut(rest.len().min(PAGE - from).min(rest.len()));
+            if let Some(unit) = page.unreadable(from, now.len()) {
+                return Err(ModelError::Unreadable((at - from + unit * UNIT) as u32));
+            }
+            if noise.is_none() && page.is_weak(from, now.len()) {
+                noise = Some(self.flicker.noise(self.boot, self.look));
+                self.look = self.look.wrapping_add(1);
+            }
+            page.read(from, now, noise);
+            at += now.len();
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.pages.len() * PAGE
+    }
+}
+
+impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlash
+    for NorFlashModel<UNIT, PAGE, PROGRAMS>
+{
+    const WRITE_SIZE: usize = UNIT;
+    const ERASE_SIZE: usize = PAGE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), ModelError> {
+        self.check(from, to.saturating_sub(from) as usize, PAGE)?;
+        for address in (from..to).step_by(PAGE) {
+            self.operate(
+                Operation::Erase { address },
+                |target, page, effect| match effect {
+                    None => target.erase(),
+                    Some(effect) => target.tear_erase(page, effect, PROGRAMS),
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), ModelError> {
+        self.check(offset, bytes.len(), UNIT)?;
+        for (index, wanted) in bytes.chunks_exact(UNIT).enumerate() {
+            let address = offset + (index * UNIT) as u32;
+            let unit = address as usize % PAGE / UNIT;
+            if self.pages[address as usize / PAGE].programs(unit) >= PROGRAMS {
+                self.violations.push(address);
+                return Err(ModelError::ProgrammedTooOften(address));
+            }
+            if self
+                .silent
+                .take_if(|at| *at == self.operations + 1)
+                .is_some()
+            {
+                self.operations += 1;
+                continue;
+            }
+            self.operate(Operation::Program { address }, |target, page, effect| {
+                let place = UnitPlace {
+                    page,
+                    unit,
+                    unit_bytes: UNIT,
+                };
+                target.program(place, wanted, effect);
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl<const UNIT: usize, const PAGE: usize> MultiwriteNorFlash for NorFlashModel<UNIT, PAGE, 2> {}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;

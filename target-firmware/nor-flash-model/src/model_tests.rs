@@ -1,0 +1,215 @@
+use super::*;
+
+type Nrf51 = NorFlashModel<4, 1024, 2>;
+
+#[test]
+fn a_program_only_clears_bits_and_the_third_of_a_unit_is_refused() {
+    let mut flash = Nrf51::new(2);
+    flash.write(4, &[0xF0; 4]).unwrap();
+    flash.write(4, &[0x3F; 4]).unwrap();
+    assert_eq!(flash.bytes()[4..8], [0x30; 4]);
+    assert_eq!(
+        flash.write(4, &[0; 4]),
+        Err(ModelError::ProgrammedTooOften(4))
+    );
+    assert_eq!(flash.violations(), [4]);
+    flash.erase(0, 1024).unwrap();
+    assert_eq!(flash.bytes()[4..8], [0xFF; 4]);
+    flash.write(4, &[0; 4]).unwrap();
+    assert_eq!(flash.erases(), [1, 0]);
+}
+
+#[test]
+fn a_write_once_part_refuses_the_second_program() {
+    let mut flash = NorFlashModel::<8, 2048, 1>::new(1);
+    flash.write(0, &[1; 8]).unwrap();
+    assert_eq!(
+        flash.write(0, &[1; 8]),
+        Err(ModelError::ProgrammedTooOften(0))
+    );
+}
+
+#[test]
+fn a_torn_operation_leaves_part_of_itself_and_nothing_works_until_power_is_back() {
+    let mut flash = Nrf51::new(1);
+    flash.cut_at(Cut {
+        operation: 1,
+        effect: CutEffect::TornFirstHalf,
+    });
+    assert_eq!(flash.write(0, &[0; 8]), Err(ModelError::PowerLost));
+    assert_eq!(
+        flash.bytes()[..8],
+        [0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]
+    );
+    assert_eq!(flash.read(0, &mut [0; 4]), Err(ModelError::PowerLost));
+    flash.power_on();
+    flash.cut_at(Cut {
+        operation: 2,
+        effect: CutEffect::TornSecondHalf,
+    });
+    assert_eq!(flash.erase(0, 1024), Err(ModelError::PowerLost));
+    assert_eq!(
+        flash.bytes()[..4],
+        [0, 0, 0xFF, 0xFF],
+        "only the page's second half was erased"
+    );
+}
+
+#[test]
+fn torn_bits_lie_between_old_and_new_and_depend_on_the_seed_alone() {
+    let torn = |seed| {
+        let mut flash = Nrf51::new(1);
+        flash.cut_at(Cut {
+            operation: 1,
+            effect: CutEffect::TornBits(seed),
+        });
+        let _ = flash.write(0, &[0; 4]);
+        u32::from_le_bytes(flash.bytes()[..4].try_into().unwrap())
+    };
+    assert_eq!(torn(7), torn(7));
+    assert_ne!(torn(7), torn(8));
+    assert!(torn(7) != 0 && torn(7) != u32::MAX);
+}
+
+#[test]
+fn unaligned_and_out_of_range_accesses_are_refused() {
+    let mut flash = Nrf51::new(1);
+    assert_eq!(flash.write(2, &[0; 4]), Err(ModelError::NotAligned));
+    assert_eq!(flash.write(0, &[0; 3]), Err(ModelError::NotAligned));
+    assert_eq!(flash.erase(0, 512), Err(ModelError::NotAligned));
+    assert_eq!(flash.write(1024, &[0; 4]), Err(ModelError::OutOfBounds));
+    assert_eq!(flash.operations(), 0);
+}
+
+fn torn(effect: CutEffect, operation: u64) -> Nrf51 {
+    let mut flash = Nrf51::new(1);
+    flash.cut_at(Cut { operation, effect });
+    let _ = flash.write(0, &[0; 4]);
+    let _ = flash.erase(0, 1024);
+    flash.power_on();
+    flash
+}
+
+fn look<const U: usize, const P: usize, const N: u8>(
+    flash: &mut NorFlashModel<U, P, N>,
+) -> [u8; 4] {
+    let mut bytes = [0; 4];
+    flash.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn weak_bits_read_as_scripted_until_they_are_programmed_again() {
+    let mut flash = torn(CutEffect::Weak(Flicker::Looks(0b10)), 1);
+    assert_eq!(look(&mut flash), [0; 4]);
+    assert_eq!(look(&mut flash), [0xFF; 4]);
+    assert_eq!(look(&mut flash), [0; 4]);
+    assert!(!flash.holds(0, &[0; 4]), "weak is not for good");
+    flash.write(0, &[0; 4]).unwrap();
+    assert_eq!([look(&mut flash), look(&mut flash)], [[0; 4]; 2]);
+    assert!(flash.holds(0, &[0; 4]));
+}
+
+#[test]
+fn programming_a_one_over_a_weak_bit_does_not_settle_it() {
+    let mut flash = torn(CutEffect::Weak(Flicker::Looks(0b10)), 1);
+    flash.write(0, &[0x0F; 4]).unwrap();
+    assert_eq!(look(&mut flash), [0; 4]);
+    assert_eq!(look(&mut flash), [0x0F; 4]);
+}
+
+#[test]
+fn weak_bits_can_stay_the_same_for_a_whole_power_on_and_change_with_the_next() {
+    let mut flash = torn(CutEffect::Weak(Flicker::Boots(0b01)), 1);
+    assert_eq!([look(&mut flash), look(&mut flash)], [[0xFF; 4]; 2]);
+    flash.power_off();
+    flash.power_on();
+    assert_eq!([look(&mut flash), look(&mut flash)], [[0; 4]; 2]);
+}
+
+#[test]
+fn a_torn_erase_may_read_erased_or_old_and_forbids_programs_until_it_is_done_again() {
+    let mut flash = torn(CutEffect::Weak(Flicker::Looks(0b01)), 2);
+    assert_eq!(look(&mut flash), [0xFF; 4]);
+    assert_eq!(look(&mut flash), [0; 4]);
+    assert_eq!(
+        flash.write(8, &[0; 4]),
+        Err(ModelError::ProgrammedTooOften(8))
+    );
+    flash.erase(0, 1024).unwrap();
+    flash.write(8, &[0; 4]).unwrap();
+}
+
+#[test]
+fn the_halves_of_a_torn_erase_can_differ() {
+    let mut flash = Nrf51::new(1);
+    flash.write(0, &[0; 1024]).unwrap();
+    flash.cut_at(Cut {
+        operation: 257,
+        effect: CutEffect::HalfWeak(Flicker::Boots(0)),
+    });
+    let _ = flash.erase(0, 1024);
+    flash.power_on();
+    assert!(flash.holds(0, &[0xFF; 512]));
+    let mut byte = [1];
+    flash.read(512, &mut byte).unwrap();
+    assert_eq!(byte, [0]);
+    assert!(!flash.holds(512, &[0]));
+}
+
+#[test]
+fn an_unreadable_unit_fails_to_read_until_its_page_is_erased_and_its_neighbours_do_not() {
+    let mut flash = NorFlashModel::<8, 2048, 1>::new(1);
+    flash.cut_at(Cut {
+        operation: 2,
+        effect: CutEffect::Unreadable,
+    });
+    let _ = flash.write(0, &[0; 16]);
+    flash.power_on();
+    assert_eq!(flash.read(0, &mut [0; 16]), Err(ModelError::Unreadable(8)));
+    assert_eq!(flash.read(0, &mut [0; 8]), Ok(()));
+    flash.erase(0, 2048).unwrap();
+    assert_eq!(flash.read(0, &mut [0; 16]), Ok(()));
+}
+
+#[test]
+fn equal_content_has_equal_fingerprints_by_whatever_way_it_came_about() {
+    let (mut one, mut other) = (Nrf51::new(2), Nrf51::new(2));
+    assert_eq!(one.fingerprint(), other.fingerprint());
+    one.write(0, &[1; 8]).unwrap();
+    assert_ne!(one.fingerprint(), other.fingerprint());
+    other.write(1024, &[9; 4]).unwrap();
+    other.write(4, &[1; 4]).unwrap();
+    other.write(0, &[1; 4]).unwrap();
+    other.erase(1024, 2048).unwrap();
+    assert_eq!(one.fingerprint(), other.fingerprint());
+    other.write(0, &[1; 4]).unwrap();
+    assert_ne!(
+        one.fingerprint(),
+        other.fingerprint(),
+        "programs per unit are content: the next program may be refused"
+    );
+    let weak = |script| torn(CutEffect::Weak(Flicker::Looks(script)), 1).fingerprint();
+    assert_eq!(weak(3), weak(3));
+    assert_ne!(weak(3), weak(4));
+}
+
+#[test]
+fn a_clone_keeps_what_it_was_when_the_original_goes_on() {
+    let mut flash = Nrf51::new(2);
+    flash.write(0, &[1; 4]).unwrap();
+    let snapshot = flash.clone();
+    flash.erase(0, 1024).unwrap();
+    assert!(snapshot.holds(0, &[1; 4]));
+    assert!(flash.holds(0, &[0xFF; 4]));
+}
+
+#[test]
+fn a_silent_failure_changes_nothing_and_reports_success_and_rot_turns_bits_over() {
+    let mut flash = Nrf51::new(1);
+    flash.fail_silently_at(1);
+    flash.write(0, &[0; 8]).unwrap();
+    assert_eq!(flash.bytes()[..8], [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0]);
+    flash.rot(4, 0x80);
+    assert_eq!(flash.bytes()[4], 0x80);
+}
