@@ -223,11 +223,11 @@ pub trait Board: Send {
     /// # Errors
     /// The two differ, or cannot be compared, as when the board is off.
     fn verify_record(&mut self) -> Result<(), BoardError>;
-    /// Lowest address of the stack region ever written since power-on, if the board can tell: used for figures.
+    /// Most bytes of stack in use at any time since power-on, if the board can tell: used for figures.
     ///
     /// # Errors
-    /// RAM could not be read; the board is off then.
-    fn ram_untouched_below_stack(&mut self) -> Result<Option<u32>, BoardError>;
+    /// When the board does not answer.
+    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError>;
 }
 
 /// Ends a wait from another thread.

@@ -40,10 +40,10 @@ impl Cancel {
             .wakers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .push(waker.clone());
+            .push(waker);
         // Looked at last: whoever cancels before this has missed the new waker.
         if self.is_cancelled() {
-            waker.wake();
+            self.cancel();
         }
     }
 }

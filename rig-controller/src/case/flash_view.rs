@@ -124,3 +124,7 @@ pub fn first_difference(
     }
     None
 }
+
+#[cfg(test)]
+#[path = "flash_view_tests.rs"]
+mod tests;

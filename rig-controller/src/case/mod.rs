@@ -3,6 +3,8 @@
 //! [`runner`] drives; [`monitor`] sees every event in the device's order and asks [`trigger`] whether power goes now;
 //! [`oracle`] checks the invariants against flash ([`flash_view`]) and link; [`verdict`] says what came of it.
 pub mod cancel;
+#[cfg(test)]
+mod fixture;
 pub mod flash_view;
 pub mod monitor;
 pub mod oracle;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use powercut_upgrade::image::Location;
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
-use powercut_upgrade::manifest::FragmentIndex;
+use powercut_upgrade::manifest::{FragmentIndex, SecurityCounter};
 use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{Activity, Status};
@@ -15,6 +15,9 @@ use super::flash_view;
 use super::verdict::Invariant;
 use crate::board::{FlashOp, FlashOpKind};
 use crate::platform::Package;
+
+/// What a device without a journal has lost.
+const FORGOTTEN: &str = "the security counter in force and the way back are forgotten";
 
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,10 @@ pub struct Images {
 
 /// Watches one case.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing seen or not, whatever the others are"
+)]
 pub struct Oracle {
     layout: Layout,
     images: Images,
@@ -48,8 +55,16 @@ pub struct Oracle {
     boots_since_cut: u32,
     cuts: u32,
     reverted: bool,
+    /// Highest security counter the journal ever put in force; what it forgets later is in force all the same.
+    in_force: SecurityCounter,
+    /// The journal once said that the new image is confirmed.
+    new_confirmed: bool,
+    /// Boots in which the new image ran before it was confirmed.
+    trials: u32,
     delivered: BTreeSet<FragmentIndex>,
     first_request_of_boot: bool,
+    /// Since the last cut the device has not asked for anything: only then may it ask for fragments again.
+    first_request_since_cut: bool,
     committed_at_last_cut: Option<u32>,
     page_allowed: bool,
     fetched_again: u64,
@@ -58,28 +73,37 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Begins to watch a device that was just provisioned with `images.old`.
+    /// Begins to watch a device that was just provisioned with `flash`, which has `images.old` in ACTIVE.
     pub fn new(
         layout: &Layout,
         images: Images,
         allowed_fetched_again: u32,
         programs_allowed: u8,
-        flash_bytes: usize,
+        flash: &[u8],
     ) -> Self {
+        let in_force = images.old.manifest().security_counter;
         Self {
             layout: *layout,
             images,
             allowed_fetched_again,
-            programs: vec![0; flash_bytes / 4],
+            // What provisioning left in a unit was programmed once.
+            programs: flash
+                .chunks(4)
+                .map(|unit| u8::from(unit.iter().any(|byte| *byte != 0xFF)))
+                .collect(),
             programs_allowed,
-            erases: vec![0; flash_bytes / layout.page_bytes as usize],
+            erases: vec![0; flash.len() / layout.page_bytes as usize],
             journal_records: 0,
             boots: 0,
             boots_since_cut: 0,
             cuts: 0,
             reverted: false,
+            in_force,
+            new_confirmed: false,
+            trials: 0,
             delivered: BTreeSet::new(),
             first_request_of_boot: true,
+            first_request_since_cut: false,
             committed_at_last_cut: None,
             page_allowed: false,
             fetched_again: 0,
@@ -111,6 +135,11 @@ impl Oracle {
     /// Boots since the last cut, that one included.
     pub fn boots_since_cut(&self) -> u32 {
         self.boots_since_cut
+    }
+
+    /// Boots in which the new image ran before it was confirmed.
+    pub fn trials(&self) -> u32 {
+        self.trials
     }
 
     /// Page erases since provisioning.
@@ -159,9 +188,45 @@ impl Oracle {
         after: Option<&State>,
         flash: &[u8],
     ) {
+        self.wear(op);
+        if before == after {
+            return;
+        }
+        self.journal_records += 1;
+        let Some(after) = after else {
+            self.report(
+                Invariant::S4,
+                format!("operation {} leaves no journal: {FORGOTTEN}", op.number),
+            );
+            return;
+        };
+        self.in_force = self.in_force.max(after.security_counter);
+        match after.phase {
+            JournalPhase::Ready => self.check_ready(flash, after),
+            JournalPhase::Reverting { .. } => self.reverted = true,
+            JournalPhase::Confirmed if after.image == self.images.new.signed().image_id() => {
+                self.on_confirmed(flash, before);
+            }
+            _ => {}
+        }
+    }
+
+    /// S3, and what a device never writes; counts erases for L3.
+    fn wear(&mut self, op: &FlashOp) {
+        let (FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address }) = op.kind;
+        if address < self.layout.identification.start {
+            let reason = format!(
+                "operation {} is at {address:#x}, in BOOT or FACTORY, which a device never writes: a cut there leaves nothing that boots",
+                op.number
+            );
+            self.report(Invariant::S1, reason);
+        }
+        let units = self.layout.page_bytes as usize / 4;
         match op.kind {
             FlashOpKind::Program { address, .. } => {
-                let programs = &mut self.programs[address as usize / 4];
+                let Some(programs) = self.programs.get_mut(address as usize / 4) else {
+                    return;
+                };
                 *programs = programs.saturating_add(1);
                 if *programs > self.programs_allowed {
                     let reason = format!(
@@ -173,20 +238,47 @@ impl Oracle {
             }
             FlashOpKind::Erase { address } => {
                 let page = address as usize / self.layout.page_bytes as usize;
-                self.erases[page] += 1;
-                let units = self.layout.page_bytes as usize / 4;
-                self.programs[page * units..(page + 1) * units].fill(0);
+                if let Some(erases) = self.erases.get_mut(page) {
+                    *erases += 1;
+                }
+                if let Some(programs) = self.programs.get_mut(page * units..(page + 1) * units) {
+                    programs.fill(0);
+                }
             }
         }
-        if before == after {
+    }
+
+    /// The journal is about to say that the new image is confirmed: it must have run, and until now the old one could
+    /// have been put back.
+    fn on_confirmed(&mut self, flash: &[u8], before: Option<&State>) {
+        if core::mem::replace(&mut self.new_confirmed, true) {
             return;
         }
-        self.journal_records += 1;
-        let Some(after) = after else { return };
-        match after.phase {
-            JournalPhase::Ready => self.check_staged(flash, after, self.images.new.image().len()),
-            JournalPhase::Reverting { .. } => self.reverted = true,
-            _ => {}
+        if self.trials == 0 {
+            self.report(
+                Invariant::S4,
+                "the new image is confirmed without ever having run".to_owned(),
+            );
+        }
+        let trial = before.filter(|before| matches!(before.phase, JournalPhase::Trial { .. }));
+        if let Some(fault) = trial.and_then(|trial| self.fault_of_way_back(flash, trial)) {
+            self.report(
+                Invariant::S4,
+                format!("when the new image was confirmed, {fault}"),
+            );
+        }
+    }
+
+    /// S2: the image is ready.
+    fn check_ready(&mut self, flash: &[u8], state: &State) {
+        if state.image == self.images.new.signed().image_id() {
+            self.check_staged(flash, state, usize::MAX);
+        } else {
+            let reason = format!(
+                "the journal says image {:?} is ready, but nobody offered it",
+                state.image
+            );
+            self.report(Invariant::S2, reason);
         }
     }
 
@@ -217,7 +309,11 @@ impl Oracle {
         }
     }
 
-    fn fault_of_running(&self, flash: &[u8], state: Option<&State>) -> Option<(Invariant, String)> {
+    fn fault_of_running(
+        &mut self,
+        flash: &[u8],
+        state: Option<&State>,
+    ) -> Option<(Invariant, String)> {
         let Images { old, new } = &self.images;
         let active = flash_view::manifest(flash, &self.layout, Location::ACTIVE);
         let plain = Placement::Plain;
@@ -233,28 +329,60 @@ impl Oracle {
                 "the application runs, but ACTIVE holds neither the old image nor the new one with its manifest".to_owned(),
             ));
         };
-        let state = state?;
         let counter = running.manifest().security_counter;
-        if counter < state.security_counter {
+        let in_force = state.map_or(self.in_force, |state| {
+            self.in_force.max(state.security_counter)
+        });
+        if counter < in_force {
             return Some((
                 Invariant::S4,
                 format!(
                     "an image with security counter {} runs; {} is in force",
-                    counter.0, state.security_counter.0
+                    counter.0, in_force.0
                 ),
             ));
         }
-        if !matches!(state.phase, JournalPhase::Trial { .. }) {
-            return None;
+        let trial = state.filter(|state| matches!(state.phase, JournalPhase::Trial { .. }));
+        if running.signed() == new.signed() && !self.new_confirmed {
+            self.trials += 1;
+            let allowed = u32::from(new.manifest().trial_attempts);
+            if self.trials == allowed + 1 {
+                return Some((
+                    Invariant::L2,
+                    format!(
+                        "the new image runs unconfirmed for the {}th time; it has {allowed} attempts",
+                        self.trials
+                    ),
+                ));
+            }
+            if trial.is_none() {
+                return Some((
+                    Invariant::S4,
+                    "the new image runs, but the journal has it neither on trial nor confirmed: nothing would put the old one back".to_owned(),
+                ));
+            }
         }
-        let damaged =
-            self.difference(flash, Slot::Staging, state.staging_placement(), old.image())?;
+        let fault = self.fault_of_way_back(flash, trial?)?;
         Some((
             Invariant::S4,
-            format!(
-                "the new image is on trial, but the old one in STAGING is damaged at byte {damaged}: it could not be put back"
-            ),
+            format!("the new image is on trial, but {fault}"),
         ))
+    }
+
+    /// Why the old image could not be put back while the new one is on trial.
+    fn fault_of_way_back(&self, flash: &[u8], trial: &State) -> Option<String> {
+        let old = &self.images.old;
+        let placement = trial.staging_placement();
+        if let Some(damaged) = self.difference(flash, Slot::Staging, placement, old.image()) {
+            return Some(format!(
+                "the old one in STAGING is damaged at byte {damaged}: it could not be put back"
+            ));
+        }
+        let slot = Slot::Staging;
+        let manifest = flash_view::manifest(flash, &self.layout, Location { slot, placement });
+        (manifest.as_ref() != Some(old.signed())).then(|| {
+            "the old one in STAGING has lost its manifest: it could not be put back".to_owned()
+        })
     }
 
     fn difference(
@@ -271,10 +399,19 @@ impl Oracle {
     pub fn after_cut(&mut self, flash: &[u8]) {
         self.cuts += 1;
         self.boots_since_cut = 0;
+        self.first_request_since_cut = true;
         let Some(state) = flash_view::journal_state(flash, &self.layout) else {
+            self.report(
+                Invariant::S4,
+                format!("the cut leaves no journal: {FORGOTTEN}"),
+            );
             return;
         };
+        self.in_force = self.in_force.max(state.security_counter);
         match state.phase {
+            JournalPhase::Confirmed if state.image == self.images.new.signed().image_id() => {
+                self.new_confirmed = true;
+            }
             JournalPhase::Ready => self.check_staged(flash, &state, usize::MAX),
             JournalPhase::Downloading { committed, .. } => {
                 self.check_staged(flash, &state, committed as usize);
@@ -293,25 +430,24 @@ impl Oracle {
     /// The device asks for a fragment.
     pub fn on_request(&mut self, index: FragmentIndex) {
         let again: Vec<FragmentIndex> = self.delivered.range(index..).copied().collect();
+        let first_since_cut = core::mem::take(&mut self.first_request_since_cut);
         if !core::mem::take(&mut self.first_request_of_boot) {
             if again == [index] {
-                // Handed over a moment ago: the request was under way already.
-                self.repeated_requests += 1;
+                self.on_repeated_request();
                 return;
             }
             if again.is_empty() {
                 return;
             }
         }
-        let allowed = match (self.cuts, self.boots_since_cut) {
-            (0, _) => 0,
-            (_, 1) if self.page_allowed => self
+        let allowed = match (first_since_cut, self.boots_since_cut) {
+            (true, 1) if self.page_allowed => self
                 .layout
                 .page_bytes
                 .div_ceil(u32::from(self.images.new.manifest().fragment_bytes))
                 .saturating_add(1)
                 .max(self.allowed_fetched_again),
-            (_, 1) => self.allowed_fetched_again,
+            (true, 1) => self.allowed_fetched_again,
             _ => 0,
         };
         self.fetched_again += again.len() as u64;
@@ -325,6 +461,20 @@ impl Oracle {
         }
         for fetched in again {
             self.delivered.remove(&fetched);
+        }
+    }
+
+    /// A fragment was handed over a moment ago and is asked for again: the request was under way already, or the
+    /// device gave up the answer on its own line. Now and then that is fair; as a habit it is a second download.
+    fn on_repeated_request(&mut self) {
+        self.repeated_requests += 1;
+        let fragments = u64::from(self.images.new.manifest().fragments());
+        let limit = fragments / 4 + 4 * u64::from(self.boots);
+        if self.repeated_requests == limit + 1 {
+            let reason = format!(
+                "more than {limit} of {fragments} fragments were asked for again right after the device had received them"
+            );
+            self.report(Invariant::L1, reason);
         }
     }
 
@@ -346,14 +496,18 @@ impl Oracle {
                 active.manifest().version
             ));
         }
-        if status.security_counter < state.security_counter {
+        let in_force = self.in_force.max(state.security_counter);
+        if status.security_counter < in_force {
             return Some(format!(
                 "security counter {}, but {} is in force",
-                status.security_counter.0, state.security_counter.0
+                status.security_counter.0, in_force.0
             ));
         }
         if status.activity == Activity::Ready && state.phase != JournalPhase::Ready {
             return Some("that the image is ready, but its journal does not say so".to_owned());
+        }
+        if status.activity == Activity::Idle && matches!(state.phase, JournalPhase::Trial { .. }) {
+            return Some("that it has nothing to do, but its image is on trial".to_owned());
         }
         if status.result_image == new {
             let confirmed = state.phase == JournalPhase::Confirmed && active.image_id() == new;
@@ -442,3 +596,7 @@ impl Oracle {
         .collect()
     }
 }
+
+#[cfg(test)]
+#[path = "oracle_tests.rs"]
+mod tests;

@@ -11,10 +11,9 @@ pub fn phase_of(state: &State, image_bytes: u32, application: bool) -> Phase {
         JournalPhase::Downloading { committed, .. } if committed < image_bytes => Phase::Download,
         JournalPhase::Downloading { .. } | JournalPhase::Rejected => Phase::Verify,
         JournalPhase::Ready => Phase::Swap,
-        JournalPhase::Swapping { copies } if copies < state.chain.0 * 2 => Phase::Swap,
-        JournalPhase::Swapping { .. } => Phase::Trial,
+        JournalPhase::Swapping { copies } if copies < state.chain.copies() => Phase::Swap,
         JournalPhase::Trial { .. } if application => Phase::Confirm,
-        JournalPhase::Trial { .. } => Phase::Trial,
+        JournalPhase::Swapping { .. } | JournalPhase::Trial { .. } => Phase::Trial,
         JournalPhase::Confirmed => Phase::Confirm,
         JournalPhase::Reverting { .. } | JournalPhase::Reverted => Phase::Revert,
     }

@@ -29,7 +29,7 @@ use crate::plan::{Case, Cut, FinalImage, Outcome, Phase};
 use crate::platform::{DeviceState, Platform, PlatformEvent, PlatformEventKind};
 use crate::report::Counts;
 
-/// A board without a sign of life for this long is not on its way any more.
+/// A board without a sign of life for this long, or for a quarter of a short case's time, is not on its way any more.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// Everything a case needs.
@@ -72,10 +72,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// SHA-256 of what was left, in hex.
     pub fn digest(&self) -> String {
-        Sha256::digest(&self.after)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex::encode(Sha256::digest(&self.after))
     }
 }
 
@@ -96,8 +93,6 @@ pub struct CaseReport {
     pub profile: Profile,
     /// What happened, as text.
     pub timeline: String,
-    /// Lowest stack address the device ever touched, if the board can tell.
-    pub stack_floor: Option<u32>,
     /// Host time.
     pub duration: Duration,
 }
@@ -117,7 +112,6 @@ impl CaseReport {
                 fragments: 0,
             },
             timeline: String::new(),
-            stack_floor: None,
             duration: Duration::ZERO,
         }
     }
@@ -132,7 +126,7 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
         setup.images.clone(),
         setup.case.expect.refetch_fragments_per_cut,
         geometry.programs_per_unit,
-        geometry.size_bytes as usize,
+        setup.flash,
     );
     let impairment = Impairment::new(setup.link, setup.case.seed);
     let modem = VirtualModem::new(
@@ -160,7 +154,7 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
         told: Arc::new(AtomicBool::new(false)),
         snapshots: Vec::new(),
         power_ons: 0,
-        stack_floor: None,
+        stack_bytes: None,
         start,
     };
     let ended = run.until_the_end(board);
@@ -203,7 +197,7 @@ struct Run<'a> {
     told: Arc<AtomicBool>,
     snapshots: Vec<Snapshot>,
     power_ons: u64,
-    stack_floor: Option<u32>,
+    stack_bytes: Option<u32>,
     start: Instant,
 }
 
@@ -296,6 +290,8 @@ impl Run<'_> {
 
     fn power_on(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
         let flash = board.read_flash()?;
+        // What an earlier boot sent must not count as said by this one.
+        self.setup.platform.settle()?;
         self.told.store(false, Ordering::SeqCst);
         self.power_ons += 1;
         self.monitor().power_restored(&flash);
@@ -328,8 +324,8 @@ impl Run<'_> {
 
     /// The deepest stack of all boots that were not cut.
     fn look_at_stack(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
-        let floor = board.ram_untouched_below_stack()?;
-        self.stack_floor = [self.stack_floor, floor].into_iter().flatten().min();
+        let bytes = board.stack_high_water_bytes()?;
+        self.stack_bytes = self.stack_bytes.max(bytes);
         Ok(())
     }
 
@@ -381,6 +377,8 @@ impl Run<'_> {
             duplicates: link.to_platform.duplicated + link.to_device.duplicated,
             bytes_up: state.bytes_up,
             bytes_down: state.bytes_down,
+            image_bytes: u64::from(self.setup.images.new.manifest().size_bytes),
+            stack_bytes: self.stack_bytes.map(u64::from),
         };
         let report = CaseReport {
             verdict,
@@ -389,7 +387,6 @@ impl Run<'_> {
             counts,
             profile,
             timeline: monitor.timeline.to_text(),
-            stack_floor: self.stack_floor,
             duration: self.start.elapsed(),
             snapshots: Vec::new(),
         };
@@ -415,13 +412,15 @@ impl Run<'_> {
         let mut monitor = self.monitor();
         let registered = monitor.modem_registered();
         if end == End::TimedOut {
-            if !registered {
+            if !registered && monitor.oracle.violations().is_empty() {
                 return Verdict::BenchError {
                     reason: "the modem never registered with the network; check its SIM, antenna and `modem` in the bench file".to_owned(),
                 };
             }
             let silent = monitor.last_sign_of_life.elapsed();
-            if monitor.oracle.violations().is_empty() && silent < SIGN_OF_LIFE {
+            if monitor.oracle.violations().is_empty()
+                && silent < SIGN_OF_LIFE.min(self.setup.case.timeout / 4)
+            {
                 return Verdict::Inconclusive {
                     reason: format!(
                         "the device was still working when the case's time ({} s) was up; raise timeout_s",
@@ -482,7 +481,11 @@ impl Run<'_> {
             (Some(JournalPhase::Reverted), Some(ResultCode::InstallFailed)) if is_old => {
                 Some(Outcome::Reverted)
             }
-            (_, Some(result)) if is_old && result != ResultCode::Ok => Some(Outcome::Refused),
+            (_, Some(result))
+                if is_old && result != ResultCode::Ok && monitor.oracle.trials() == 0 =>
+            {
+                Some(Outcome::Refused)
+            }
             _ => None,
         };
         let wanted = match expect.final_image {
@@ -534,3 +537,7 @@ impl CaseError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "runner_tests.rs"]
+mod tests;

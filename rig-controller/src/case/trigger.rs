@@ -176,6 +176,14 @@ impl Trigger {
                 })
             }
             (Some(0x02), REQUEST_BYTES) => {
+                if let (Some(&[low, high]), Some(at)) = (
+                    payload.get(13..15).and_then(|index| index.first_chunk()),
+                    journal,
+                ) && matches!(at.phase, JournalPhase::Downloading { .. })
+                {
+                    let fragment = u16::from_le_bytes([low, high]);
+                    return Some(CutAt::SendPayload { fragment, byte });
+                }
                 // A request names its fragment late; what is in flash says earlier which one it must be.
                 let JournalPhase::Downloading { committed, .. } = journal?.phase else {
                     return None;
@@ -289,3 +297,7 @@ enum Area {
     Staging,
     Other,
 }
+
+#[cfg(test)]
+#[path = "trigger_tests.rs"]
+mod tests;

@@ -54,7 +54,7 @@ impl Invariant {
                 "the device boots the old or the new image, whole: never neither and never a mixture"
             }
             Self::S2 => {
-                "when the device says the download is ready, flash holds exactly the signed image"
+                "what the journal counts as received is in flash; Ready means that flash equals the signed image"
             }
             Self::S3 => {
                 "no flash unit is programmed more often between erases than its flash allows"

@@ -2,6 +2,7 @@
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
 pub mod exit;
 pub mod explore;
+mod figures;
 pub mod firmware;
 #[cfg(feature = "seeded-bugs")]
 mod mutants;
@@ -52,6 +53,8 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// Build the firmware that plans run.
     Firmware(firmware::FirmwareArgs),
+    /// Print the figures of a run.
+    Figures(figures::FiguresArgs),
 }
 
 /// Why a verb could not be done. What the verdicts say is no error.
@@ -102,6 +105,9 @@ pub enum CliError {
     /// The platform of a replay.
     #[error(transparent)]
     Platform(#[from] PlatformError),
+    /// A results file.
+    #[error(transparent)]
+    Results(#[from] crate::report::ResultsError),
     /// The host cannot tell the rig of Ctrl-C, so boards could stay powered.
     #[error("cannot listen for signals: {0}; check the limits on open files and threads")]
     Signals(#[source] std::io::Error),
@@ -116,6 +122,7 @@ impl CliError {
             | Self::Firmware(_)
             | Self::WrongBase { .. }
             | Self::CaseLine(_)
+            | Self::Results(_)
             | Self::Schedule(_)
             | Self::Record(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
@@ -136,6 +143,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "seeded-bugs")]
         Verb::Mutants(args) => Ok(mutants::mutants(&args)),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Figures(args) => figures::figures(&args),
         Verb::Firmware(args) => firmware::firmware(args)
             .map(|()| ExitCode::SUCCESS)
             .map_err(CliError::from),

@@ -132,18 +132,17 @@ fn plain(progress: &Progress<'_>, cases: usize) -> String {
 }
 
 fn verdict(result: &CaseResult) -> String {
-    let mut text = format!(
-        "case {} on {}: {}",
-        result.case, result.board, result.verdict
-    );
-    if let Some(invariant) = result.invariant {
-        text.push_str(&format!(" ({invariant})"));
-    }
-    text.push_str(&format!(" in {:.2} s", result.seconds));
-    if let Some(reason) = &result.reason {
-        text.push_str(&format!(": {reason}"));
-    }
-    text
+    let invariant = result
+        .invariant
+        .map_or(String::new(), |invariant| format!(" ({invariant})"));
+    let reason = result
+        .reason
+        .as_ref()
+        .map_or(String::new(), |reason| format!(": {reason}"));
+    format!(
+        "case {} on {}: {}{invariant} in {:.2} s{reason}",
+        result.case, result.board, result.verdict, result.seconds
+    )
 }
 
 /// Where a cut hit.

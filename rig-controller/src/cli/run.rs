@@ -109,9 +109,11 @@ fn report(summary: &Summary, options: &Options) {
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
     let seconds = summary.duration.as_secs_f64();
+    let total = summary.results.len() + summary.skipped;
     say::line(&format!(
-        "{} cases: {}; {seconds:.1} s, {} power cycles, {:.1} a second",
-        summary.results.len() + summary.skipped,
+        "{} case{}: {}; {seconds:.1} s, {} power cycles, {:.1} a second",
+        total,
+        if total == 1 { "" } else { "s" },
         counts.join(", "),
         summary.power_cycles,
         summary.power_cycles as f64 / seconds.max(1e-3)

@@ -121,8 +121,14 @@ impl BuildOptions {
 
     /// Bootloader and images that have a build of their own.
     fn programs(&self) -> impl Iterator<Item = &'static str> {
-        let built = self.variants().filter(|variant| variant.file_of.is_none());
-        std::iter::once("bootloader").chain(built.map(|variant| variant.name))
+        let mut built: Vec<&str> = Vec::new();
+        for variant in self.variants() {
+            let program = variant.file_of.unwrap_or(variant.name);
+            if !built.contains(&program) {
+                built.push(program);
+            }
+        }
+        std::iter::once("bootloader").chain(built)
     }
 
     fn check_names(&self) -> Result<(), FirmwareError> {
@@ -291,6 +297,15 @@ fn differs_everywhere(name: &str, old: &[u8], new: &[u8]) -> Result<(), Firmware
     }
 }
 
+/// Most bytes of RAM, without stack, that a program of the set in `folder` takes.
+pub fn static_ram_bytes(folder: &Path) -> Result<u64, FirmwareError> {
+    let mut most = 0;
+    for program in ["bootloader", OLD] {
+        most = most.max(static_ram(&folder.join(format!("{program}.elf")))?);
+    }
+    Ok(most)
+}
+
 /// Bytes of the sections in RAM.
 fn static_ram(elf: &Path) -> Result<u64, FirmwareError> {
     let content = read(elf)?;
@@ -336,11 +351,7 @@ fn stamp(options: &BuildOptions) -> Result<String, FirmwareError> {
     hasher.update(options.seeded_bug.as_deref().unwrap_or("none"));
     let rustc = Command::new("rustc").arg("-V").output();
     hasher.update(rustc.map(|output| output.stdout).unwrap_or_default());
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex::encode(hasher.finalize()))
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FirmwareError> {

@@ -145,10 +145,6 @@ impl FirmwareSet {
     }
 
     /// The flash map of the boards the set is for.
-    #[expect(
-        clippy::unused_self,
-        reason = "sets for other boards will have another"
-    )]
     pub fn layout(&self) -> Layout {
         Layout::MICROBIT
     }

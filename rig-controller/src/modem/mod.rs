@@ -72,10 +72,6 @@ pub trait Modem: Send {
         clippy::wrong_self_convention,
         reason = "it is where the byte comes from, not a conversion"
     )]
-    #[expect(
-        clippy::wrong_self_convention,
-        reason = "the direction of the byte, no conversion"
-    )]
     fn from_device(&mut self, byte: u8) -> Option<ModemEvent>;
     /// The board lost power; what that means depends on [`ModemPower`]. Bytes still on their way to the device are lost either way.
     fn board_power_lost(&mut self);

@@ -62,7 +62,7 @@ pub enum PlatformError {
     #[error("the platform cannot start its thread: {0}; check the limit on threads")]
     Thread(#[source] std::io::Error),
     /// A package was published for a device nobody registered.
-    #[error("the platform knows no device {}; register it before publishing for it", hex(&.0.0))]
+    #[error("the platform knows no device {}; register it before publishing for it", hex::encode(.0.0))]
     UnknownDevice(DeviceId),
     /// The server does not take datagrams any more.
     #[error(
@@ -102,14 +102,4 @@ pub trait Platform: Send + Sync {
     /// # Errors
     /// When the platform is out of order.
     fn settle(&self) -> Result<(), PlatformError>;
-}
-
-/// Bytes as people read them.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

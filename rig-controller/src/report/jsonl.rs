@@ -50,6 +50,50 @@ impl JsonlWriter {
     }
 }
 
+/// A file of results cannot be used: the class is *bad input*.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// The file system refused.
+    #[error("cannot read {}: {source}; give the results.jsonl of a run", .path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// A line is no result.
+    #[error("{}:{line}: {source}; this rig reads results of schema {}", .path.display(), super::SCHEMA)]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+/// Reads the results of a run.
+///
+/// # Errors
+/// When the file cannot be read or a line of it is no result.
+pub fn read_results(path: &Path) -> Result<Vec<CaseResult>, ResultsError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ResultsError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.lines()
+        .enumerate()
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|source| ResultsError::Line {
+                path: path.to_owned(),
+                line: index + 1,
+                source,
+            })
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::result::tests::result;

@@ -9,7 +9,7 @@ mod xml_text;
 
 use std::path::PathBuf;
 
-pub use jsonl::JsonlWriter;
+pub use jsonl::{JsonlWriter, ResultsError, read_results};
 pub use junit::JunitFile;
 pub use result::{CaseResult, Counts, HappenedCut, NotObserved, SCHEMA};
 

@@ -120,6 +120,10 @@ pub struct Counts {
     pub bytes_up: u64,
     /// Bytes from platform to device, as datagram payload.
     pub bytes_down: u64,
+    /// Bytes of the new image.
+    pub image_bytes: u64,
+    /// Most bytes of stack in use in any boot that was not cut, if the board can tell.
+    pub stack_bytes: Option<u64>,
 }
 
 impl CaseResult {

@@ -8,6 +8,7 @@
 //! firmware/      a firmware set of the case's two images, with ELF files
 //! plan.yaml, bench.yaml, links/NAME.yaml   as used
 //! ```
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -138,11 +139,11 @@ fn text(result: &CaseResult) -> String {
         (None, Some(reason)) => format!("{}: {reason}", result.verdict),
         (_, None) => result.verdict.to_string(),
     };
-    let also: String = result
-        .also
-        .iter()
-        .map(|also| format!("also:    {also}\n"))
-        .collect();
+    let also = result.also.iter().fold(String::new(), |mut text, also| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "also:    {also}");
+        text
+    });
     format!(
         "{}\n\ncase:    {}\nboard:   {}\nverdict: {verdict}\n{also}\n\
          Run it again where it was run:\n\n    {}\n\n\

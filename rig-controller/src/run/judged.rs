@@ -1,4 +1,5 @@
 //! What came of one attempt at a case, and its record for reports.
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -129,7 +130,7 @@ fn replay_command(sources: &Sources, line: &CaseLine) -> String {
         ("--links", &sources.links, &defaults.links),
     ] {
         if given != default {
-            command.push_str(&format!(" {option} {}", path(given)));
+            let _ = write!(command, " {option} {}", path(given));
         }
     }
     command

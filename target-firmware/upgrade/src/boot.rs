@@ -88,7 +88,7 @@ impl<F: UpgradeFlash> Boot<'_, F> {
                 Phase::Ready => self.begin_swap()?,
                 Phase::Swapping { copies } => {
                     let chain = self.journal.state().chain;
-                    if copies < swap::copies(chain) {
+                    if copies < chain.copies() {
                         self.copy(Direction::Install, chain, copies)?;
                     } else if let Some(outcome) = self.try_image(0)? {
                         return Ok(outcome);
@@ -213,7 +213,7 @@ impl<F: UpgradeFlash> Boot<'_, F> {
 
     fn revert_on(&mut self, copies: u16) -> Result<(), FlashError> {
         let chain = self.journal.state().chain;
-        if copies == swap::copies(chain) {
+        if copies == chain.copies() {
             return self.journal.append(self.flash, Record::Reverted);
         }
         self.copy(Direction::Revert, chain, copies)

@@ -124,6 +124,24 @@ fn decode_key(bytes: &[u8]) -> (KeyId, [u8; 32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_no_factory_page_or_one_that_encodes_to_the_same_facts(mut bytes in prop::collection::vec(any::<u8>(), FACTORY_BYTES), fix: bool) {
+            if fix {
+                bytes[..4].copy_from_slice(&MAGIC);
+                let check = CRC.checksum(&bytes[..88]);
+                bytes[88..92].copy_from_slice(&check.to_le_bytes());
+            }
+            let bytes: [u8; FACTORY_BYTES] = bytes.try_into().unwrap();
+            let decoded = Factory::decode(&bytes);
+            prop_assert_eq!(decoded.is_ok(), fix);
+            if let Ok(factory) = decoded {
+                prop_assert_eq!(Factory::decode(&factory.encode()), Ok(factory));
+            }
+        }
+    }
 
     #[test]
     fn a_factory_page_survives_encoding_and_any_changed_bit_is_noticed_or_harmless() {

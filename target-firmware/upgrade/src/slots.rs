@@ -46,6 +46,13 @@ pub enum Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainLength(pub u16);
 
+impl ChainLength {
+    /// Page copies that exchange a chain of this length.
+    pub const fn copies(self) -> u16 {
+        self.0.saturating_mul(2)
+    }
+}
+
 /// How an image lies in its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Placement {

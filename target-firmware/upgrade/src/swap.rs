@@ -17,11 +17,6 @@ pub(crate) enum Direction {
     Revert,
 }
 
-/// Copies an exchange takes.
-pub(crate) const fn copies(chain: ChainLength) -> u16 {
-    chain.0 * 2
-}
-
 /// A page may fail to take its content; so often it is tried.
 const TRIES: u8 = 3;
 const CHUNK_BYTES: usize = 64;

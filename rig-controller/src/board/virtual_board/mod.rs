@@ -120,7 +120,8 @@ impl Board for VirtualBoard {
         self.supply.verify_record()
     }
 
-    fn ram_untouched_below_stack(&mut self) -> Result<Option<u32>, BoardError> {
-        self.supply.lowest_stack_address()
+    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
+        let lowest = self.supply.lowest_stack_address()?;
+        Ok(lowest.map(|lowest| memory_map::RAM_START + memory_map::RAM_BYTES as u32 - lowest))
     }
 }

@@ -359,13 +359,13 @@ fn what_the_silicon_does_not_have_is_reported() {
 }
 
 #[test]
-fn the_lowest_stack_address_is_where_untouched_ram_ends() {
+fn the_stack_reaches_down_to_where_untouched_ram_ends() {
     let stores = [(0x2000_0010, 0), (0x2000_3F00, 0), FINISHED];
     let mut board = board_with(&firmware(&stores, &[], &Then::Hang));
-    assert_eq!(board.ram_untouched_below_stack().unwrap(), None);
+    assert_eq!(board.stack_high_water_bytes().unwrap(), None);
     boot(&mut board, go_on);
-    let lowest = board.ram_untouched_below_stack().unwrap();
-    assert_eq!(lowest, Some(0x2000_3F00));
+    let used = board.stack_high_water_bytes().unwrap();
+    assert_eq!(used, Some(0x100));
 }
 
 #[test]

@@ -14,6 +14,8 @@
 //! The format is described in `page.rs`, the meaning of records in `state.rs`.
 mod page;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use state::{Phase, Record, SessionId, State};
 
@@ -209,7 +211,11 @@ impl Journal {
     }
 
     fn look_at<F: UpgradeFlash>(&mut self, flash: &mut F, page: u16) {
-        let Some((generation, state)) = self.read_header(flash, page) else {
+        let fits = |state: &State| state.chain.0 <= self.layout.active.pages;
+        let Some((generation, state)) = self
+            .read_header(flash, page)
+            .filter(|(_, state)| fits(state))
+        else {
             return;
         };
         if self

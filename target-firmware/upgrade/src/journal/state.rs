@@ -140,17 +140,17 @@ impl State {
                 Phase::Swapping { copies: 0 }
             }
             (Phase::Swapping { copies }, Record::Step { copies: next })
-                if next == copies + 1 && next <= self.chain.0 * 2 =>
+                if Some(next) == copies.checked_add(1) && next <= self.chain.copies() =>
             {
                 Phase::Swapping { copies: next }
             }
             (Phase::Reverting { copies }, Record::Step { copies: next })
-                if next == copies + 1 && next <= self.chain.0 * 2 =>
+                if Some(next) == copies.checked_add(1) && next <= self.chain.copies() =>
             {
                 Phase::Reverting { copies: next }
             }
             (Phase::Swapping { copies }, Record::Trial { attempts: 1 })
-                if copies == self.chain.0 * 2 =>
+                if copies == self.chain.copies() =>
             {
                 Phase::Trial { attempts: 1 }
             }
@@ -170,7 +170,7 @@ impl State {
                 Phase::Swapping { .. } | Phase::Trial { .. } | Phase::Confirmed,
                 Record::RevertBegin,
             ) if self.chain.0 > 0 => Phase::Reverting { copies: 0 },
-            (Phase::Reverting { copies }, Record::Reverted) if copies == self.chain.0 * 2 => {
+            (Phase::Reverting { copies }, Record::Reverted) if copies == self.chain.copies() => {
                 self.chain = ChainLength(0);
                 Phase::Reverted
             }

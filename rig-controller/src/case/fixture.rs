@@ -1,0 +1,236 @@
+//! What the tests of this folder share: two small signed images, a device fresh from the factory, and flash that the
+//! core's own code writes while an observer is told, as a board's driver would.
+use ed25519_dalek::{Signer, SigningKey};
+use embedded_storage::nor_flash::{
+    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
+};
+use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
+use powercut_upgrade::flash::TwiceProgrammable;
+use powercut_upgrade::journal::{Journal, Phase as JournalPhase, State};
+use powercut_upgrade::manifest::{
+    KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
+};
+use powercut_upgrade::slots::{ChainLength, Layout, Placement, Slot};
+use sha2::{Digest, Sha256};
+
+use super::oracle::Images;
+use crate::board::{Decision, FlashOp, FlashOpKind, SharedObserver, tear};
+use crate::platform::Package;
+
+pub(super) const LAYOUT: Layout = Layout::MICROBIT;
+pub(super) const PAGE: usize = 1024;
+pub(super) const FLASH_BYTES: usize = 256 * PAGE;
+pub(super) const DEVICE: DeviceId = DeviceId(*b"device01");
+pub(super) const DEVICE_KEY: DeviceKey = DeviceKey([9; 32]);
+/// Image sizes: two pages and a bit, three pages and a bit; 160 bytes do not divide a page.
+pub(super) const OLD_BYTES: usize = 2_100;
+pub(super) const NEW_BYTES: usize = 3_150;
+/// The exchange moves the larger image and a manifest page.
+pub(super) const CHAIN: ChainLength = ChainLength(5);
+const HARDWARE: u16 = 0x51;
+const SIGNER: [u8; 32] = [7; 32];
+
+fn package(minor: u8, size: usize) -> Package {
+    let image: Vec<u8> = (0..size)
+        .map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ minor.wrapping_mul(85))
+        .collect();
+    let manifest = Manifest {
+        suite: Suite::ChaCha20Poly1305,
+        key_id: KeyId(1),
+        trial_attempts: 3,
+        version: Version {
+            major: 1,
+            minor,
+            patch: 0,
+        },
+        size_bytes: size as u32,
+        fragment_bytes: 160,
+        hardware: HARDWARE,
+        security_counter: SecurityCounter(2 + u32::from(minor)),
+        image_digest: Sha256::digest(&image).into(),
+    };
+    let signature = SigningKey::from_bytes(&SIGNER).sign(&manifest.encode());
+    Package::new(SignedManifest::new(manifest, signature.to_bytes()), image).unwrap()
+}
+
+/// 1.0.0 with security counter 2, 1.1.0 with 3.
+pub(super) fn images() -> Images {
+    Images {
+        old: package(0, OLD_BYTES),
+        new: package(1, NEW_BYTES),
+    }
+}
+
+/// A device fresh from the factory that runs the old image.
+pub(super) fn provisioned() -> Vec<u8> {
+    let old = images().old;
+    let key = SigningKey::from_bytes(&SIGNER).verifying_key().to_bytes();
+    let factory = Factory {
+        hardware: HARDWARE,
+        device_id: DEVICE,
+        device_key: DEVICE_KEY,
+        trusted_keys: TrustedKeys([Some((KeyId(1), key)), None]),
+        minimum_security_counter: SecurityCounter(1),
+    };
+    let mut flash = vec![0xFF; FLASH_BYTES];
+    let start = LAYOUT.factory.start as usize;
+    flash[start..start + factory.encode().len()].copy_from_slice(&factory.encode());
+    put(&mut flash, Slot::Active, Placement::Plain, &old);
+    let mut device = TwiceProgrammable(DeviceFlash::new(flash));
+    let counter = old.manifest().security_counter;
+    Journal::provision(&mut device, &LAYOUT, old.signed().image_id(), counter).unwrap();
+    device.0.bytes
+}
+
+/// Puts image and manifest in a slot, whatever was there.
+pub(super) fn put(flash: &mut [u8], slot: Slot, placement: Placement, package: &Package) {
+    for (offset, byte) in package.image().iter().enumerate() {
+        flash[LAYOUT.image_byte(slot, placement, offset as u32) as usize] = *byte;
+    }
+    let manifest = package.signed().encode();
+    let at = LAYOUT.manifest(slot, placement) as usize;
+    flash[at..at + manifest.len()].copy_from_slice(&manifest);
+}
+
+/// What the journal says of the new image in this phase, before it is in force.
+pub(super) fn state(phase: JournalPhase) -> State {
+    let Images { old, new } = images();
+    let swapped = matches!(
+        phase,
+        JournalPhase::Swapping { .. } | JournalPhase::Trial { .. }
+    );
+    State {
+        image: new.signed().image_id(),
+        image_counter: new.manifest().security_counter,
+        phase,
+        chain: ChainLength(if swapped { CHAIN.0 } else { 0 }),
+        ..State::confirmed(old.signed().image_id(), old.manifest().security_counter)
+    }
+}
+
+/// What the journal says once the new image is in force.
+pub(super) fn confirmed() -> State {
+    let new = images().new;
+    State {
+        confirmed: new.signed().image_id(),
+        security_counter: new.manifest().security_counter,
+        phase: JournalPhase::Confirmed,
+        ..state(JournalPhase::Trial { attempts: 1 })
+    }
+}
+
+/// Has the journal say `state`, in a page of its own.
+pub(super) fn write_journal(flash: &mut Vec<u8>, state: State) {
+    let mut device = TwiceProgrammable(DeviceFlash::new(std::mem::take(flash)));
+    let mut journal = Journal::recover(&mut device, &LAYOUT);
+    journal.open(&mut device, state).unwrap();
+    *flash = device.0.bytes;
+}
+
+/// Flash of a device in this process. An observer is asked before every operation, and obeyed.
+pub(super) struct DeviceFlash {
+    pub(super) bytes: Vec<u8>,
+    pub(super) operations: u64,
+    pub(super) observer: Option<SharedObserver>,
+    /// Power went: nothing works any more.
+    pub(super) lost: bool,
+}
+
+impl DeviceFlash {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            operations: 0,
+            observer: None,
+            lost: false,
+        }
+    }
+
+    fn operate(&mut self, kind: FlashOpKind) -> Result<(), NorFlashErrorKind> {
+        if self.lost {
+            return Err(NorFlashErrorKind::Other);
+        }
+        self.operations += 1;
+        let op = FlashOp {
+            number: self.operations,
+            kind,
+        };
+        let decision = match &self.observer {
+            Some(observer) => observer.lock().unwrap().flash_op(&op, &self.bytes),
+            None => Decision::Continue,
+        };
+        match decision {
+            Decision::Cut { torn } => {
+                if let Some(shape) = torn {
+                    tear(&mut self.bytes, &kind, shape, PAGE);
+                }
+            }
+            Decision::Continue | Decision::CutAfter => apply(&mut self.bytes, kind),
+        }
+        self.lost = decision != Decision::Continue;
+        if self.lost {
+            return Err(NorFlashErrorKind::Other);
+        }
+        Ok(())
+    }
+}
+
+/// The operation takes full effect.
+pub(super) fn apply(flash: &mut [u8], kind: FlashOpKind) {
+    match kind {
+        FlashOpKind::Program {
+            address,
+            before,
+            value,
+        } => flash[address as usize..][..4].copy_from_slice(&(before & value).to_le_bytes()),
+        FlashOpKind::Erase { address } => flash[address as usize..][..PAGE].fill(0xFF),
+    }
+}
+
+/// The program of `value` at `address`.
+pub(super) fn program(flash: &[u8], address: u32, value: [u8; 4]) -> FlashOpKind {
+    let before = flash[address as usize..].first_chunk().unwrap();
+    FlashOpKind::Program {
+        address,
+        before: u32::from_le_bytes(*before),
+        value: u32::from_le_bytes(value),
+    }
+}
+
+impl ErrorType for DeviceFlash {
+    type Error = NorFlashErrorKind;
+}
+
+impl ReadNorFlash for DeviceFlash {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, offset: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        out.copy_from_slice(&self.bytes[offset as usize..][..out.len()]);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl NorFlash for DeviceFlash {
+    const WRITE_SIZE: usize = 4;
+    const ERASE_SIZE: usize = PAGE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        (from..to)
+            .step_by(PAGE)
+            .try_for_each(|address| self.operate(FlashOpKind::Erase { address }))
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        for (index, value) in bytes.as_chunks::<4>().0.iter().enumerate() {
+            let kind = program(&self.bytes, offset + index as u32 * 4, *value);
+            self.operate(kind)?;
+        }
+        Ok(())
+    }
+}
+
+impl MultiwriteNorFlash for DeviceFlash {}

@@ -1,0 +1,292 @@
+use powercut_upgrade::factory::DeviceId;
+use powercut_upgrade::manifest::{ImageId, SecurityCounter, Version};
+use powercut_upgrade::wire::ResultCode;
+use powercut_upgrade::wire::lean::{Activity, MAX_UPLINK_BYTES, Session, Status, Uplink};
+
+use super::super::fixture::{self, LAYOUT, NEW_BYTES};
+use super::*;
+
+const GO_ON: Decision = Decision::Continue;
+const CLEAN: Decision = Decision::Cut { torn: None };
+const HALF: Decision = Decision::Cut {
+    torn: Some(TornShape::Half),
+};
+const RECORD: u32 = Layout::MICROBIT.identification.start + 80;
+
+/// Plays the operations of a download to a trigger.
+struct Device {
+    trigger: Trigger,
+    operations: u64,
+    committed: u32,
+}
+
+impl Device {
+    fn planned(cuts: &[&str]) -> Self {
+        let cuts: Vec<Cut> = cuts.iter().map(|cut| cut.parse().unwrap()).collect();
+        Self {
+            trigger: Trigger::new(&LAYOUT, fixture::images().new.manifest(), &cuts),
+            operations: 0,
+            committed: 0,
+        }
+    }
+
+    fn operation(&mut self, phase: Phase, kind: FlashOpKind, committed: u32) -> Decision {
+        self.operations += 1;
+        let op = FlashOp {
+            number: self.operations,
+            kind,
+        };
+        let decision = self.trigger.before_operation(&OperationContext {
+            op: &op,
+            phase,
+            number_in_phase: self.operations,
+            before: &downloading(self.committed),
+            after: &downloading(committed),
+        });
+        if matches!(decision, Decision::Continue | Decision::CutAfter) {
+            self.committed = committed;
+        }
+        if decision != Decision::Continue {
+            self.trigger.power_restored();
+        }
+        decision
+    }
+
+    fn word(&mut self, address: u32) -> Decision {
+        let committed = self.committed;
+        self.operation(Phase::Download, word(address), committed)
+    }
+
+    /// One word of the image's data.
+    fn data(&mut self, offset: u32) -> Decision {
+        self.word(LAYOUT.staging.start + offset)
+    }
+
+    /// The second word of a record: the one that makes it count.
+    fn record(&mut self, committed: u32) -> Decision {
+        self.operation(Phase::Download, word(RECORD + 4), committed)
+    }
+
+    fn missing(&self) -> Vec<String> {
+        self.trigger.waiting().map(Cut::to_string).collect()
+    }
+
+    fn fired(&self) -> Vec<(String, u64)> {
+        self.trigger
+            .fired()
+            .iter()
+            .map(|cut| (cut.planned.to_string(), cut.operation))
+            .collect()
+    }
+
+    /// Sends a payload byte by byte; the position of the byte at which power goes.
+    fn send(&mut self, payload: &[u8]) -> Option<usize> {
+        let journal = downloading(self.committed);
+        (0..payload.len()).find(|&index| {
+            let so_far = payload[..=index].to_vec();
+            let event = if index + 1 == payload.len() {
+                ModemEvent::DatagramSent(so_far)
+            } else {
+                ModemEvent::PayloadByte {
+                    index,
+                    length: payload.len(),
+                    so_far,
+                }
+            };
+            let operation = self.operations;
+            self.trigger
+                .on_modem(&event, Some(&journal), operation, Phase::Download)
+                != Decision::Continue
+        })
+    }
+}
+
+fn word(address: u32) -> FlashOpKind {
+    FlashOpKind::Program {
+        address,
+        before: u32::MAX,
+        value: 0,
+    }
+}
+
+fn downloading(committed: u32) -> State {
+    fixture::state(JournalPhase::Downloading {
+        committed,
+        programs: 1,
+    })
+}
+
+fn bytes(message: &Uplink) -> Vec<u8> {
+    let mut out = [0; MAX_UPLINK_BYTES];
+    let length = message.encode(&mut out);
+    out[..length].to_vec()
+}
+
+fn status() -> Vec<u8> {
+    bytes(&Uplink::Status(Status {
+        device: DeviceId(*b"device01"),
+        hardware: 0x51,
+        version: Version {
+            major: 1,
+            minor: 0,
+            patch: 0,
+        },
+        running: ImageId::NONE,
+        security_counter: SecurityCounter(2),
+        activity: Activity::Idle,
+        result: ResultCode::Ok,
+        result_image: ImageId::NONE,
+    }))
+}
+
+fn request(index: u16) -> Vec<u8> {
+    bytes(&Uplink::Request {
+        device: DeviceId(*b"device01"),
+        session: Session([1; 4]),
+        index: FragmentIndex(index),
+    })
+}
+
+#[test]
+fn an_operation_cut_comes_after_the_operation_it_names_and_no_other() {
+    let mut device = Device::planned(&["op2"]);
+    assert_eq!(device.data(0), GO_ON);
+    assert_eq!(device.data(4), Decision::CutAfter);
+    assert_eq!(device.data(8), GO_ON);
+    assert_eq!(device.fired(), [("op2".to_owned(), 2)]);
+}
+
+#[test]
+fn an_operation_cut_before_its_operation_leaves_nothing_of_it_and_one_in_it_leaves_a_part() {
+    let mut device = Device::planned(&["op2/before", "op4/half"]);
+    let decisions = [0, 4, 8, 12, 16].map(|offset| device.data(offset));
+    assert_eq!(decisions, [GO_ON, CLEAN, GO_ON, HALF, GO_ON]);
+    let fired = [("op2/before".to_owned(), 1), ("op4/half".to_owned(), 4)];
+    assert_eq!(device.fired(), fired);
+}
+
+#[test]
+fn a_phase_cut_hits_its_number_in_its_phase_only() {
+    let mut device = Device::planned(&["swap+2", "swap+3/before", "trial+5/half"]);
+    let at = word(LAYOUT.active.start);
+    assert_eq!(device.operation(Phase::Swap, at, 0), GO_ON);
+    assert_eq!(device.operation(Phase::Swap, at, 0), Decision::CutAfter);
+    assert_eq!(device.operation(Phase::Swap, at, 0), CLEAN);
+    assert_eq!(device.operation(Phase::Trial, at, 0), GO_ON);
+    assert_eq!(device.operation(Phase::Trial, at, 0), HALF);
+    assert_eq!(device.missing(), [""; 0]);
+}
+
+#[test]
+fn before_data_is_before_the_first_word_of_the_fragment_even_if_its_page_was_erased_first() {
+    let mut device = Device::planned(&["f1/before-data"]);
+    assert_eq!(device.data(156), GO_ON, "the end of fragment 0");
+    assert_eq!(device.record(160), GO_ON);
+    let erase = FlashOpKind::Erase {
+        address: LAYOUT.staging.start,
+    };
+    assert_eq!(device.operation(Phase::Download, erase, 160), GO_ON);
+    assert_eq!(device.data(160), CLEAN);
+    assert_eq!(device.data(160), GO_ON, "once is enough");
+}
+
+#[test]
+fn after_data_is_before_the_first_word_of_the_record() {
+    let mut device = Device::planned(&["f0/after-data", "f1/after-data/half"]);
+    assert_eq!(device.data(0), GO_ON);
+    assert_eq!(device.data(156), GO_ON);
+    assert_eq!(device.word(RECORD), CLEAN);
+    assert_eq!(device.word(RECORD), GO_ON, "nothing was written since");
+    assert_eq!(device.data(160), GO_ON);
+    assert_eq!(device.word(RECORD), HALF, "torn is what comes next");
+}
+
+#[test]
+fn after_record_waits_for_the_word_that_makes_the_record_count() {
+    let mut device = Device::planned(&["f0/after-record"]);
+    assert_eq!(device.data(156), GO_ON);
+    assert_eq!(device.word(RECORD), GO_ON, "half a record is none");
+    assert_eq!(device.record(160), Decision::CutAfter);
+    assert_eq!(device.trigger.fired()[0].fragment, Some(0));
+}
+
+#[test]
+fn after_record_torn_tears_the_operation_that_comes_next() {
+    let mut device = Device::planned(&["f0/after-record/half"]);
+    assert_eq!(device.data(156), GO_ON);
+    assert_eq!(device.record(160), GO_ON, "the record stays whole");
+    assert_eq!(
+        device.missing(),
+        ["f0/after-record/half"],
+        "it has not happened yet"
+    );
+    assert_eq!(device.data(160), HALF);
+    assert_eq!(device.missing(), [""; 0]);
+    assert_eq!(device.data(160), GO_ON);
+}
+
+#[test]
+fn the_last_fragment_is_recorded_at_the_end_of_the_image() {
+    let last = NEW_BYTES as u32 / 160;
+    let mut device = Device::planned(&[&format!("f{last}/after-record")]);
+    device.committed = last * 160;
+    assert_eq!(device.record(NEW_BYTES as u32), Decision::CutAfter);
+}
+
+#[test]
+fn what_is_planned_twice_happens_twice_one_after_the_other() {
+    let mut device = Device::planned(&["f0/after-data", "f0/after-data"]);
+    for _ in 0..2 {
+        assert_eq!(device.data(0), GO_ON);
+        assert_eq!(device.word(RECORD), CLEAN);
+    }
+    assert_eq!(device.data(0), GO_ON);
+    assert_eq!(device.word(RECORD), GO_ON);
+    assert_eq!(device.fired().len(), 2);
+}
+
+#[test]
+fn an_event_that_two_cuts_wait_for_fires_one_of_them() {
+    let mut device = Device::planned(&["op1", "f0/before-data"]);
+    assert_eq!(device.data(0), Decision::CutAfter);
+    assert_eq!(device.missing(), ["f0/before-data"]);
+}
+
+#[test]
+fn cuts_that_did_not_come_about_are_listed_and_fired_ones_are_not() {
+    let mut device = Device::planned(&["op1", "op900", "send3/0", "f19/after-data"]);
+    device.data(0);
+    assert_eq!(device.missing(), ["op900", "send3/0", "f19/after-data"]);
+}
+
+#[test]
+fn a_request_is_cut_after_its_first_its_middle_and_its_last_byte() {
+    for byte in [0, 9, 14, REQUEST_BYTES - 1] {
+        let mut device = Device::planned(&[&format!("send2/{byte}")]);
+        device.committed = 160;
+        assert_eq!(device.send(&request(1)), None, "another fragment");
+        device.committed = 320;
+        assert_eq!(device.send(&request(2)), Some(byte));
+        assert_eq!(device.send(&request(2)), None, "once");
+        assert_eq!(device.trigger.fired()[0].fragment, Some(2));
+    }
+}
+
+#[test]
+fn once_a_request_names_its_fragment_the_name_counts_and_not_the_journal() {
+    let mut device = Device::planned(&["send2/16"]);
+    device.committed = 320;
+    assert_eq!(device.send(&request(1)), None, "it went back a fragment");
+    assert_eq!(device.send(&request(2)), Some(16));
+}
+
+#[test]
+fn a_status_message_is_cut_by_its_number_after_its_first_its_middle_and_its_last_byte() {
+    for byte in [0, 30, STATUS_BYTES - 1] {
+        let mut device = Device::planned(&[&format!("status2/{byte}")]);
+        assert_eq!(device.send(&status()), None, "the first one");
+        assert_eq!(device.send(&request(0)), None, "no status at all");
+        assert_eq!(device.send(&status()), Some(byte));
+        assert_eq!(device.send(&status()), None, "the third one");
+    }
+}

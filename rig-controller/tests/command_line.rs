@@ -1,0 +1,213 @@
+//! What `rig` says and how it exits when something it was given cannot be used, or the bench is not there.
+mod common;
+
+use assert_cmd::Command;
+use common::Inputs;
+
+const PLAN: &str = "plan: p\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
+
+/// Runs `rig` where `inputs` are; exit code, stdout and stderr.
+fn rig(inputs: &Inputs, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::cargo_bin("rig")
+        .unwrap()
+        .current_dir(inputs.path("."))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// `rig run` on these inputs.
+const RUN: [&str; 10] = [
+    "run",
+    "plan.yaml",
+    "--bench",
+    "bench.yaml",
+    "--firmware",
+    "firmware",
+    "--links",
+    "links",
+    "--out",
+    "out",
+];
+
+/// Asserts that `rig run` refuses, saying `expected`, and has started nothing.
+fn refuses(inputs: &Inputs, expected: &str) {
+    let (code, _, complaint) = rig(inputs, &RUN);
+    assert_eq!(code, 2, "{complaint}");
+    assert!(complaint.contains(expected), "{complaint}\n{expected}");
+    assert!(!inputs.path("out").exists(), "something was begun");
+}
+
+#[test]
+fn a_plan_with_an_unknown_key_is_refused_with_file_line_and_the_right_key() {
+    refuses(
+        &Inputs::new(&format!("{PLAN}repaet: 3\n")),
+        "plan.yaml:3:1: `repaet` is not a key of a plan; did you mean `repeat`?",
+    );
+}
+
+#[test]
+fn an_image_or_a_link_that_is_not_there_is_found_before_anything_starts() {
+    refuses(
+        &Inputs::new("plan: p\nupgrade: { from: 1.0.0, to: 1.2.0 }\n"),
+        "plan.yaml: case 1: the firmware set in firmware has no image `1.2.0`; it has 1.0.0, 1.1.0",
+    );
+    refuses(
+        &Inputs::new(&format!("{PLAN}link: lossy\n")),
+        "plan.yaml: case 1: there is no link profile \"lossy\" in links; there is: ideal",
+    );
+}
+
+#[test]
+fn a_missing_or_broken_bench_and_firmware_set_are_refused_with_a_remedy() {
+    let inputs = Inputs::new(PLAN);
+    inputs.write("bench.yaml", "bench: b\nboards: []\n");
+    refuses(&inputs, "bench.yaml:2:9: the bench has no boards");
+    std::fs::remove_file(inputs.path("bench.yaml")).unwrap();
+    refuses(&inputs, "bench.yaml: cannot read the bench");
+
+    let inputs = Inputs::new(PLAN);
+    inputs.write("firmware/a.key", "12 34\n");
+    refuses(&inputs, "firmware/a.key:1: the key ends after 4 of 64");
+    std::fs::remove_file(inputs.path("firmware/set.yaml")).unwrap();
+    refuses(&inputs, "build one with `rig firmware build`");
+}
+
+#[test]
+fn a_case_number_the_plan_does_not_have_is_refused() {
+    let inputs = Inputs::new(PLAN);
+    let (code, _, complaint) = rig(&inputs, &[&RUN[..], &["--only", "1,7"]].concat());
+    assert_eq!(code, 2);
+    assert!(
+        complaint.contains("there is no case 7; the plan has cases 1 to 1"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn without_an_emulator_every_case_is_a_bench_error_and_the_reports_say_so() {
+    let inputs = Inputs::new(PLAN);
+    let (code, out, complaint) = rig(&inputs, &RUN);
+    assert_eq!(code, 3, "{out}{complaint}");
+    assert!(out.contains("1 case: 1 bench error"), "{out}");
+    assert!(
+        out.ends_with("JUnit: out/junit.xml\nEvidence: out\n"),
+        "{out}"
+    );
+    let junit = std::fs::read_to_string(inputs.path("out/junit.xml")).unwrap();
+    assert!(junit.contains("cannot start /nonexistent/qemu"), "{junit}");
+    assert!(junit.contains("apt-get install qemu-system-arm"), "{junit}");
+    let lines = std::fs::read_to_string(inputs.path("out/results.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), 1);
+    assert!(lines.contains("\"verdict\":\"bench_error\""), "{lines}");
+}
+
+#[test]
+fn a_port_in_use_is_a_bench_error_of_every_case() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let inputs = Inputs::new(PLAN);
+    inputs.write(
+        "bench.yaml",
+        format!("bench: b\nplatform: {{ port: {port} }}\nboards: [{{ name: mb-1, virtual: microbit }}]\n"),
+    );
+    let (code, out, _) = rig(&inputs, &RUN);
+    assert_eq!(code, 3);
+    assert!(out.contains("the port is in use"), "{out}");
+}
+
+#[test]
+fn the_evidence_of_a_case_is_all_that_is_needed_to_replay_it() {
+    let inputs = Inputs::new(PLAN);
+    rig(&inputs, &RUN);
+    let elsewhere = Inputs::new("not: a plan\n");
+    let folder = inputs.path("out/cases/001-mb-1");
+    let (code, out, complaint) = rig(
+        &elsewhere,
+        &["replay", folder.to_str().unwrap(), "--times", "2"],
+    );
+    assert_eq!(code, 3, "{complaint}");
+    assert!(out.contains("bench error: cannot start"), "{out}");
+    assert!(out.contains("2 of 2 runs identical\n"), "{out}");
+    assert!(out.contains("identical to the recorded run\n"), "{out}");
+}
+
+#[test]
+fn what_is_no_case_or_is_of_another_bench_or_plan_is_not_replayed() {
+    let inputs = Inputs::new(PLAN);
+    let options = [
+        "--plan",
+        "plan.yaml",
+        "--bench",
+        "bench.yaml",
+        "--firmware",
+        "firmware",
+        "--links",
+        "links",
+    ];
+    for (case, expected) in [
+        ("p:1:mb-1", "`p:1:mb-1` is not a case"),
+        (
+            "p:1:mb-9:seed=1:cuts=none",
+            "bench.yaml: there is no board `mb-9`; it has mb-1, mb-2",
+        ),
+        (
+            "q:1:mb-1:seed=1:cuts=none",
+            "plan.yaml: the case is of plan `q`, this plan is `p`",
+        ),
+        ("links", "links: cannot read result.json"),
+    ] {
+        let (code, _, complaint) = rig(&inputs, &[&["replay", case][..], &options].concat());
+        assert_eq!(code, 2, "{complaint}");
+        assert!(complaint.contains(expected), "{complaint}");
+    }
+}
+
+#[test]
+fn an_image_is_packed_and_what_is_wrong_with_image_or_key_is_said_with_its_line() {
+    let inputs = Inputs::new(PLAN);
+    let pack = |image: &str, key: &str| {
+        let arguments = [
+            "pack",
+            image,
+            "--version",
+            "1.1.0",
+            "--key",
+            key,
+            "-o",
+            "a.pcpk",
+        ];
+        rig(&inputs, &arguments)
+    };
+    inputs.write("bad.hex", ":019C0000550E\n:019C0100FF00\n:00000001FF\n");
+    let (code, _, complaint) = pack("bad.hex", "firmware/a.key");
+    assert_eq!(code, 2);
+    assert!(complaint.contains("bad.hex:2:"), "{complaint}");
+    inputs.write("bad.key", "# a key\nxyz\n");
+    let (code, _, complaint) = pack("firmware/new.bin", "bad.key");
+    assert_eq!(code, 2);
+    assert!(complaint.contains("bad.key:2:"), "{complaint}");
+    assert!(!inputs.path("a.pcpk").exists());
+    let (code, out, complaint) = pack("firmware/new.bin", "firmware/a.key");
+    assert_eq!(code, 0, "{complaint}");
+    assert!(out.contains("4000 bytes in 25 fragments of 160"), "{out}");
+    assert!(inputs.path("a.pcpk").exists());
+}
+
+#[test]
+fn a_plan_is_checked_and_listed_without_firmware_or_bench() {
+    let inputs = Inputs::new(&format!("{PLAN}repeat: 2\n"));
+    let (code, out, _) = rig(&inputs, &["plan", "check", "plan.yaml"]);
+    assert_eq!(code, 0);
+    assert_eq!(out.lines().count(), 3);
+    assert!(
+        out.ends_with("plan.yaml: plan p with 2 cases, seed 1\n"),
+        "{out}"
+    );
+}

@@ -1,0 +1,210 @@
+//! A plan's cases on two boards that do nothing: what is run once, what is run at all, and what is left behind.
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use common::Inputs as Folder;
+use rig_controller::bench::VirtualBoard;
+use rig_controller::board::{
+    Board, BoardError, FlashGeometry, Observability, SharedObserver, Stopped, UartToDevice, Waker,
+};
+use rig_controller::case::cancel::Cancel;
+use rig_controller::case::verdict::VerdictClass;
+use rig_controller::run::{Inputs, Keep, Options, Progress, Sources, evidence, run_plan};
+
+/// What happened to all boards of a test.
+#[derive(Default)]
+struct Log {
+    made: AtomicUsize,
+    power_ons: AtomicUsize,
+    powered: AtomicUsize,
+}
+
+/// A board that takes power and then does nothing.
+struct DeadBoard {
+    name: String,
+    flash: Vec<u8>,
+    powered: bool,
+    log: Arc<Log>,
+    woken: Arc<(Mutex<bool>, Condvar)>,
+}
+
+struct Nowhere;
+
+impl UartToDevice for Nowhere {
+    fn send(&self, _: &[u8]) {}
+}
+
+impl Board for DeadBoard {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn geometry(&self) -> FlashGeometry {
+        FlashGeometry {
+            size_bytes: 256 << 10,
+            page_bytes: 1024,
+            unit_bytes: 4,
+            programs_per_unit: 2,
+        }
+    }
+    fn observability(&self) -> Observability {
+        Observability {
+            flash_operations: true,
+            flash_content: true,
+        }
+    }
+    fn provision(&mut self, flash: &[u8]) -> Result<(), BoardError> {
+        self.flash = flash.to_vec();
+        Ok(())
+    }
+    fn power_on(&mut self, _: SharedObserver) -> Result<(), BoardError> {
+        self.powered = true;
+        self.log.power_ons.fetch_add(1, Ordering::SeqCst);
+        self.log.powered.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    fn power_off(&mut self) -> Result<(), BoardError> {
+        if std::mem::take(&mut self.powered) {
+            self.log.powered.fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+    fn wait(&mut self, timeout: Duration) -> Result<Stopped, BoardError> {
+        let (woken, changed) = &*self.woken;
+        let (mut woken, _) = changed
+            .wait_timeout_while(woken.lock().unwrap(), timeout, |woken| !*woken)
+            .unwrap();
+        *woken = false;
+        Ok(Stopped::TimedOut)
+    }
+    fn waker(&self) -> Waker {
+        let shared = Arc::clone(&self.woken);
+        Waker(Arc::new(move || {
+            *shared.0.lock().unwrap() = true;
+            shared.1.notify_all();
+        }))
+    }
+    fn uart(&self) -> Arc<dyn UartToDevice> {
+        Arc::new(Nowhere)
+    }
+    fn read_flash(&mut self) -> Result<Vec<u8>, BoardError> {
+        Ok(self.flash.clone())
+    }
+    fn verify_record(&mut self) -> Result<(), BoardError> {
+        Ok(())
+    }
+    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
+        Ok(None)
+    }
+}
+
+fn dead_boards(log: &Arc<Log>) -> impl Fn(&VirtualBoard, u64) -> Box<dyn Board> + Sync {
+    let log = Arc::clone(log);
+    move |board, _| {
+        log.made.fetch_add(1, Ordering::SeqCst);
+        Box::new(DeadBoard {
+            name: board.name.clone(),
+            flash: Vec::new(),
+            powered: false,
+            log: Arc::clone(&log),
+            woken: Arc::default(),
+        })
+    }
+}
+
+fn inputs(folder: &Folder) -> Inputs {
+    Inputs::load(Sources::in_evidence(&folder.path(".")), None).unwrap()
+}
+
+fn options(folder: &Folder) -> Options {
+    Options {
+        out: folder.path("out"),
+        junit: folder.path("out/junit.xml"),
+        jobs: None,
+        keep: Keep::Failing,
+    }
+}
+
+#[test]
+fn cases_that_differ_only_in_their_cuts_share_one_reference_run_and_fail_with_it() {
+    let folder = Folder::new(
+        "plan: p\ntimeout_s: 1\nrepeat: 4\nupgrade: { from: 1.0.0, to: 1.1.0 }\ncuts: [ random: { count: 2, during: [swap] } ]\n",
+    );
+    let board = |name| {
+        format!("  - {{ name: {name}, virtual: microbit, modem: {{ fault: never-registers }} }}\n")
+    };
+    folder.write(
+        "bench.yaml",
+        format!("bench: b\nboards:\n{}{}", board("mb-1"), board("mb-2")),
+    );
+    let inputs = inputs(&folder);
+    let log = Arc::default();
+    let summary = run_plan(
+        &inputs,
+        &options(&folder),
+        &dead_boards(&log),
+        &Cancel::default(),
+        &|_| (),
+    )
+    .unwrap();
+    assert_eq!(log.made.load(Ordering::SeqCst), 1);
+    assert_eq!(log.powered.load(Ordering::SeqCst), 0);
+    assert_eq!(summary.count(VerdictClass::BenchError), 4);
+    let numbers: Vec<usize> = summary.results.iter().map(|result| result.case).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    for result in &summary.results {
+        let reason = result.reason.as_deref().unwrap();
+        assert!(reason.starts_with("the uncut reference run"), "{reason}");
+        assert!(reason.contains("never registered"), "{reason}");
+        let (line, kept) = evidence::read(result.evidence.as_ref().unwrap()).unwrap();
+        assert_eq!(line.to_string(), result.case_line);
+        assert_eq!(&kept, result);
+    }
+}
+
+#[test]
+fn a_cancelled_run_switches_boards_off_and_reports_what_did_not_run_as_skipped() {
+    let folder = Folder::new("plan: p\nrepeat: 5\nupgrade: { from: 1.0.0, to: 1.1.0 }\n");
+    let inputs = inputs(&folder);
+    let (log, cancel) = (Arc::default(), Cancel::default());
+    let started = AtomicUsize::new(0);
+    let summary = run_plan(
+        &inputs,
+        &options(&folder),
+        &dead_boards(&log),
+        &cancel,
+        &|progress| {
+            // When both boards are at work.
+            if matches!(progress, Progress::Started { .. })
+                && started.fetch_add(1, Ordering::SeqCst) == 1
+            {
+                cancel.cancel();
+            }
+        },
+    )
+    .unwrap();
+    assert_eq!((summary.results.len(), summary.skipped), (0, 5));
+    assert_eq!(started.load(Ordering::SeqCst), 2);
+    assert_eq!(log.powered.load(Ordering::SeqCst), 0);
+    let junit = std::fs::read_to_string(folder.path("out/junit.xml")).unwrap();
+    assert_eq!(junit.matches("<skipped").count(), 5, "{junit}");
+}
+
+#[test]
+fn no_more_boards_work_than_jobs_are_allowed() {
+    let folder =
+        Folder::new("plan: p\ntimeout_s: 1\nrepeat: 2\nupgrade: { from: 1.0.0, to: 1.1.0 }\n");
+    let inputs = inputs(&folder);
+    let options = Options {
+        jobs: Some(1),
+        ..options(&folder)
+    };
+    let log = Arc::default();
+    let cancel = Cancel::default();
+    let summary = run_plan(&inputs, &options, &dead_boards(&log), &cancel, &|_| ()).unwrap();
+    assert!(summary.results.iter().all(|result| result.board == "mb-1"));
+    assert_eq!(summary.power_cycles, 2);
+    assert_eq!(log.power_ons.load(Ordering::SeqCst), 2);
+}
