@@ -227,7 +227,7 @@ impl<F: UpgradeFlash> Boot<'_, F> {
     ) -> Result<(), FlashError> {
         (self.alive)();
         let resumed = u16::from(is_planted(Bug::SwapSkipsACopy) && copies > 0);
-        let done = (copies + resumed).min(swap::copies(chain) - 1);
+        let done = (copies + resumed).min(chain.copies() - 1);
         swap::copy(self.flash, self.layout, direction, chain, done)?;
         self.journal
             .append(self.flash, Record::Step { copies: copies + 1 })
