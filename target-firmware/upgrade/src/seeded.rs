@@ -1,5 +1,5 @@
 //! Bugs planted on purpose, one at a time, so that the tools can be shown to find them. Compiled in only by the
-//! feature `seeded-bugs`, which no product has; without it [`is_planted`] is `false` for the compiler too.
+//! feature `seeded-bugs`, which no product has; without it `is_planted` is `false` for the compiler too.
 
 macro_rules! bugs {
     ($($(#[doc = $doc:literal])+ $bug:ident = $name:literal,)+) => {
