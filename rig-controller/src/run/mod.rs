@@ -1,8 +1,8 @@
 //! Many cases on many boards: what `rig run` and `rig replay` do.
 //!
 //! [`Inputs`] holds everything a run reads, checked before anything starts. [`Rig`] runs one case on one board,
-//! after a reference run (`references`) has shown what there is to cut. [`run_plan`] takes all cases of a plan
-//! from one queue, one worker a board; what comes out of a case does not depend on when or beside what it ran.
+//! after a reference run (`references`) has shown what there is to cut. [`run_plan`] deals the cases of a plan
+//! out to the boards by number, one worker a board; what comes out of a case does not depend on when or beside what it ran.
 //! [`evidence`] keeps what is needed to look into a case, and to run it again anywhere; [`replay`] does that.
 pub mod evidence;
 mod inputs;

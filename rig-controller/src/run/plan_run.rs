@@ -1,8 +1,7 @@
-//! All cases of a plan: one queue, one worker a board, one collector that writes reports.
+//! All cases of a plan: each board has its cases, one worker a board, one collector that writes reports.
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -137,16 +136,25 @@ fn run_all(
     listener: &Listener<'_>,
     reports: &mut Reports<'_>,
 ) -> Result<(), RunError> {
-    let workers = options.jobs.unwrap_or(usize::MAX).max(1);
-    let next = AtomicUsize::new(0);
+    let used = options
+        .jobs
+        .unwrap_or(usize::MAX)
+        .clamp(1, inputs.bench.boards.len());
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
-        for board in inputs.bench.boards.iter().take(workers) {
-            let (next, sender) = (&next, sender.clone());
+        for (position, board) in inputs.bench.boards.iter().take(used).enumerate() {
+            let sender = sender.clone();
+            // By number, not by who is free: a case runs on the same board, with the same device identity in flash,
+            // whenever the plan is run on the bench.
+            let cases = inputs
+                .cases
+                .iter()
+                .filter(move |case| (case.index - 1) % used == position);
             scope.spawn(move || {
-                while !cancel.is_cancelled()
-                    && let Some(case) = inputs.cases.get(next.fetch_add(1, Ordering::Relaxed))
-                {
+                for case in cases {
+                    if cancel.is_cancelled() {
+                        return;
+                    }
                     let done = one(inputs, options, rig, case, board);
                     // The collector listens until the last worker has gone.
                     let _ = sender.send(done);
