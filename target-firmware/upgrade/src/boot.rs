@@ -226,9 +226,9 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         copies: u16,
     ) -> Result<(), FlashError> {
         (self.alive)();
-        let resumed = u16::from(is_planted(Bug::SwapSkipsACopy) && copies > 0);
-        let done = (copies + resumed).min(chain.copies() - 1);
-        swap::copy(self.flash, self.layout, direction, chain, done)?;
+        let skips = is_planted(Bug::SwapSkipsACopy) && copies > 0 && copies + 1 < chain.copies();
+        let copy = copies + u16::from(skips);
+        swap::copy(self.flash, self.layout, direction, chain, copy)?;
         self.journal
             .append(self.flash, Record::Step { copies: copies + 1 })
     }
