@@ -13,7 +13,9 @@ use super::signals::Signals;
 use super::{CliError, exit, say};
 use crate::case::cancel::Cancel;
 use crate::explore::campaign::{self, Profile, SliceRecord, Standing};
-use crate::explore::{Counts, Geometry, Part, Scenario, Schedule, shrink};
+use crate::explore::{
+    Counts, Depth, Geometry, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing, shrink,
+};
 
 /// Options of `rig explore`.
 #[derive(Debug, Args)]
@@ -27,6 +29,27 @@ pub(super) struct ExploreArgs {
     /// Only this upgrade: longer, shorter, never-confirms, corrupt, bad-signature or older; may be given several times.
     #[arg(long, value_name = "NAME")]
     scenario: Vec<Scenario>,
+    /// Instead of a profile: every schedule of up to so many cuts.
+    #[arg(long, value_name = "CUTS", conflicts_with = "profile")]
+    depth: Option<NonZero<usize>>,
+    /// Instead of a profile: so many random schedules of up to 8 cuts from each operation on.
+    #[arg(long, value_name = "SAMPLES", conflicts_with_all = ["profile", "depth"])]
+    random: Option<NonZero<u32>>,
+    /// With --depth or --random: pages of the larger image.
+    #[arg(long, value_name = "N", default_value_t = SMALL_PAGES, value_parser = clap::value_parser!(u16).range(4..=120))]
+    pages: u16,
+    /// With --depth or --random: bytes of a fragment [default: about three eighths of a page].
+    #[arg(long, value_name = "N")]
+    fragment_bytes: Option<u16>,
+    /// With --depth or --random: of 1000 datagrams, so many are lost.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=900))]
+    loss: u16,
+    /// With --depth or --random: what a cut may leave of an operation: whole, torn or weak.
+    #[arg(long, value_name = "KIND", default_value = "weak")]
+    tearing: Tearing,
+    /// Follow every run to its end, also from states that were explored before: the same result, in far more time.
+    #[arg(long)]
+    no_merge: bool,
     /// Decides random schedules and what the link loses.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -90,7 +113,34 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
         ProfileName::Quick => Profile::Quick,
         ProfileName::Full => Profile::Full,
     };
-    let mut surveys = profile.surveys(args.seed);
+    let depth = match (args.depth, args.random) {
+        (Some(cuts), _) => Some(Depth::Exhaustive { cuts: cuts.get() }),
+        (None, Some(samples)) => Some(Depth::Random {
+            samples: samples.get(),
+            cuts: 8,
+            seed: args.seed,
+        }),
+        (None, None) => None,
+    };
+    let mut surveys = match depth {
+        None => profile.surveys(args.seed),
+        Some(depth) => campaign::surveys(
+            &Geometry::ALL,
+            &Scenario::ALL,
+            &Survey {
+                image_pages: args.pages,
+                fragment_bytes: args.fragment_bytes,
+                loss_permille: args.loss,
+                seed: args.seed,
+                tearing: args.tearing,
+                depth,
+                ..Survey::default()
+            },
+        ),
+    };
+    for survey in &mut surveys {
+        survey.merging = !args.no_merge;
+    }
     surveys.retain(|survey| {
         (args.geometry.is_empty() || args.geometry.contains(&survey.geometry))
             && (args.scenario.is_empty() || args.scenario.contains(&survey.scenario))
@@ -165,8 +215,9 @@ fn summary(records: &[SliceRecord], slices: usize, begun: Instant) -> u8 {
         report_shrunk(&failure.schedule);
     }
     say::line(&format!(
-        "{} schedules ({} of them ended in a state explored before), {} flash operations, {} failed, {:.1} s",
+        "{} schedules in {} runs ({} of them ended in a state explored before), {} flash operations, {} failed, {:.1} s",
         counts.schedules,
+        counts.runs,
         counts.merged,
         counts.operations,
         counts.failed,

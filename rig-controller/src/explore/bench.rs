@@ -1,12 +1,16 @@
 //! The flash an explored device sees: the model, with everything read written down, and an explorer that is told of
 //! each operation before it happens.
+use std::rc::Rc;
+
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
-use nor_flash_model::{ModelError, NorFlashModel, fold};
+use nor_flash_model::{CutEffect, ModelError, NorFlashModel, fold};
 use powercut_upgrade::flash::UpgradeFlash;
+use powercut_upgrade::slots::Region;
 
 use super::explorer::Explorer;
+use super::footprint::{Footprint, Last, Segment};
 use super::memory::Memory;
-use super::merge::Observations;
+use super::merge::{Known, Observations};
 use super::scene::Scene;
 
 /// A flash operation that is about to happen.
@@ -14,6 +18,37 @@ use super::scene::Scene;
 pub(super) enum Pending<'a> {
     Program { address: u32, bytes: &'a [u8] },
     Erase { address: u32 },
+}
+
+impl Pending<'_> {
+    /// What is left of it for good after a cut with this effect: see [`Segment::branched_off`].
+    pub(super) fn after<const UNIT: usize, const PAGE: usize>(
+        &self,
+        effect: CutEffect,
+    ) -> Last<'_> {
+        match (effect, *self) {
+            (CutEffect::Before, _) => Last::Nothing,
+            (_, Pending::Program { address, bytes }) => Last::Program {
+                unit: address / UNIT as u32,
+                bytes,
+                whole: effect == CutEffect::After,
+            },
+            (CutEffect::After, Pending::Erase { address }) => Last::Erase {
+                page: (address / PAGE as u32) as u16,
+            },
+            // A page that was torn depends on what was in it.
+            (_, Pending::Erase { .. }) => Last::Nothing,
+        }
+    }
+}
+
+/// A point where runs may meet, and what this one did from there on.
+struct Meeting<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> {
+    place: u64,
+    flash: NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    /// Schedules judged before.
+    schedules: u64,
+    segment: Segment,
 }
 
 /// `UNIT`, `PAGE`, `PROGRAMS` as in the model; `BUFFER` is the agent's page buffer.
@@ -30,7 +65,8 @@ pub(super) struct Bench<
     pub(super) memory: Memory,
     observations: Observations,
     explorer: Option<&'e mut Explorer<'s, UNIT, PAGE, PROGRAMS, BUFFER>>,
-    merged: bool,
+    meetings: Vec<Meeting<UNIT, PAGE, PROGRAMS>>,
+    merged: Option<Known>,
 }
 
 impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>
@@ -48,30 +84,58 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
             memory,
             observations: Observations::NONE,
             explorer,
-            merged: false,
+            meetings: Vec::new(),
+            merged: None,
         }
     }
 
-    /// Whether the run stopped because its state was explored before.
-    pub(super) fn is_merged(&self) -> bool {
-        self.merged
+    /// Who is told of each operation.
+    pub(super) fn explorer(&mut self) -> Option<&mut Explorer<'s, UNIT, PAGE, PROGRAMS, BUFFER>> {
+        self.explorer.as_deref_mut()
+    }
+
+    /// Schedules in the future that the run stopped at because it was explored before.
+    pub(super) fn merged(&self) -> Option<u64> {
+        self.merged.as_ref().map(|known| known.schedules)
     }
 
     /// A reset, power lost or not: nothing was read yet.
     pub(super) fn reset(&mut self) {
         self.observations = Observations::NONE;
-        self.merge_if_known();
+        self.meet(None);
     }
 
-    fn merge_if_known(&mut self) {
-        if let Some(explorer) = self.explorer.as_deref_mut() {
-            let key = fold(self.flash.fingerprint(), self.observations.0);
-            if !explorer.is_new(fold(key, self.memory.hash())) {
-                self.merged = true;
-                // The device stops as if power were gone.
-                self.flash.power_off();
-            }
+    /// The oracle looked at all pages of this region.
+    pub(super) fn looked_at(&mut self, region: Region) {
+        if let Some(meeting) = self.meetings.last_mut() {
+            let first = (region.start / PAGE as u32) as u16;
+            meeting.segment.read_pages(first, first + region.pages);
         }
+    }
+
+    /// Stops if this future was explored; `fresh` is the page that was erased just now.
+    fn meet(&mut self, fresh: Option<u16>) {
+        let Some(explorer) = self
+            .explorer
+            .as_deref_mut()
+            .filter(|explorer| explorer.merges())
+        else {
+            return;
+        };
+        let place = fold(self.observations.0, self.memory.hash());
+        if let Some(known) = explorer.known(place, &self.flash) {
+            self.merged = Some(known);
+            // The device stops as if power were gone.
+            self.flash.power_off();
+            return;
+        }
+        let pages = self.flash.capacity() / PAGE;
+        self.meetings.push(Meeting {
+            place,
+            flash: self.flash.clone(),
+            schedules: explorer.counts.schedules,
+            segment: Segment::new(pages, PAGE / UNIT, fresh),
+        });
     }
 
     fn about_to(&mut self, pending: Pending<'_>) {
@@ -79,8 +143,23 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
             return;
         }
         if let Some(explorer) = self.explorer.as_deref_mut() {
-            explorer.cut_here(&self.flash, &self.memory, pending);
+            let segment = self.meetings.last_mut().map(|meeting| &mut meeting.segment);
+            explorer.cut_here(&self.flash, &self.memory, pending, segment);
         }
+    }
+
+    /// The run is over and was judged: what comes of it is learnt. The footprint from its first meeting on.
+    pub(super) fn conclude(self) -> Rc<Footprint> {
+        let mut later = self
+            .merged
+            .map_or_else(|| Rc::new(Footprint::EMPTY), |known| known.footprint);
+        if let Some(explorer) = self.explorer {
+            for meeting in self.meetings.into_iter().rev() {
+                let footprint = meeting.segment.footprint(&later);
+                later = explorer.learn(meeting.place, &meeting.flash, footprint, meeting.schedules);
+            }
+        }
+        later
     }
 }
 
@@ -97,9 +176,14 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), ModelError> {
         let done = self.flash.read(offset, bytes);
-        if self.explorer.is_some() {
+        if self.explorer.is_some() && self.flash.is_powered() {
             self.observations
                 .add(if done.is_ok() { bytes } else { b"unreadable" });
+            if let Some(meeting) = self.meetings.last_mut() {
+                let end = offset + bytes.len() as u32;
+                let unit = UNIT as u32;
+                meeting.segment.read(offset / unit, end.div_ceil(unit));
+            }
         }
         done
     }
@@ -125,7 +209,11 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
                     .erased(address >= self.scene.layout.active.start);
             }
             done?;
-            self.merge_if_known();
+            let page = (address / PAGE as u32) as u16;
+            if let Some(meeting) = self.meetings.last_mut() {
+                meeting.segment.erase(page);
+            }
+            self.meet(Some(page));
         }
         Ok(())
     }
@@ -138,6 +226,9 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
             let address = offset + (index * UNIT) as u32;
             self.about_to(Pending::Program { address, bytes });
             self.flash.write(address, bytes)?;
+            if let Some(meeting) = self.meetings.last_mut() {
+                meeting.segment.program(address / UNIT as u32, bytes);
+            }
         }
         Ok(())
     }

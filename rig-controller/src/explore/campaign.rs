@@ -7,12 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::effects::Tearing;
 use super::explorer::Counts;
 use super::geometry::Geometry;
 use super::oracle::Breach;
 use super::scenario::Scenario;
-use super::scene::SMALL_PAGES;
 use super::survey::{Depth, Part, Survey};
 use crate::case::cancel::Cancel;
 use crate::case::verdict::Invariant;
@@ -34,45 +32,56 @@ pub enum Profile {
 impl Profile {
     /// Its surveys.
     pub fn surveys(self, seed: u64) -> Vec<Survey> {
-        let single = Depth::Exhaustive {
-            cuts: 1,
-            window: u64::MAX,
-        };
-        let pairs = Depth::Exhaustive {
-            cuts: 2,
-            window: 120,
-        };
+        let single = Depth::Exhaustive { cuts: 1 };
+        let pairs = Depth::Exhaustive { cuts: 2 };
         let random = |samples| Depth::Random {
             samples,
             cuts: 8,
             seed,
         };
         let tiny: &[Geometry] = &[Geometry::Tiny, Geometry::TinyOnce];
-        let parts: Vec<(&[Geometry], Depth, u16)> = match self {
-            Self::Quick => vec![(tiny, single, 0), (tiny, random(2), 50)],
-            Self::Full => vec![
-                (&Geometry::ALL, single, 0),
-                (tiny, pairs, 0),
-                (tiny, random(400), 0),
-                (tiny, random(100), 50),
-            ],
+        let small = |depth, loss_permille| Survey {
+            seed,
+            loss_permille,
+            depth,
+            ..Survey::default()
         };
-        let mut surveys = Vec::new();
-        for (geometries, depth, loss_permille) in parts {
-            for geometry in geometries {
-                surveys.extend(Scenario::ALL.map(|scenario| Survey {
-                    geometry: *geometry,
-                    scenario,
-                    image_pages: SMALL_PAGES,
-                    loss_permille,
-                    seed,
-                    tearing: Tearing::Weak,
-                    depth,
-                }));
-            }
+        match self {
+            Self::Quick => [
+                surveys(tiny, &Scenario::ALL, &small(single, 0)),
+                surveys(tiny, &Scenario::ALL, &small(random(2), 50)),
+            ]
+            .concat(),
+            Self::Full => [
+                surveys(&Geometry::ALL, &Scenario::ALL, &small(pairs, 0)),
+                surveys(
+                    &[Geometry::Nrf51, Geometry::Stm32l4],
+                    &Scenario::ALL,
+                    &Survey {
+                        image_pages: 64,
+                        fragment_bytes: Some(160),
+                        ..small(single, 0)
+                    },
+                ),
+                surveys(tiny, &Scenario::ALL, &small(random(400), 0)),
+                surveys(tiny, &Scenario::ALL, &small(random(100), 50)),
+            ]
+            .concat(),
         }
-        surveys
     }
+}
+
+/// The same survey of every one of these geometries and upgrades.
+pub fn surveys(geometries: &[Geometry], scenarios: &[Scenario], like: &Survey) -> Vec<Survey> {
+    let each = |geometry: &Geometry| {
+        let geometry = *geometry;
+        scenarios.iter().map(move |scenario| Survey {
+            geometry,
+            scenario: *scenario,
+            ..like.clone()
+        })
+    };
+    geometries.iter().flat_map(each).collect()
 }
 
 /// A part of one survey: the unit of work and of record.

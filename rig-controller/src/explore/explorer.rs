@@ -2,15 +2,17 @@
 //!
 //! The walk goes depth first: a cut is explored the moment the run is about to do the operation, from a copy of its
 //! flash, so no run ever has to be repeated to get to a cut.
-use nor_flash_model::{Cut, CutEffect, NorFlashModel, split_mix};
+use std::rc::Rc;
 
+use nor_flash_model::{Cut, CutEffect, NorFlashModel, split_mix};
 use serde::{Deserialize, Serialize};
 
 use super::bench::{Bench, Pending};
 use super::effects::{Tearing, effects, random_effect};
+use super::footprint::{Footprint, MOST_PAGES, Segment};
 use super::life::{End, live};
 use super::memory::Memory;
-use super::merge::Seen;
+use super::merge::{Known, Seen};
 use super::oracle::Breach;
 use super::scene::Scene;
 
@@ -22,6 +24,9 @@ const MOST_FAILURES: usize = 20;
 pub struct Counts {
     /// Schedules that were judged: every one ended at rest, in a state explored before, or in a failure.
     pub schedules: u64,
+    /// Runs that were simulated for that. One that ends in a state explored before stands for all schedules that
+    /// follow from there.
+    pub runs: u64,
     /// Those among them that ended in a state explored before.
     pub merged: u64,
     /// Flash operations simulated.
@@ -35,6 +40,7 @@ pub struct Counts {
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.schedules += other.schedules;
+        self.runs += other.runs;
         self.merged += other.merged;
         self.operations += other.operations;
         self.states += other.states;
@@ -54,8 +60,8 @@ pub struct Failure {
 /// What to try at each operation.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Search {
-    /// Every schedule of up to `depth` cuts; each but the first at most `window` operations after the one before.
-    Exhaustive { depth: usize, window: u64 },
+    /// Every schedule of up to `depth` cuts.
+    Exhaustive { depth: usize },
     /// From each operation on, so many schedules of up to `depth` cuts.
     Random {
         samples: u32,
@@ -64,7 +70,7 @@ pub(super) enum Search {
     },
 }
 
-/// Takes the first cuts whose operation number leaves `index` when divided by `of`.
+/// The operations of the uncut run are dealt out in `of` equal ranges; takes the first cuts in range `index`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
     pub(super) index: u64,
@@ -82,6 +88,9 @@ pub(super) struct Explorer<
     search: Search,
     share: Share,
     tearing: Tearing,
+    merging: bool,
+    /// Operations before the uncut run.
+    begin: u64,
     effects: Vec<CutEffect>,
     seen: Seen,
     path: Vec<Cut>,
@@ -100,6 +109,7 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         search: Search,
         share: Share,
         tearing: Tearing,
+        merging: bool,
         on_progress: &'s (dyn Fn(u64, &Counts) -> bool + Sync),
     ) -> Self {
         Self {
@@ -107,6 +117,8 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
             search,
             share,
             tearing,
+            merging: merging && scene.pages <= MOST_PAGES,
+            begin: 0,
             effects: effects(tearing, PROGRAMS > 1),
             seen: Seen::default(),
             path: Vec::new(),
@@ -119,27 +131,53 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
 
     /// Walks from `start`. The uncut run itself is judged too.
     pub(super) fn explore(&mut self, start: NorFlashModel<UNIT, PAGE, PROGRAMS>) {
-        let operations = start.operations();
+        self.begin = start.operations();
         let mut bench = Bench::new(self.scene, start, Memory::default(), Some(&mut *self));
         let end = live(&mut bench, |_| None);
-        let operations = bench.flash.operations() - operations;
-        self.judge(&end, operations);
+        let operations = bench.flash.operations();
+        // Every share runs it, one counts it.
+        if self.share.index == 0 {
+            self.judge(&end, operations - self.begin);
+        }
         self.counts.states = self.seen.len() as u64;
     }
 
-    /// Whether the state with this key was never met before with as many cuts to come.
-    pub(super) fn is_new(&mut self, key: u64) -> bool {
-        let since = match self.search {
-            // Within a window the future depends on how much of it is left. Rather than ask for that, states of
-            // different first cuts are kept apart where it matters: only runs that will not be cut again merge.
-            Search::Exhaustive { depth, window }
-                if self.path.len() < depth && window < u64::MAX =>
-            {
-                return true;
-            }
-            _ => self.path.len() as u64,
-        };
-        self.seen.is_new(nor_flash_model::fold(key, since))
+    /// Whether runs that met are to be followed only once.
+    pub(super) fn merges(&self) -> bool {
+        self.merging && !self.path.is_empty()
+    }
+
+    /// The future of a run, if it was explored: see [`Seen`].
+    pub(super) fn known(
+        &self,
+        place: u64,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    ) -> Option<Known> {
+        self.seen.known(self.beyond(place), flash)
+    }
+
+    /// A future was explored; `schedules` had been judged before.
+    pub(super) fn learn(
+        &mut self,
+        place: u64,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+        footprint: Footprint,
+        schedules: u64,
+    ) -> Rc<Footprint> {
+        let place = self.beyond(place);
+        let schedules = self.counts.schedules - schedules;
+        self.seen.learn(place, flash, footprint, schedules)
+    }
+
+    /// How many cuts are to come decides about the future too.
+    fn beyond(&self, place: u64) -> u64 {
+        nor_flash_model::fold(place, self.path.len() as u64)
+    }
+
+    fn is_in_share(&self, operation: u64) -> bool {
+        let total = self.scene.reference.operations.max(1);
+        let at = (operation - self.begin - 1).min(total - 1);
+        at * self.share.of / total == self.share.index
     }
 
     /// A run is about to do `pending` on `flash`: explores what happens if power is lost now.
@@ -148,22 +186,22 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
         memory: &Memory,
         pending: Pending<'_>,
+        mut segment: Option<&mut Segment>,
     ) {
         let operation = flash.operations() + 1;
         let first = self.path.is_empty();
-        if self.stopped || (first && operation % self.share.of != self.share.index) {
+        if self.stopped || (first && !self.is_in_share(operation)) {
             return;
         }
         match self.search {
-            Search::Exhaustive { depth, window } => {
-                let within = self
-                    .path
-                    .last()
-                    .is_none_or(|last| operation - last.operation <= window);
-                if self.path.len() < depth && within {
+            Search::Exhaustive { depth } => {
+                if self.path.len() < depth {
                     for index in 0..self.effects.len() {
                         let effect = self.effects[index];
-                        self.branch(flash, *memory, pending, Cut { operation, effect });
+                        let later = self.branch(flash, *memory, pending, Cut { operation, effect });
+                        if let Some(segment) = segment.as_deref_mut() {
+                            segment.branched_off(pending.after::<UNIT, PAGE>(effect), &later);
+                        }
                     }
                 }
             }
@@ -191,7 +229,7 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         memory: Memory,
         pending: Pending<'_>,
         cut: Cut,
-    ) {
+    ) -> Rc<Footprint> {
         let torn = torn(flash, pending, cut);
         let operations = torn.operations();
         self.path.push(cut);
@@ -199,8 +237,12 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         let mut bench = Bench::new(self.scene, torn, memory, Some(&mut *self));
         let end = live(&mut bench, |_| None);
         let operations = bench.flash.operations() - operations;
-        self.judge(&end, operations);
+        if let Some(explorer) = bench.explorer() {
+            explorer.judge(&end, operations);
+        }
+        let footprint = bench.conclude();
         self.path.pop();
+        footprint
     }
 
     /// One random schedule that begins with a cut here.
@@ -243,12 +285,16 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
     }
 
     fn judge(&mut self, end: &Result<End, Breach>, operations: u64) {
-        self.counts.schedules += 1;
+        self.counts.runs += 1;
         self.counts.operations += operations;
         match end {
-            Ok(End::Rest) => {}
-            Ok(End::Merged) => self.counts.merged += 1,
+            Ok(End::Rest) => self.counts.schedules += 1,
+            Ok(End::Merged { schedules }) => {
+                self.counts.merged += 1;
+                self.counts.schedules += schedules;
+            }
             Err(breach) => {
+                self.counts.schedules += 1;
                 self.counts.failed += 1;
                 if self.failures.len() < MOST_FAILURES {
                     self.failures.push(Failure {

@@ -2,6 +2,7 @@
 use nor_flash_model::{Cut, split_mix};
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
+use powercut_upgrade::journal::Phase;
 use powercut_upgrade::wire::lean::{
     Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Status, Uplink,
 };
@@ -23,8 +24,11 @@ const MOST_STEPS: u32 = 200_000;
 pub(super) enum End {
     /// At rest, as it should be.
     Rest,
-    /// In a state that was explored before.
-    Merged,
+    /// In a state whose future was explored before.
+    Merged {
+        /// Schedules in that future.
+        schedules: u64,
+    },
 }
 
 enum AppEnd {
@@ -46,8 +50,8 @@ pub(super) fn live<
 ) -> Result<End, Breach> {
     let layout = bench.scene.layout;
     loop {
-        if bench.is_merged() {
-            return Ok(End::Merged);
+        if let Some(schedules) = bench.merged() {
+            return Ok(End::Merged { schedules });
         }
         if !bench.flash.is_powered() {
             let scene = bench.scene;
@@ -62,8 +66,8 @@ pub(super) fn live<
         bench.memory.boots += 1;
         oracle::converges(&bench.memory)?;
         bench.reset();
-        if bench.is_merged() {
-            return Ok(End::Merged);
+        if let Some(schedules) = bench.merged() {
+            return Ok(End::Merged { schedules });
         }
         let operations = bench.flash.operations();
         let outcome = boot::boot(bench, &layout, &mut || {});
@@ -74,6 +78,7 @@ pub(super) fn live<
         let Outcome::Run { trial } = outcome else {
             return broken(Invariant::S1, format!("nothing boots: {outcome:?}"));
         };
+        bench.looked_at(layout.active);
         let (runs, runs_new) = oracle::running(&bench.flash, bench.scene)?;
         let end = application(bench, runs, runs_new, trial)?;
         oracle::no_unit_was_programmed_too_often(&bench.flash)?;
@@ -114,6 +119,9 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
                 if trial { "on" } else { "without" }
             ),
         );
+    }
+    if trial {
+        bench.looked_at(scene.layout.staging);
     }
     oracle::rollback_is_prevented_and_revert_possible(
         &bench.flash,
@@ -160,6 +168,9 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
             }
             Ok(Wish::Wait { until_ms }) => now_ms = now_ms.max(until_ms),
             Err(_) => return stopped(bench),
+        }
+        if agent.state().phase == Phase::Ready {
+            bench.looked_at(scene.layout.staging);
         }
         oracle::ready_means_whole(&bench.flash, scene, agent.state().phase)?;
     }
@@ -236,7 +247,7 @@ impl Link {
                     );
                 };
                 oracle::little_is_fetched_again(scene, &mut bench.memory, index.0)?;
-                bench.memory.received = bench.memory.received.max(index.0 + 1);
+                bench.memory.asked(index.0);
                 sealed = fragment.clone();
                 Downlink::Fragment {
                     session,

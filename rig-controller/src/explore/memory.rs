@@ -7,9 +7,10 @@ use nor_flash_model::fold;
 pub(super) struct Memory {
     /// Fragments the device has received, all up to this one.
     pub(super) received: u16,
-    /// The same at the last cut.
-    pub(super) received_at_cut: u16,
-    /// Fragments that may be asked for again, by the cuts so far.
+    /// The same at the last cut, until two more came: one that comes after a cut need not be recorded when the next cut
+    /// comes, the second proves that it is.
+    pub(super) received_at_cut: Option<u16>,
+    /// Fragments that may be asked for again, by the cuts since a new one was asked for.
     pub(super) may_fetch_again: u16,
     /// Boots since the last cut.
     pub(super) boots: u8,
@@ -31,14 +32,26 @@ impl Memory {
     /// Power was lost. That may cost `unit` fragments, or `page` if no progress was recorded since the last cut: the
     /// fragment received last need not be.
     pub(super) fn cut(&mut self, unit: u16, page: u16) {
-        let twice = self.cuts > 0 && self.received <= self.received_at_cut + 1;
+        let twice = self.received_at_cut.is_some();
         self.may_fetch_again += if twice { page.max(unit) } else { unit };
         self.double_cuts += u8::from(twice);
-        self.received_at_cut = self.received;
+        self.received_at_cut = Some(self.received);
         self.boots = 0;
         self.rests = 0;
         self.restless = 0;
         self.cuts = self.cuts.saturating_add(1);
+    }
+
+    /// Fragment `index` is asked for and will be received.
+    pub(super) fn asked(&mut self, index: u16) {
+        if index < self.received {
+            return;
+        }
+        self.received = index + 1;
+        self.may_fetch_again = 0;
+        self.received_at_cut = self
+            .received_at_cut
+            .filter(|at_cut| self.received <= at_cut + 1);
     }
 
     /// A page was erased, wholly or in part.
@@ -52,7 +65,7 @@ impl Memory {
 
     pub(super) fn hash(&self) -> u64 {
         let counts = u64::from(self.received)
-            | u64::from(self.received_at_cut) << 16
+            | u64::from(self.received_at_cut.unwrap_or(u16::MAX)) << 16
             | u64::from(self.may_fetch_again) << 32
             | u64::from(self.boots) << 48
             | u64::from(self.rests) << 56;

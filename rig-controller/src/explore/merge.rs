@@ -1,16 +1,19 @@
 //! Which runs need not go on. Between two resets the device is a deterministic program whose only inputs are the
 //! flash it reads and the answers of a platform that is deterministic itself. So two runs that have read the same
-//! since their reset, with equal flash, equal oracle memory and equally many cuts to come, have the same future.
-//! Runs ask at each reset and after each erase: there an interrupted page is whole again, whichever of its hundreds of
-//! operations was cut.
-use std::collections::HashSet;
+//! since their reset, with equal oracle memory, equally many cuts to come and flash that is equal wherever the first of
+//! them went on to look, have the same future: see `footprint.rs`. Runs ask at each reset and after each erase: there an
+//! interrupted page is whole again, whichever of its hundreds of operations was cut.
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
 
-use nor_flash_model::fold;
+use nor_flash_model::{NorFlashModel, fold};
+
+use super::footprint::Footprint;
 
 /// Takes keys as they are: they are hashes already.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct AsItIs(u64);
+struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {
@@ -28,20 +31,77 @@ impl Hasher for AsItIs {
     }
 }
 
-/// The states runs have been in.
+type Hashed<T> = HashMap<u64, T, BuildHasherDefault<AsItIs>>;
+
+/// A future that was explored.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) footprint: Rc<Footprint>,
+    /// Schedules in it.
+    pub(super) schedules: u64,
+}
+
+/// The futures that were explored. Where a run stands beyond flash is its *place*: what it has read, what the oracle
+/// remembers, how many cuts it has had.
 #[derive(Debug, Default)]
-pub(super) struct Seen(HashSet<u64, BuildHasherDefault<AsItIs>>);
+pub(super) struct Seen {
+    /// By place: the footprints of futures from there, and their hashes.
+    footprints: Hashed<Vec<(u64, Rc<Footprint>)>>,
+    /// By place, footprint and what flash held there: schedules in that future.
+    schedules: Hashed<u64>,
+}
 
 impl Seen {
-    /// Whether this state is new.
-    pub(super) fn is_new(&mut self, key: u64) -> bool {
-        self.0.insert(key)
+    /// The future of a run that is at `place` with `flash`, if it was explored.
+    pub(super) fn known<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+        &self,
+        place: u64,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    ) -> Option<Known> {
+        self.footprints
+            .get(&place)?
+            .iter()
+            .find_map(|(hash, footprint)| {
+                let seen = footprint.seen_in(flash)?;
+                let schedules = *self.schedules.get(&key(place, *hash, seen))?;
+                Some(Known {
+                    footprint: Rc::clone(footprint),
+                    schedules,
+                })
+            })
+    }
+
+    /// The future of `place` with `flash` was explored.
+    pub(super) fn learn<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+        &mut self,
+        place: u64,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+        footprint: Footprint,
+        schedules: u64,
+    ) -> Rc<Footprint> {
+        let hash = footprint.hash();
+        // Flash that does not take what was programmed in it broke an invariant; that future is no model for others.
+        let Some(seen) = footprint.seen_in(flash) else {
+            return Rc::new(footprint);
+        };
+        self.schedules.insert(key(place, hash, seen), schedules);
+        let known = self.footprints.entry(place).or_default();
+        if let Some((_, footprint)) = known.iter().find(|(other, _)| *other == hash) {
+            return Rc::clone(footprint);
+        }
+        let footprint = Rc::new(footprint);
+        known.push((hash, Rc::clone(&footprint)));
+        footprint
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.schedules.len()
     }
+}
+
+fn key(place: u64, footprint: u64, seen: u64) -> u64 {
+    fold(fold(place, footprint), seen)
 }
 
 /// Everything that was read, in order.

@@ -70,14 +70,8 @@ pub fn look_without_bug() -> Option<Kill> {
 }
 
 fn find() -> Option<Kill> {
-    let single = Depth::Exhaustive {
-        cuts: 1,
-        window: u64::MAX,
-    };
-    let pairs = Depth::Exhaustive {
-        cuts: 2,
-        window: 60,
-    };
+    let single = Depth::Exhaustive { cuts: 1 };
+    let pairs = Depth::Exhaustive { cuts: 2 };
     let random = Depth::Random {
         samples: 4,
         cuts: 6,
@@ -104,10 +98,9 @@ fn climb(class: FaultClass, tearing: Tearing, depth: Depth, of: u64) -> Option<K
                 geometry,
                 scenario,
                 image_pages: IMAGE_PAGES,
-                loss_permille: 0,
-                seed: 1,
                 tearing,
                 depth,
+                ..Survey::default()
             };
             let part = Part { index: 0, of };
             let (_, failures) = survey.run(part, &|_, counts| counts.failed == 0);

@@ -305,7 +305,7 @@ mod tests {
     type Flash = NorFlashModel<4, 256, 2>;
 
     fn provisioned() -> (Scene, Flash) {
-        let scene = Scene::new(Geometry::Tiny, Scenario::Longer, 5, 1);
+        let scene = Scene::new(Geometry::Tiny, Scenario::Longer, 5, None, 1);
         let mut bench =
             Bench::<4, 256, 2, 0>::new(&scene, Flash::new(scene.pages), Memory::default(), None);
         scene.provision(&mut bench).unwrap();

@@ -8,7 +8,7 @@ use super::package::{Package, Recipe, factory};
 use super::scenario::Scenario;
 
 /// Pages of the larger image of a small scene.
-pub(super) const SMALL_PAGES: u16 = 9;
+pub const SMALL_PAGES: u16 = 9;
 
 /// What an uncut run costs in erases.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,7 +37,13 @@ pub(super) struct Scene {
 
 impl Scene {
     /// A scene with images of about `image_pages` pages.
-    pub(super) fn new(geometry: Geometry, scenario: Scenario, image_pages: u16, seed: u64) -> Self {
+    pub(super) fn new(
+        geometry: Geometry,
+        scenario: Scenario,
+        image_pages: u16,
+        fragment_bytes: Option<u16>,
+        seed: u64,
+    ) -> Self {
         let layout = geometry.layout(image_pages);
         let page = layout.page_bytes as usize;
         let long = page * (usize::from(image_pages) - 1) + page / 3 + 4;
@@ -47,7 +53,11 @@ impl Scene {
             _ => (short, long),
         };
         // Not a divisor of the page: fragments lie across page ends.
-        let fragment_bytes = (layout.page_bytes as u16 * 3 / 8).clamp(96, 480);
+        let fragment_bytes = fragment_bytes.unwrap_or_else(|| {
+            (layout.page_bytes as u16 / 8)
+                .saturating_mul(3)
+                .clamp(96, 480)
+        });
         let recipe = Recipe {
             minor: 0,
             security_counter: 2,

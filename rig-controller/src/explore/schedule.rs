@@ -21,6 +21,8 @@ pub struct Schedule {
     pub scenario: Scenario,
     /// Pages of the larger image.
     pub image_pages: u16,
+    /// Bytes of a fragment; `None` for about three eighths of a page.
+    pub fragment_bytes: Option<u16>,
     /// Decides what the link loses.
     pub seed: u64,
     /// Of 1000 datagrams, so many are lost.
@@ -36,6 +38,7 @@ impl Schedule {
             geometry,
             scenario,
             image_pages: SMALL_PAGES,
+            fragment_bytes: None,
             seed: 1,
             loss_permille: 0,
             cuts: Vec::new(),
@@ -53,6 +56,9 @@ impl fmt::Display for Schedule {
         write!(f, "{PREFIX}:{}:{}", self.geometry, self.scenario)?;
         if self.image_pages != SMALL_PAGES {
             write!(f, ":pages={}", self.image_pages)?;
+        }
+        if let Some(bytes) = self.fragment_bytes {
+            write!(f, ":fragment={bytes}")?;
         }
         if self.loss_permille != 0 {
             write!(f, ":loss={}", self.loss_permille)?;
@@ -116,6 +122,13 @@ fn parse(text: &str) -> Result<Schedule, String> {
                     .filter(|pages| (4..=1024).contains(pages))
                     .ok_or_else(bad)?;
             }
+            "fragment" => {
+                let bytes = value
+                    .parse()
+                    .ok()
+                    .filter(|bytes| (32..=500).contains(bytes) && bytes % 16 == 0);
+                schedule.fragment_bytes = Some(bytes.ok_or_else(bad)?);
+            }
             "loss" => {
                 schedule.loss_permille = value
                     .parse()
@@ -153,7 +166,7 @@ mod tests {
     fn a_schedule_reads_back_from_its_line() {
         for line in [
             "core:tiny:longer:seed=1:cuts=none",
-            "core:nrf51:never-confirms:pages=65:loss=50:seed=9:cuts=op37/before,op41/weak-boots6",
+            "core:nrf51:never-confirms:pages=65:fragment=160:loss=50:seed=9:cuts=op37/before,op41/weak-boots6",
         ] {
             assert_eq!(line.parse::<Schedule>().unwrap().to_string(), line);
         }

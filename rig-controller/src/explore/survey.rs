@@ -11,19 +11,17 @@ use super::life::live;
 use super::memory::Memory;
 use super::oracle::{Breach, broken};
 use super::scenario::Scenario;
-use super::scene::{Reference, Scene};
+use super::scene::{Reference, SMALL_PAGES, Scene};
 use super::schedule::Schedule;
 use crate::case::verdict::Invariant;
 
 /// How deep to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Every schedule of up to `cuts` cuts; each cut but the first at most `window` operations after the one before.
+    /// Every schedule of up to `cuts` cuts.
     Exhaustive {
         /// Most cuts.
         cuts: usize,
-        /// Operations from one cut to the next at most; `u64::MAX` for no bound.
-        window: u64,
     },
     /// For each operation, so many random schedules that begin there.
     Random {
@@ -54,6 +52,8 @@ pub struct Survey {
     pub scenario: Scenario,
     /// Pages of the larger image.
     pub image_pages: u16,
+    /// Bytes of a fragment; `None` for about three eighths of a page.
+    pub fragment_bytes: Option<u16>,
     /// Of 1000 datagrams, so many are lost.
     pub loss_permille: u16,
     /// Decides which.
@@ -62,6 +62,25 @@ pub struct Survey {
     pub tearing: Tearing,
     /// How deep to look.
     pub depth: Depth,
+    /// Whether runs that met are followed only once. Changes how long it takes, not what comes of it.
+    pub merging: bool,
+}
+
+impl Default for Survey {
+    /// Every single cut in the smallest upgrade there is.
+    fn default() -> Self {
+        Self {
+            geometry: Geometry::Tiny,
+            scenario: Scenario::Longer,
+            image_pages: SMALL_PAGES,
+            fragment_bytes: None,
+            loss_permille: 0,
+            seed: 1,
+            tearing: Tearing::Weak,
+            depth: Depth::Exhaustive { cuts: 1 },
+            merging: true,
+        }
+    }
 }
 
 impl fmt::Display for Survey {
@@ -70,21 +89,20 @@ impl fmt::Display for Survey {
             geometry,
             scenario,
             image_pages,
+            fragment_bytes,
             loss_permille,
             seed,
             tearing,
             depth,
+            merging: _,
         } = self;
-        write!(
-            f,
-            "{geometry}:{scenario}:pages={image_pages}:loss={loss_permille}:seed={seed}:{tearing}:"
-        )?;
+        write!(f, "{geometry}:{scenario}:pages={image_pages}:")?;
+        if let Some(bytes) = fragment_bytes {
+            write!(f, "fragment={bytes}:")?;
+        }
+        write!(f, "loss={loss_permille}:seed={seed}:{tearing}:")?;
         match depth {
-            Depth::Exhaustive {
-                cuts,
-                window: u64::MAX,
-            } => write!(f, "all-{cuts}"),
-            Depth::Exhaustive { cuts, window } => write!(f, "all-{cuts}-within-{window}"),
+            Depth::Exhaustive { cuts } => write!(f, "all-{cuts}"),
             Depth::Random {
                 samples,
                 cuts,
@@ -126,6 +144,7 @@ impl Survey {
             geometry: self.geometry,
             scenario: self.scenario,
             image_pages: self.image_pages,
+            fragment_bytes: self.fragment_bytes,
             seed: self.seed,
             loss_permille: self.loss_permille,
             cuts,
@@ -169,6 +188,7 @@ fn prepare<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFE
         schedule.geometry,
         schedule.scenario,
         schedule.image_pages,
+        schedule.fragment_bytes,
         schedule.seed,
     );
     scene.loss_permille = schedule.loss_permille;
@@ -224,10 +244,7 @@ impl OnGeometry for Exploration<'_> {
             }
         };
         let search = match survey.depth {
-            Depth::Exhaustive { cuts, window } => Search::Exhaustive {
-                depth: cuts,
-                window,
-            },
+            Depth::Exhaustive { cuts } => Search::Exhaustive { depth: cuts },
             Depth::Random {
                 samples,
                 cuts,
@@ -247,6 +264,7 @@ impl OnGeometry for Exploration<'_> {
             search,
             share,
             survey.tearing,
+            survey.merging,
             self.on_progress,
         );
         explorer.explore(flash);
@@ -303,17 +321,12 @@ mod tests {
             geometry,
             scenario,
             image_pages: 5,
-            loss_permille: 0,
-            seed: 1,
-            tearing: Tearing::Weak,
             depth,
+            ..Survey::default()
         }
     }
 
-    const SINGLE: Depth = Depth::Exhaustive {
-        cuts: 1,
-        window: u64::MAX,
-    };
+    const SINGLE: Depth = Depth::Exhaustive { cuts: 1 };
 
     #[test]
     fn every_single_cut_of_a_small_upgrade_is_survived() {

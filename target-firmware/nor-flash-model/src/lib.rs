@@ -8,7 +8,7 @@
 //! [`NorFlashModel::power_on`].
 //!
 //! A clone shares its pages with the original until one of them writes, so a copy at every operation of a run costs
-//! little; [`NorFlashModel::fingerprint`] is kept up to date at each operation and costs nothing to read.
+//! little; [`NorFlashModel::page_sum`] tells equal content from different content at no cost.
 //!
 //! ```
 //! use embedded_storage::nor_flash::NorFlash;

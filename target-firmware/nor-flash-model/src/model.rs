@@ -71,8 +71,6 @@ pub struct NorFlashModel<const UNIT: usize, const PAGE: usize, const PROGRAMS: u
     powered: bool,
     violations: Vec<u32>,
     log: Option<Vec<Operation>>,
-    /// Sum of all pages' sums.
-    sum: u64,
     flicker: Flicker,
     /// Power-ons since the last cut, the first one 0, and looks at weak bits since then.
     boot: u32,
@@ -95,7 +93,6 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
             powered: true,
             violations: Vec::new(),
             log: None,
-            sum: 0,
             flicker: Flicker::Boots(0),
             boot: 0,
             look: 0,
@@ -154,16 +151,56 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
         &self.violations
     }
 
-    /// A number that is equal for equal content: bytes, programs per unit, weak bits and how they will read. What is
-    /// different has different ones but for one pair in 2^64.
-    pub fn fingerprint(&self) -> u64 {
-        if self.pages.iter().all(|page| page.is_settled()) {
-            return self.sum;
-        }
+    /// A number that says what the page with this index holds and which of its bits are weak: equal for equal content,
+    /// different for different content but for one pair in 2^64, and 0 for a page that reads erased for good. It is kept
+    /// up to date at each operation and costs nothing to read. It is the sum of [`NorFlashModel::unit_sum`] over its units.
+    pub fn page_sum(&self, page: usize) -> u64 {
+        self.pages[page].sum()
+    }
+
+    /// What the unit with this index (its address divided by `UNIT`) adds to the sum of its page.
+    pub fn unit_sum(&self, unit: usize) -> u64 {
+        let place = Self::place(unit);
+        self.pages[place.page].unit_hash(place)
+    }
+
+    /// How often the unit with this index was programmed since its page was erased.
+    pub fn programs(&self, unit: usize) -> u8 {
+        let place = Self::place(unit);
+        self.pages[place.page].programs(place.unit)
+    }
+
+    /// Whether no unit of the page with this index was programmed since it was erased.
+    pub fn is_untouched(&self, page: usize) -> bool {
+        self.pages[page].is_untouched()
+    }
+
+    /// Whether programming the unit with this index with `bytes` would leave exactly those, for good. Whether the unit
+    /// may be programmed once more is another question.
+    pub fn would_hold(&self, unit: usize, bytes: &[u8]) -> bool {
+        let place = Self::place(unit);
+        self.pages[place.page].would_hold(place, bytes)
+    }
+
+    /// Whether no bit of the page with this index is weak and no unit of it unreadable.
+    pub fn is_settled(&self, page: usize) -> bool {
+        self.pages[page].is_settled()
+    }
+
+    /// A number that says how weak bits will read from now on, as far as [`NorFlashModel::page_sum`] does not.
+    pub fn flicker_sum(&self) -> u64 {
         self.flicker
             .parts(self.boot, self.look)
             .into_iter()
-            .fold(self.sum, fold)
+            .fold(0, fold)
+    }
+
+    const fn place(unit: usize) -> UnitPlace {
+        UnitPlace {
+            page: unit * UNIT / PAGE,
+            unit: unit % (PAGE / UNIT),
+            unit_bytes: UNIT,
+        }
     }
 
     /// Plan the next loss of power; replaces what was planned.
@@ -190,10 +227,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
                 unit: within / UNIT,
                 unit_bytes: UNIT,
             };
-            let page_of = Arc::make_mut(page_of);
-            self.sum = self.sum.wrapping_sub(page_of.sum());
-            page_of.flip(place, within, mask);
-            self.sum = self.sum.wrapping_add(page_of.sum());
+            Arc::make_mut(page_of).flip(place, within, mask);
         }
     }
 
@@ -248,10 +282,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
             if let Some(log) = &mut self.log {
                 log.push(operation);
             }
-            let target = Arc::make_mut(&mut self.pages[page]);
-            self.sum = self.sum.wrapping_sub(target.sum());
-            change(target, page, effect);
-            self.sum = self.sum.wrapping_add(target.sum());
+            change(Arc::make_mut(&mut self.pages[page]), page, effect);
         }
         let Some(effect) = effect else {
             return Ok(());

@@ -18,8 +18,10 @@ pub(crate) struct Page {
     bytes: Box<[u8]>,
     programs: Box<[u8]>,
     unsettled: Option<Box<Unsettled>>,
-    /// Sum of the units' hashes; 0 for an erased page.
+    /// Sum of the units' hashes; 0 for an erased page. How often a unit was programmed is no part of it.
     sum: u64,
+    /// Sum of `programs`.
+    programmed: u32,
 }
 
 /// Where a program goes: the page's number (it takes part in hashes), the unit's number in it, the unit's size.
@@ -43,6 +45,7 @@ impl Page {
             programs: vec![0; units].into(),
             unsettled: None,
             sum: 0,
+            programmed: 0,
         }
     }
 
@@ -60,6 +63,27 @@ impl Page {
 
     pub(crate) fn is_settled(&self) -> bool {
         self.unsettled.is_none()
+    }
+
+    /// Whether no unit was programmed since the page was erased.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.programmed == 0
+    }
+
+    /// Whether programming the unit at `place` with `wanted` leaves exactly that, for good.
+    pub(crate) fn would_hold(&self, place: UnitPlace, wanted: &[u8]) -> bool {
+        let start = place.start();
+        let kept = self.bytes[start..]
+            .iter()
+            .zip(wanted)
+            .all(|(byte, wanted)| byte & wanted == *wanted);
+        kept && self.unsettled.as_ref().is_none_or(|unsettled| {
+            !unsettled.unreadable[place.unit]
+                && unsettled.weak[start..]
+                    .iter()
+                    .zip(wanted)
+                    .all(|(weak, wanted)| weak & wanted == 0)
+        })
     }
 
     /// Whether the bytes from `from` on are exactly these, none of them weak or unreadable.
@@ -108,6 +132,7 @@ impl Page {
         self.programs.fill(0);
         self.unsettled = None;
         self.sum = 0;
+        self.programmed = 0;
     }
 
     /// What a cut leaves of an erase. A page whose erase was cut counts as used up: it has to be erased again.
@@ -118,6 +143,7 @@ impl Page {
         let wanted = vec![0xFF; self.bytes.len()];
         self.tear(0, &wanted, effect);
         self.programs.fill(programs_allowed);
+        self.programmed = u32::from(programs_allowed) * self.programs.len() as u32;
         if effect == CutEffect::Unreadable {
             self.unsettled().unreadable.fill(true);
         }
@@ -139,6 +165,7 @@ impl Page {
     pub(crate) fn program(&mut self, place: UnitPlace, wanted: &[u8], effect: Option<CutEffect>) {
         self.sum = self.sum.wrapping_sub(self.unit_hash(place));
         self.programs[place.unit] += 1;
+        self.programmed += 1;
         let start = place.start();
         match effect {
             None | Some(CutEffect::After) => {
@@ -237,11 +264,10 @@ impl Page {
         }
     }
 
-    /// 0 for a unit that is erased for good.
-    fn unit_hash(&self, place: UnitPlace) -> u64 {
+    /// Says what the unit holds and how it reads; 0 if it reads erased for good.
+    pub(crate) fn unit_hash(&self, place: UnitPlace) -> u64 {
         let range = place.start()..place.start() + place.unit_bytes;
         let content = word(&self.bytes[range.clone()]);
-        let programs = self.programs[place.unit];
         let (weak, unreadable) = self.unsettled.as_ref().map_or((0, false), |unsettled| {
             (
                 word(&unsettled.weak[range]),
@@ -249,17 +275,14 @@ impl Page {
             )
         });
         let erased = u128::MAX >> (128 - 8 * place.unit_bytes.min(16));
-        if content == erased && programs == 0 && weak == 0 && !unreadable {
+        if content == erased && weak == 0 && !unreadable {
             return 0;
         }
         let mut hash = fold(
             (place.page as u64) << 32 | place.unit as u64,
             content as u64,
         );
-        hash = fold(
-            hash,
-            (content >> 64) as u64 ^ u64::from(programs) << 8 ^ u64::from(unreadable),
-        );
+        hash = fold(hash, (content >> 64) as u64 ^ u64::from(unreadable));
         if weak != 0 {
             hash = fold(hash, fold(weak as u64, (weak >> 64) as u64));
         }

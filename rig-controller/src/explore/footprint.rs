@@ -1,0 +1,404 @@
+//! What the future of a state depends on. A *footprint* says which units of flash a run, and every run that branches
+//! off it by a further cut, has looked at before they were erased or programmed over, and which it programmed without
+//! an erase. Two states that agree on that have the same future, whatever else they hold: a page that was torn and is
+//! erased before anybody reads it might as well be blank.
+//!
+//! A [`Segment`] collects while a run goes on; a [`Footprint`] is what comes of it. Too much in a footprint costs time,
+//! too little would be wrong: what is in doubt counts as looked at.
+use std::cmp::Ordering;
+
+use nor_flash_model::{NorFlashModel, fold};
+
+/// A set of page numbers below 256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct PageSet([u64; 4]);
+
+/// Pages a flash may have to be explored.
+pub(super) const MOST_PAGES: usize = 256;
+
+impl PageSet {
+    fn insert(&mut self, page: u16) {
+        self.0[usize::from(page / 64)] |= 1 << (page % 64);
+    }
+
+    fn remove(&mut self, page: u16) {
+        self.0[usize::from(page / 64)] &= !(1 << (page % 64));
+    }
+
+    fn contains(&self, page: u16) -> bool {
+        self.0[usize::from(page / 64)] >> (page % 64) & 1 == 1
+    }
+}
+
+/// Units `from..to`, counted over the whole flash, that lie in one page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    from: u32,
+    to: u32,
+}
+
+impl Span {
+    const NONE: Self = Self {
+        from: u32::MAX,
+        to: 0,
+    };
+
+    fn add(&mut self, unit: u32) {
+        self.from = self.from.min(unit);
+        self.to = self.to.max(unit + 1);
+    }
+
+    fn join(&mut self, other: Self) {
+        self.from = self.from.min(other.from);
+        self.to = self.to.max(other.to);
+    }
+
+    fn contains(self, unit: u32) -> bool {
+        self.from <= unit && unit < self.to
+    }
+
+    fn is_empty(self) -> bool {
+        self.from >= self.to
+    }
+}
+
+/// A unit that is programmed without an erase before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Programmed {
+    unit: u32,
+    /// At most so often, on any way, until its page is erased.
+    times: u8,
+    /// The first program was whole: from then on the unit holds `bytes` whatever it held before, as long as that
+    /// lets them pass.
+    whole: bool,
+    /// What is programmed; filled up with zeros.
+    bytes: [u8; 16],
+}
+
+/// What happened last before a branch left its run.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Last<'a> {
+    /// Nothing that counts.
+    Nothing,
+    /// A unit was programmed, wholly or in part.
+    Program {
+        unit: u32,
+        bytes: &'a [u8],
+        whole: bool,
+    },
+    /// A page was erased, all of it.
+    Erase { page: u16 },
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Footprint {
+    /// Pages that were looked at, and which of their units, in order.
+    looked_at: Vec<(u16, Span)>,
+    /// In order of units.
+    programmed: Vec<Programmed>,
+    /// The page that was erased just before, if it is programmed.
+    blank: Option<u16>,
+    /// Units among `programmed` that `looked_at` does not mean though it names their pages.
+    excepted: Vec<u32>,
+}
+
+impl Footprint {
+    /// Of a run that does nothing any more.
+    pub(super) const EMPTY: Self = Self {
+        looked_at: Vec::new(),
+        programmed: Vec::new(),
+        blank: None,
+        excepted: Vec::new(),
+    };
+
+    /// Equal for equal footprints.
+    pub(super) fn hash(&self) -> u64 {
+        let mut hash = fold(1, self.blank.map_or(0, |page| u64::from(page) + 1));
+        for (page, span) in &self.looked_at {
+            hash = fold(
+                fold(hash, u64::from(*page)),
+                u64::from(span.from) << 32 | u64::from(span.to),
+            );
+        }
+        for programmed in &self.programmed {
+            let bytes = u128::from_le_bytes(programmed.bytes);
+            hash = fold(
+                hash,
+                u64::from(programmed.unit) << 32
+                    | u64::from(programmed.times) << 8
+                    | u64::from(programmed.whole),
+            );
+            hash = fold(fold(hash, bytes as u64), (bytes >> 64) as u64);
+        }
+        hash
+    }
+
+    /// What `flash` holds where this footprint looks; `None` if it would not take what is programmed.
+    pub(super) fn seen_in<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+        &self,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    ) -> Option<u64> {
+        let takes = self.programmed.iter().all(|programmed| {
+            let unit = programmed.unit as usize;
+            flash.programs(unit).saturating_add(programmed.times) <= PROGRAMS
+                && flash.would_hold(unit, &programmed.bytes[..UNIT])
+        });
+        let blank = self
+            .blank
+            .is_none_or(|page| flash.is_untouched(usize::from(page)));
+        if !takes || !blank {
+            return None;
+        }
+        let mut sum = 0_u64;
+        let mut settled = true;
+        for (page, _) in &self.looked_at {
+            sum = sum.wrapping_add(flash.page_sum(usize::from(*page)));
+            settled &= flash.is_settled(usize::from(*page));
+        }
+        for unit in &self.excepted {
+            sum = sum.wrapping_sub(flash.unit_sum(*unit as usize));
+        }
+        Some(if settled {
+            sum
+        } else {
+            fold(sum, flash.flicker_sum())
+        })
+    }
+}
+
+/// What a run did since it passed a point where runs may meet.
+#[derive(Debug, Clone)]
+pub(super) struct Segment {
+    /// Units to a page.
+    units: u32,
+    erased: PageSet,
+    /// The page whose erase the segment begins behind.
+    fresh: Option<u16>,
+    /// Pages with units in `own`.
+    touched: PageSet,
+    /// What the run itself programmed, in order of units.
+    own: Vec<Programmed>,
+    /// What was looked at, by the run and whatever branched off.
+    looked_at: Vec<Span>,
+    /// What whatever branched off programmed, in order of units.
+    others: Vec<Programmed>,
+    blank: Option<u16>,
+}
+
+impl Segment {
+    /// On flash of so many pages of so many units.
+    pub(super) fn new(pages: usize, units: usize, fresh: Option<u16>) -> Self {
+        Self {
+            units: units as u32,
+            erased: PageSet::default(),
+            fresh,
+            touched: PageSet::default(),
+            own: Vec::new(),
+            looked_at: vec![Span::NONE; pages],
+            others: Vec::new(),
+            blank: None,
+        }
+    }
+
+    fn page_of(&self, unit: u32) -> u16 {
+        (unit / self.units) as u16
+    }
+
+    /// The units of `page`.
+    fn all_of(&self, page: u16) -> Span {
+        let from = u32::from(page) * self.units;
+        Span {
+            from,
+            to: from + self.units,
+        }
+    }
+
+    /// The run looked at these units.
+    pub(super) fn read(&mut self, from: u32, to: u32) {
+        let mut at = from;
+        while at < to {
+            let page = self.page_of(at);
+            let end = to.min(self.all_of(page).to);
+            self.look(page, Span { from: at, to: end });
+            at = end;
+        }
+    }
+
+    fn look(&mut self, page: u16, span: Span) {
+        if self.erased.contains(page) {
+            return;
+        }
+        if !self.touched.contains(page) {
+            self.looked_at[usize::from(page)].join(span);
+            return;
+        }
+        for unit in span.from..span.to {
+            let settled = find(&self.own, unit).is_ok_and(|at| self.own[at].whole);
+            if !settled {
+                self.looked_at[usize::from(page)].add(unit);
+            }
+        }
+    }
+
+    /// The run looked at all of these pages.
+    pub(super) fn read_pages(&mut self, from: u16, to: u16) {
+        for page in from..to {
+            self.look(page, self.all_of(page));
+        }
+    }
+
+    /// The run programmed a unit, all of it.
+    pub(super) fn program(&mut self, unit: u32, bytes: &[u8]) {
+        let page = self.page_of(unit);
+        if self.erased.contains(page) {
+            return;
+        }
+        if self.fresh == Some(page) {
+            self.use_blank(page);
+            return;
+        }
+        self.touched.insert(page);
+        let now = programmed(unit, bytes, true);
+        match find(&self.own, unit) {
+            Ok(at) => self.own[at].times = self.own[at].times.saturating_add(1),
+            Err(at) => self.own.insert(at, now),
+        }
+    }
+
+    /// The run erased a page, all of it.
+    pub(super) fn erase(&mut self, page: u16) {
+        self.erased.insert(page);
+        self.fresh = self.fresh.filter(|fresh| *fresh != page);
+        self.touched.remove(page);
+    }
+
+    fn use_blank(&mut self, page: u16) {
+        let all = self.all_of(page);
+        self.looked_at[usize::from(page)].join(all);
+        self.blank = Some(page);
+    }
+
+    /// Something left the run here, did `last`, and then had this footprint.
+    pub(super) fn branched_off(&mut self, last: Last<'_>, later: &Footprint) {
+        let erased_last = match last {
+            Last::Erase { page } => Some(page),
+            _ => None,
+        };
+        let programmed_last = match last {
+            Last::Program { unit, bytes, whole } => Some(programmed(unit, bytes, whole)),
+            _ => None,
+        };
+        let gone =
+            |segment: &Self, page: u16| segment.erased.contains(page) || erased_last == Some(page);
+        let page_last = programmed_last.map(|last| self.page_of(last.unit));
+        for &(page, span) in &later.looked_at {
+            if gone(self, page) {
+                continue;
+            }
+            if !self.touched.contains(page) && page_last != Some(page) {
+                self.looked_at[usize::from(page)].join(span);
+                continue;
+            }
+            for unit in span.from..span.to {
+                let own = find(&self.own, unit).ok().map(|at| self.own[at].whole);
+                let last = programmed_last.filter(|last| last.unit == unit);
+                if !own.or(last.map(|last| last.whole)).unwrap_or(false) {
+                    self.looked_at[usize::from(page)].add(unit);
+                }
+            }
+        }
+        if let Some(page) = later.blank
+            && !gone(self, page)
+        {
+            self.use_blank(page);
+        }
+        for next in &later.programmed {
+            let page = self.page_of(next.unit);
+            if gone(self, page) {
+                continue;
+            }
+            if self.fresh == Some(page) {
+                self.use_blank(page);
+                continue;
+            }
+            let mut whole_way = *next;
+            let before = find(&self.own, next.unit).ok().map(|at| self.own[at]);
+            let last = programmed_last.filter(|last| last.unit == next.unit);
+            for earlier in last.into_iter().chain(before) {
+                if earlier.bytes != whole_way.bytes && !earlier.whole {
+                    self.looked_at[usize::from(page)].add(next.unit);
+                }
+                whole_way = Programmed {
+                    times: earlier.times.saturating_add(whole_way.times),
+                    whole: earlier.whole || whole_way.whole,
+                    ..earlier
+                };
+            }
+            self.add(whole_way);
+        }
+    }
+
+    /// On one of several ways, `way` is programmed.
+    fn add(&mut self, way: Programmed) {
+        match find(&self.others, way.unit) {
+            Err(at) => self.others.insert(at, way),
+            Ok(at) => {
+                let known = &mut self.others[at];
+                known.times = known.times.max(way.times);
+                known.whole &= way.whole;
+                if known.bytes != way.bytes {
+                    let page = (way.unit / self.units) as usize;
+                    self.looked_at[page].add(way.unit);
+                }
+            }
+        }
+    }
+
+    /// The footprint from the segment's begin on, where `later` is that of what followed it.
+    pub(super) fn footprint(mut self, later: &Footprint) -> Footprint {
+        self.branched_off(Last::Nothing, later);
+        for way in std::mem::take(&mut self.own) {
+            self.add(way);
+        }
+        let looked_at: Vec<(u16, Span)> = (0_u16..)
+            .zip(&self.looked_at)
+            .filter(|(_, span)| !span.is_empty())
+            .map(|(page, span)| (page, *span))
+            .collect();
+        let excepted = self
+            .others
+            .iter()
+            .map(|programmed| programmed.unit)
+            .filter(|unit| {
+                let span = self.looked_at[(unit / self.units) as usize];
+                !span.is_empty() && !span.contains(*unit)
+            })
+            .collect();
+        Footprint {
+            looked_at,
+            programmed: self.others,
+            blank: self.blank,
+            excepted,
+        }
+    }
+}
+
+fn programmed(unit: u32, bytes: &[u8], whole: bool) -> Programmed {
+    let mut padded = [0; 16];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    Programmed {
+        unit,
+        times: 1,
+        whole,
+        bytes: padded,
+    }
+}
+
+fn find(programmed: &[Programmed], unit: u32) -> Result<usize, usize> {
+    match programmed.last() {
+        Some(last) if last.unit.cmp(&unit) == Ordering::Less => Err(programmed.len()),
+        None => Err(0),
+        Some(_) => programmed.binary_search_by_key(&unit, |programmed| programmed.unit),
+    }
+}
