@@ -182,7 +182,7 @@ impl<const PAGE: usize> Agent<PAGE> {
         if !self.in_trial() {
             return Ok(());
         }
-        self.journal.append(flash, Record::Confirm)?;
+        self.journal.conclude(flash, Record::Confirm)?;
         self.result = (ResultCode::Ok, self.running);
         self.announce();
         Ok(())

@@ -121,6 +121,21 @@ impl Journal {
         self.append(flash, Record::Anchor)
     }
 
+    /// Takes a step that ends in a state at rest, and anchors it: one fresh page, where a record and a later
+    /// [`Journal::settle`] would take two.
+    pub fn conclude<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        record: Record,
+    ) -> Result<(), FlashError> {
+        let next = self
+            .state
+            .after(record)
+            .ok_or(FlashError(NorFlashErrorKind::Other))?;
+        self.open(flash, next)?;
+        self.append(flash, Record::Anchor)
+    }
+
     /// States `state` in a fresh sealed page.
     pub fn open<F: UpgradeFlash>(&mut self, flash: &mut F, state: State) -> Result<(), FlashError> {
         let format = self.format::<F>();
