@@ -9,6 +9,7 @@ mod mutants;
 mod pack;
 mod plan;
 mod progress;
+mod progress_cost;
 mod replay;
 mod run;
 mod say;

@@ -17,6 +17,7 @@ mod merge;
 pub mod mutants;
 mod oracle;
 mod package;
+pub mod progress_cost;
 mod scenario;
 mod scene;
 mod schedule;
