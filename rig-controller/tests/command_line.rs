@@ -211,3 +211,32 @@ fn a_plan_is_checked_and_listed_without_firmware_or_bench() {
         "{out}"
     );
 }
+
+#[test]
+fn progress_costs_no_more_journal_erases_than_it_may_and_a_limit_that_is_exceeded_is_a_failure() {
+    let inputs = Inputs::new(PLAN);
+    let (code, out, complaint) = rig(&inputs, &["figures", "progress"]);
+    assert_eq!(code, 0, "{out}{complaint}");
+    for (flash, erases, limit) in [("nrf51", 7, 8), ("nrf52", 3, 3)] {
+        let row: Vec<&str> = out
+            .lines()
+            .find(|line| line.starts_with(flash))
+            .unwrap()
+            .split_whitespace()
+            .collect();
+        let [.., whole, of, instead] = row[..] else {
+            panic!("{out}");
+        };
+        assert_eq!(
+            [whole, of, instead],
+            [erases.to_string(), limit.to_string(), "410".to_owned()]
+        );
+    }
+    let tight = ["figures", "progress", "--journal-erases", "2"];
+    let (code, out, _) = rig(&inputs, &tight);
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("nrf52: 3 journal erases in an upgrade, 2 may be"),
+        "{out}"
+    );
+}

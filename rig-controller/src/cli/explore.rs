@@ -10,7 +10,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::signals::Signals;
-use super::{CliError, exit, say};
+use super::{CliError, exit, explore_results, say};
 use crate::case::cancel::Cancel;
 use crate::explore::campaign::{self, Profile, SliceRecord, Standing};
 use crate::explore::{
@@ -62,6 +62,12 @@ pub(super) struct ExploreArgs {
     /// Append the result of each slice to this file; slices that are in it are not explored again.
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Write what each survey came to into this JUnit file.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Explore nothing: put these records into one, which becomes the content of --record.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    merge: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -146,6 +152,15 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
             && (args.scenario.is_empty() || args.scenario.contains(&survey.scenario))
     });
     let slices = campaign::slices(&surveys, args.partition);
+    if !args.merge.is_empty() {
+        let begun = Instant::now();
+        let records = explore_results::merged(&slices, &args.merge, args.record.as_deref())?;
+        explore_results::say_missing(&slices, &records);
+        if let Some(path) = &args.junit {
+            explore_results::write_junit(path, &slices, &records)?;
+        }
+        return Ok(summary(&records, slices.len(), begun).into());
+    }
     let names: BTreeSet<&str> = slices.iter().map(campaign::Slice::name).collect();
     let mut earlier = match &args.record {
         Some(path) => read(path)?,
@@ -181,6 +196,9 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
         return Err(error.into());
     }
     let records = records.into_inner().unwrap_or_default();
+    if let Some(path) = &args.junit {
+        explore_results::write_junit(path, &slices, &records)?;
+    }
     let code = summary(&records, slices.len(), begun);
     Ok(signals.exit().unwrap_or_else(|| code.into()))
 }
@@ -280,7 +298,7 @@ pub(super) fn replay(line: &str, times: u32) -> Result<ExitCode, CliError> {
     .into())
 }
 
-fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
+pub(super) fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

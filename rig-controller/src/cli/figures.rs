@@ -1,9 +1,11 @@
-//! `rig figures`: what a run took, from its results: time, power cycles, bytes on the wire, memory.
+//! `rig figures`: what a run took, from its results: time, power cycles, bytes on the wire, memory. `rig figures
+//! progress` needs no run and is in `progress_cost.rs`.
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
+use super::progress_cost::{self, ProgressArgs};
 use super::{CliError, exit, say};
 use crate::case::verdict::VerdictClass;
 use crate::firmware::static_ram_bytes;
@@ -11,7 +13,10 @@ use crate::report::{CaseResult, read_results};
 
 /// Options of `rig figures`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct FiguresArgs {
+    #[command(subcommand)]
+    measure: Option<Measure>,
     /// Results of a run.
     #[arg(
         value_name = "RESULTS",
@@ -26,8 +31,17 @@ pub(super) struct FiguresArgs {
     ram_limit: u64,
 }
 
-/// Prints the figures of the cases that passed.
+#[derive(Debug, Subcommand)]
+enum Measure {
+    /// Measure in process what keeping progress in flash costs.
+    Progress(ProgressArgs),
+}
+
+/// Prints the figures of the cases that passed, or measures what was asked for.
 pub(super) fn figures(args: &FiguresArgs) -> Result<ExitCode, CliError> {
+    if let Some(Measure::Progress(progress)) = &args.measure {
+        return Ok(progress_cost::progress(progress));
+    }
     let results = read_results(&args.results)?;
     let passed: Vec<&CaseResult> = results
         .iter()

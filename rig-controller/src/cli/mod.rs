@@ -2,6 +2,7 @@
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
 pub mod exit;
 pub mod explore;
+mod explore_results;
 mod figures;
 pub mod firmware;
 #[cfg(feature = "seeded-bugs")]
@@ -9,6 +10,7 @@ mod mutants;
 mod pack;
 mod plan;
 mod progress;
+mod progress_cost;
 mod replay;
 mod run;
 mod say;
@@ -93,6 +95,12 @@ pub enum CliError {
     /// The record of an exploration.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Records of explorations do not go together.
+    #[error(transparent)]
+    Merge(#[from] crate::explore::results::MergeError),
+    /// A report cannot be written.
+    #[error(transparent)]
+    Report(#[from] crate::report::ReportError),
     /// A folder that should hold evidence.
     #[error(transparent)]
     NoEvidence(#[from] NoEvidenceError),
@@ -125,8 +133,13 @@ impl CliError {
             | Self::Results(_)
             | Self::Schedule(_)
             | Self::Record(_)
+            | Self::Merge(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
-            Self::Run(_) | Self::Evidence(_) | Self::Platform(_) | Self::Signals(_) => exit::BENCH,
+            Self::Run(_)
+            | Self::Report(_)
+            | Self::Evidence(_)
+            | Self::Platform(_)
+            | Self::Signals(_) => exit::BENCH,
         }
         .into()
     }

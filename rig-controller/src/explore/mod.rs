@@ -18,6 +18,8 @@ mod merge;
 pub mod mutants;
 mod oracle;
 mod package;
+pub mod progress_cost;
+pub mod results;
 mod scenario;
 mod scene;
 mod schedule;

@@ -20,6 +20,34 @@ pub struct JunitFile {
     suite: TestSuite,
 }
 
+/// What a test case that is no case of a plan came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Class of the test case.
+    pub class: String,
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub kind: FindingKind,
+    /// Why, on one line.
+    pub message: String,
+    /// What a person needs to go on, unless it passed.
+    pub text: String,
+    /// What was counted.
+    pub output: String,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FindingKind {
+    /// Well.
+    Pass,
+    /// The firmware failed; in which way.
+    Failure(String),
+    /// Nothing was proved; why.
+    Error(String),
+}
+
 impl JunitFile {
     /// An empty report of plan `plan`, to be written to `path`.
     pub fn new(path: &Path, plan: &str) -> Self {
@@ -32,6 +60,27 @@ impl JunitFile {
     /// Add a case that was run.
     pub fn add(&mut self, result: &CaseResult) {
         self.suite.add_testcase(testcase(result));
+    }
+
+    /// Add what is no case of a plan. How long it took is not known.
+    pub fn add_finding(&mut self, finding: &Finding) {
+        let (name, message) = (attribute(&finding.name), attribute(&finding.message));
+        let time = Duration::ZERO;
+        let mut case = match &finding.kind {
+            FindingKind::Pass => TestCase::success(&name, time),
+            FindingKind::Failure(kind) => {
+                TestCase::failure(&name, time, &attribute(kind), &message)
+            }
+            FindingKind::Error(kind) => TestCase::error(&name, time, &attribute(kind), &message),
+        };
+        if let TestResult::Failure { cause, .. } | TestResult::Error { cause, .. } =
+            &mut case.result
+        {
+            *cause = Some(cdata(&finding.text));
+        }
+        case.set_classname(&attribute(&finding.class));
+        case.set_system_out(&cdata(&finding.output));
+        self.suite.add_testcase(case);
     }
 
     /// Add a case that was not run, or not to its end.
@@ -68,7 +117,7 @@ impl JunitFile {
 }
 
 /// Put `content` into `path` through a neighbour and a rename, which no reader can see half done.
-fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut neighbour = path.as_os_str().to_owned();
     neighbour.push(format!(".{}.tmp", std::process::id()));
     let neighbour = PathBuf::from(neighbour);

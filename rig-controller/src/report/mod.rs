@@ -10,7 +10,8 @@ mod xml_text;
 use std::path::PathBuf;
 
 pub use jsonl::{JsonlWriter, ResultsError, read_results};
-pub use junit::JunitFile;
+pub(crate) use junit::replace as replace_file;
+pub use junit::{Finding, FindingKind, JunitFile};
 pub use result::{CaseResult, Counts, HappenedCut, NotObserved, SCHEMA};
 
 /// A report could not be written. The class of the run's outcome is *bench error*: the verdicts stand.

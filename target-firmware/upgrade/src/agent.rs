@@ -18,6 +18,7 @@ use crate::store::{self, ResumePoint, Store, Stored};
 use crate::timer::RetransmissionTimer;
 use crate::wire::ResultCode;
 use crate::wire::lean::{Activity, Downlink, MAX_UPLINK_BYTES, Session, Status, Uplink};
+use core::hash::{Hash, Hasher};
 
 /// Unanswered requests after which the device announces itself again.
 const SILENCE_LIMIT: u8 = 4;
@@ -51,7 +52,7 @@ pub enum StartError {
     NoManifest,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Activities {
     /// Tells the platform what there is to tell and waits for an offer.
     Announcing,
@@ -65,6 +66,7 @@ enum Activities {
     Ready { told: bool },
 }
 
+#[derive(Clone)]
 struct Download<const PAGE: usize> {
     signed: SignedManifest,
     cipher: FragmentCipher,
@@ -72,6 +74,10 @@ struct Download<const PAGE: usize> {
 }
 
 /// The upgrade agent of one device. `PAGE` is the erase size where units are programmed once, else 0.
+///
+/// Agents that hash alike, of the same device and over the same flash, do the same from here on at the same questions
+/// and answers; only how long they wait may differ.
+#[derive(Clone)]
 pub struct Agent<const PAGE: usize> {
     layout: Layout,
     factory: Factory,
@@ -93,6 +99,28 @@ impl<const PAGE: usize> core::fmt::Debug for Agent<PAGE> {
             .field("state", self.journal.state())
             .field("doing", &self.doing)
             .finish_non_exhaustive()
+    }
+}
+
+impl<const PAGE: usize> Hash for Agent<PAGE> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.running.hash(hasher);
+        self.journal.hash(hasher);
+        core::mem::discriminant(&self.doing).hash(hasher);
+        match &self.doing {
+            // Counted elsewhere too, but it only matters here.
+            Activities::Fetching => self.silence.hash(hasher),
+            Activities::Verifying(hashing) => hashing.hash(hasher),
+            Activities::Ready { told } => told.hash(hasher),
+            Activities::Announcing | Activities::Resting { .. } => {}
+        }
+        if let Some(download) = &self.download {
+            download.signed.image_id().hash(hasher);
+            download.store.hash(hasher);
+        }
+        self.timer.deadline_ms().is_some().hash(hasher);
+        self.result.hash(hasher);
+        self.heard_platform.hash(hasher);
     }
 }
 
@@ -154,7 +182,7 @@ impl<const PAGE: usize> Agent<PAGE> {
         if !self.in_trial() {
             return Ok(());
         }
-        self.journal.append(flash, Record::Confirm)?;
+        self.journal.conclude(flash, Record::Confirm)?;
         self.result = (ResultCode::Ok, self.running);
         self.announce();
         Ok(())

@@ -21,6 +21,7 @@ const INFO: &[u8] = b"powercut fragment chacha20-poly1305 v1";
 pub struct NotAuthentic;
 
 /// The cipher of one download: one device, one manifest.
+#[derive(Clone)]
 pub struct FragmentCipher(ChaCha20Poly1305);
 
 impl core::fmt::Debug for FragmentCipher {

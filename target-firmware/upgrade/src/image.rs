@@ -58,6 +58,13 @@ pub(crate) struct Hashing {
     size_bytes: u32,
 }
 
+impl core::hash::Hash for Hashing {
+    fn hash<H: core::hash::Hasher>(&self, hasher: &mut H) {
+        self.hasher.clone().finalize().hash(hasher);
+        self.offset.hash(hasher);
+    }
+}
+
 impl Hashing {
     pub(crate) fn new(location: Location, size_bytes: u32) -> Self {
         Self {

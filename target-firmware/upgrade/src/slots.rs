@@ -8,7 +8,7 @@
 //! `n < m - 1`, on the manifest page for `n = m - 1`, and on the spare for `n = m`.
 
 /// A run of whole erase pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Region {
     /// Byte address of the first page.
     pub start: u32,
@@ -17,7 +17,7 @@ pub struct Region {
 }
 
 /// The flash map of one board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Bytes in an erase page; equals the driver's `ERASE_SIZE`.
     pub page_bytes: u32,
@@ -43,7 +43,7 @@ pub enum Slot {
 }
 
 /// Positions in the swap chain: image pages in use plus the manifest page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChainLength(pub u16);
 
 impl ChainLength {

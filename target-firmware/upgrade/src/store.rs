@@ -53,7 +53,7 @@ pub enum Stored {
 
 /// The write position in STAGING. `PAGE` is the size of the page buffer: the erase size where units are programmed
 /// once, 0 where they may be programmed twice.
-#[derive(Debug)]
+#[derive(Debug, Clone, Hash)]
 pub struct Store<const PAGE: usize> {
     committed: u32,
     programs: u8,

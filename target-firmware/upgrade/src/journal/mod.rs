@@ -27,7 +27,7 @@ use embedded_storage::nor_flash::NorFlashErrorKind;
 use page::{HEADER_BYTES, PageFormat};
 
 /// Number of a journal page in the order of opening; compared modulo 2^32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Generation(pub u32);
 
 impl Generation {
@@ -41,14 +41,14 @@ impl Generation {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Hash)]
 struct Sealed {
     page: u16,
     generation: Generation,
 }
 
 /// The journal as read, and, once something was written in this boot, the page being written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Journal {
     layout: Layout,
     state: State,
@@ -118,6 +118,21 @@ impl Journal {
             return Ok(());
         }
         self.reassert(flash)?;
+        self.append(flash, Record::Anchor)
+    }
+
+    /// Takes a step that ends in a state at rest, and anchors it: one fresh page, where a record and a later
+    /// [`Journal::settle`] would take two.
+    pub fn conclude<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        record: Record,
+    ) -> Result<(), FlashError> {
+        let next = self
+            .state
+            .after(record)
+            .ok_or(FlashError(NorFlashErrorKind::Other))?;
+        self.open(flash, next)?;
         self.append(flash, Record::Anchor)
     }
 

@@ -23,7 +23,7 @@ impl SessionId {
 }
 
 /// Where the upgrade stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Nothing under way, nothing to say about an earlier upgrade.
     Idle,
@@ -62,7 +62,7 @@ pub enum Phase {
 }
 
 /// Everything the journal says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct State {
     /// The image in force, to which a revert returns; `NONE` if nobody ever confirmed one.
     pub confirmed: ImageId,

@@ -202,3 +202,30 @@ fn a_settled_state_at_rest_costs_no_flash_in_later_boots() {
         &State::confirmed(ImageId([3; 16]), SecurityCounter(4))
     );
 }
+
+#[test]
+fn a_confirmation_erases_one_page_and_needs_no_settling_afterwards() {
+    let mut flash = flash();
+    let trial = State {
+        image: ImageId([5; 16]),
+        image_counter: SecurityCounter(9),
+        phase: Phase::Trial { attempts: 1 },
+        ..State::confirmed(ImageId([3; 16]), SecurityCounter(4))
+    };
+    Journal::recover(&mut flash, &LAYOUT)
+        .open(&mut flash, trial)
+        .unwrap();
+    let erases = |flash: &Flash| flash.0.erases().iter().sum::<u32>();
+    let before = erases(&flash);
+    let mut journal = Journal::recover(&mut flash, &LAYOUT);
+    journal.conclude(&mut flash, Record::Confirm).unwrap();
+    let mut journal = Journal::recover(&mut flash, &LAYOUT);
+    assert_eq!(journal.state().confirmed, ImageId([5; 16]));
+    assert_eq!(journal.state().security_counter, SecurityCounter(9));
+    journal.settle(&mut flash).unwrap();
+    assert_eq!(erases(&flash), before + 1);
+    assert!(
+        journal.conclude(&mut flash, Record::Ready).is_err(),
+        "what cannot follow is refused"
+    );
+}

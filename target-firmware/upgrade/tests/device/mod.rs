@@ -1,22 +1,18 @@
 //! A device, its flash and its platform in one process: the real boot code and the real agent over the flash model,
 //! with a platform that answers at once. Used by the sweeps.
-use ed25519_dalek::{Signer, SigningKey};
+mod package;
+
 use nor_flash_model::NorFlashModel;
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
-use powercut_upgrade::cipher::FragmentCipher;
-use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::{TwiceProgrammable, UpgradeFlash, WriteOnce};
 use powercut_upgrade::journal::{Journal, Phase};
-use powercut_upgrade::manifest::{
-    FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
-};
-use powercut_upgrade::slots::{Layout, Region};
+use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Uplink};
-use sha2::{Digest, Sha256};
 
-pub const HARDWARE: u16 = 0x51;
-const DEVICE_KEY: [u8; 32] = [0x42; 32];
+pub use package::{
+    Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, provision, seal, small_layout,
+};
 
 /// Flash that can be looked at and cut from outside.
 pub trait Cuttable: UpgradeFlash {
@@ -58,113 +54,6 @@ macro_rules! cuttable {
 }
 cuttable!(TwiceProgrammable, 2);
 cuttable!(WriteOnce, 1);
-
-/// What an image does when it runs on probation; its first byte says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
-    Good = 1,
-    NeverConfirms = 2,
-}
-
-/// A signed image.
-#[derive(Debug, Clone)]
-pub struct Package {
-    pub signed: SignedManifest,
-    pub image: Vec<u8>,
-}
-
-pub struct Recipe {
-    pub minor: u8,
-    pub counter: u32,
-    pub size: usize,
-    pub fragment_bytes: u16,
-    pub behaviour: Behaviour,
-    pub signed_by: u8,
-}
-
-pub fn package(recipe: &Recipe) -> Package {
-    let mut image: Vec<u8> = (0..recipe.size)
-        .map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ recipe.minor.wrapping_mul(85))
-        .collect();
-    image[0] = recipe.behaviour as u8;
-    let manifest = Manifest {
-        suite: Suite::ChaCha20Poly1305,
-        key_id: KeyId(1),
-        trial_attempts: 3,
-        version: Version {
-            major: 1,
-            minor: recipe.minor,
-            patch: 0,
-        },
-        size_bytes: image.len() as u32,
-        fragment_bytes: recipe.fragment_bytes,
-        hardware: HARDWARE,
-        security_counter: SecurityCounter(recipe.counter),
-        image_digest: Sha256::digest(&image).into(),
-    };
-    let key = SigningKey::from_bytes(&[recipe.signed_by; 32]);
-    let signature = key.sign(&manifest.encode()).to_bytes();
-    Package {
-        signed: SignedManifest::new(manifest, signature),
-        image,
-    }
-}
-
-pub const SIGNER: u8 = 7;
-
-pub const fn small_layout(page_bytes: u32) -> Layout {
-    const fn region(first: u32, pages: u16, page_bytes: u32) -> Region {
-        Region {
-            start: first * page_bytes,
-            pages,
-        }
-    }
-    let layout = Layout {
-        page_bytes,
-        boot: region(0, 0, page_bytes),
-        factory: region(0, 1, page_bytes),
-        identification: region(1, 4, page_bytes),
-        active: region(5, 6, page_bytes),
-        staging: region(11, 7, page_bytes),
-    };
-    assert!(layout.is_sound());
-    layout
-}
-pub const SMALL_PAGES: usize = 18;
-
-/// A device fresh from the factory, running `package`.
-pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Package) {
-    let key = SigningKey::from_bytes(&[SIGNER; 32])
-        .verifying_key()
-        .to_bytes();
-    let factory = Factory {
-        hardware: HARDWARE,
-        device_id: DeviceId(*b"device01"),
-        device_key: DeviceKey(DEVICE_KEY),
-        trusted_keys: TrustedKeys([Some((KeyId(1), key)), None]),
-        minimum_security_counter: SecurityCounter(1),
-    };
-    write(flash, layout.factory.start, &factory.encode());
-    write(flash, layout.active.start, &package.image);
-    let manifest = layout.manifest(
-        powercut_upgrade::slots::Slot::Active,
-        powercut_upgrade::slots::Placement::Plain,
-    );
-    write(flash, manifest, &package.signed.encode());
-    Journal::provision(
-        flash,
-        layout,
-        package.signed.image_id(),
-        package.signed.manifest().security_counter,
-    )
-    .unwrap();
-}
-
-fn write<F: UpgradeFlash>(flash: &mut F, at: u32, bytes: &[u8]) {
-    let mut padded = bytes.to_vec();
-    padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);
-    flash.write(at, &padded).unwrap();
-}
 
 /// What happened until the device came to rest.
 #[derive(Debug, Default)]
@@ -329,14 +218,4 @@ fn platform(message: Uplink, offered: &Package, run: &mut Run) -> Vec<u8> {
     let length = answer.encode(&mut out).unwrap();
     out.truncate(length);
     out
-}
-
-fn seal(offered: &Package, index: FragmentIndex) -> Vec<u8> {
-    let manifest = offered.signed.manifest();
-    let start = manifest.fragment_offset(index) as usize;
-    let mut fragment = offered.image[start..start + manifest.fragment_len(index)].to_vec();
-    let tag =
-        FragmentCipher::new(&DeviceKey(DEVICE_KEY), &offered.signed).seal(index, &mut fragment);
-    fragment.extend(tag);
-    fragment
 }

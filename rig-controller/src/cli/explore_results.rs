@@ -1,0 +1,189 @@
+//! The results of `rig explore` as files: JUnit, and one record made of those of several machines.
+use std::path::{Path, PathBuf};
+
+use super::explore::{RecordError, read};
+use super::{CliError, say};
+use crate::explore::campaign::{Slice, SliceRecord};
+use crate::explore::results::{SurveyResult, by_survey, merge};
+use crate::explore::{Schedule, shrink};
+use crate::report::{Finding, FindingKind, JunitFile, replace_file};
+
+/// Failures told of in one test case.
+const MOST_FAILURES: usize = 5;
+
+/// Puts the records of `inputs` together, into `record` if given.
+pub(super) fn merged(
+    slices: &[Slice],
+    inputs: &[PathBuf],
+    record: Option<&Path>,
+) -> Result<Vec<SliceRecord>, CliError> {
+    let mut records = Vec::new();
+    for path in inputs {
+        // A record that is not there is no empty one when it is asked for by name.
+        std::fs::metadata(path).map_err(|source| RecordError::File {
+            path: path.clone(),
+            source,
+        })?;
+        records.extend(read(path)?);
+    }
+    let records = merge(slices, records)?;
+    if let Some(path) = record {
+        let refused = |source| RecordError::File {
+            path: path.to_owned(),
+            source,
+        };
+        let mut lines = Vec::new();
+        for record in &records {
+            serde_json::to_writer(&mut lines, record).map_err(|error| refused(error.into()))?;
+            lines.push(b'\n');
+        }
+        replace_file(path, &lines).map_err(refused)?;
+    }
+    Ok(records)
+}
+
+/// Says which slices nobody explored.
+pub(super) fn say_missing(slices: &[Slice], records: &[SliceRecord]) {
+    for survey in by_survey(slices, records) {
+        for slice in &survey.missing {
+            say::line(&format!("missing: {slice}"));
+        }
+    }
+}
+
+/// Writes one test case a survey; the class is the geometry.
+pub(super) fn write_junit(
+    path: &Path,
+    slices: &[Slice],
+    records: &[SliceRecord],
+) -> Result<(), CliError> {
+    let mut junit = JunitFile::new(path, "explore");
+    for survey in by_survey(slices, records) {
+        junit.add_finding(&finding(&survey));
+    }
+    Ok(junit.write()?)
+}
+
+fn finding(result: &SurveyResult) -> Finding {
+    let (geometry, name) = result
+        .survey
+        .split_once(':')
+        .unwrap_or(("explore", &result.survey));
+    let missing = format!(
+        "{} of {} slices were not explored",
+        result.missing.len(),
+        result.slices
+    );
+    let (kind, message, text) = match (result.failures.first(), result.counts.failed) {
+        (Some(first), _) => (
+            FindingKind::Failure(format!("firmware failure {}", first.invariant)),
+            first.reason.clone(),
+            explanation(result),
+        ),
+        (None, 1..) => (
+            FindingKind::Failure("firmware failure".to_owned()),
+            "the record names no schedule".to_owned(),
+            String::new(),
+        ),
+        (None, 0) if !result.missing.is_empty() => (
+            FindingKind::Error("inconclusive".to_owned()),
+            missing.clone(),
+            result.missing.join("\n"),
+        ),
+        (None, 0) => (FindingKind::Pass, String::new(), String::new()),
+    };
+    let counts = &result.counts;
+    Finding {
+        class: format!("explore.{geometry}"),
+        name: name.to_owned(),
+        kind,
+        message,
+        text,
+        output: format!(
+            "schedules: {}\nmerged: {}\nflash operations: {}\nfailed: {}\n{missing}\n",
+            counts.schedules, counts.merged, counts.operations, counts.failed
+        ),
+    }
+}
+
+/// The first failures, and the first of them made small.
+fn explanation(result: &SurveyResult) -> String {
+    let mut lines = vec![format!(
+        "{} of {} schedules failed",
+        result.counts.failed, result.counts.schedules
+    )];
+    for failure in result.failures.iter().take(MOST_FAILURES) {
+        lines.push(format!("{}: {}", failure.invariant, failure.reason));
+        lines.push(format!("run it again: rig replay {}", failure.schedule));
+    }
+    let first = result.failures.first();
+    let schedule = first.and_then(|failure| failure.schedule.parse::<Schedule>().ok());
+    if let Some(shrunk) = schedule.as_ref().and_then(shrink) {
+        lines.push(format!("shrunk: rig replay {}", shrunk.schedule));
+        lines.push(format!("shrunk, {}", shrunk.breach));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::results::tests::{failure, quick, records};
+
+    fn write(known: &[SliceRecord]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("junit.xml");
+        write_junit(&path, &quick(0, 1), known).unwrap();
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn a_survey_is_a_test_case_that_fails_with_invariant_reason_and_schedule() {
+        let mut known = records(&quick(0, 1));
+        known[0].failures.push(failure());
+        known[0].counts.failed = 1;
+        let xml = write(&known);
+        assert!(
+            xml.contains("tests=\"24\" errors=\"0\" failures=\"1\""),
+            "{xml}"
+        );
+        assert!(xml.contains("classname=\"explore.tiny\""), "{xml}");
+        assert!(xml.contains("type=\"firmware failure S2\""), "{xml}");
+        assert!(xml.contains("message=\"not whole\""), "{xml}");
+        assert!(
+            xml.contains("rig replay core:tiny:longer:seed=1:cuts=op37/before"),
+            "{xml}"
+        );
+    }
+
+    #[test]
+    fn a_survey_with_missing_slices_is_no_pass() {
+        let mut known = records(&quick(0, 1));
+        known.remove(0);
+        let xml = write(&known);
+        assert!(
+            xml.contains("tests=\"24\" errors=\"1\" failures=\"0\""),
+            "{xml}"
+        );
+        assert!(xml.contains("1 of 8 slices were not explored"), "{xml}");
+    }
+
+    #[test]
+    fn records_are_merged_into_one_file_that_can_be_merged_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let all = quick(0, 1);
+        for index in 0..2 {
+            let lines: Vec<String> = records(&quick(index, 2))
+                .iter()
+                .map(|record| serde_json::to_string(record).unwrap() + "\n")
+                .collect();
+            std::fs::write(at(&format!("{index}.jsonl")), lines.concat()).unwrap();
+        }
+        let inputs = [at("1.jsonl"), at("0.jsonl")];
+        merged(&all, &inputs, Some(&at("all.jsonl"))).unwrap();
+        let inputs = [at("all.jsonl"), at("0.jsonl")];
+        assert_eq!(merged(&all, &inputs, None).unwrap(), records(&all));
+        assert!(merged(&all, &[at("none.jsonl")], None).is_err());
+    }
+}
