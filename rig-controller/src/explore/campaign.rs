@@ -41,8 +41,8 @@ impl Profile {
         };
         let tiny: &[Geometry] = &[Geometry::Tiny, Geometry::TinyOnce];
         let small = |depth, loss_permille| Survey {
-            seed,
             loss_permille,
+            seed,
             depth,
             ..Survey::default()
         };

@@ -64,7 +64,7 @@ impl MeasuredUpgrade {
 
     fn scene(self) -> Scene {
         let pages = self.image_bytes.div_ceil(self.geometry.page_bytes()) as u16;
-        let mut scene = Scene::new(self.geometry, Scenario::Longer, pages.max(4), 0);
+        let mut scene = Scene::new(self.geometry, Scenario::Longer, pages.max(4), None, 0);
         let old = Recipe {
             minor: 0,
             security_counter: 2,
