@@ -133,10 +133,13 @@ impl<const PAGE: usize> Store<PAGE> {
             committed: self.committed,
             programs: self.programs,
         };
-        let state = State {
+        let mut state = State {
             phase,
             ..*journal.state()
         };
+        if is_planted(Bug::AttemptNotPersisted) {
+            state.attempt = 0;
+        }
         journal.open(flash, state)
     }
 
@@ -163,10 +166,10 @@ impl<const PAGE: usize> Store<PAGE> {
             let address =
                 layout.image_byte(Location::STAGING.slot, Location::STAGING.placement, at);
             if into_page == 0 || (is_planted(Bug::ResumedPageErased) && self.programs > 0) {
-                flash::erase_page(flash, address)?;
+                flash::erase_page(flash, page_to_erase(address, at))?;
             }
             flash::program(flash, address, now)?;
-            if !flash::holds(flash, address, now) {
+            if !is_planted(Bug::DataNotReadBack) && !flash::holds(flash, address, now) {
                 return self.rewind(flash, layout, journal);
             }
             at += now.len() as u32;
@@ -193,9 +196,9 @@ impl<const PAGE: usize> Store<PAGE> {
             Location::STAGING.placement,
             self.committed,
         );
-        flash::erase_page(flash, address)?;
+        flash::erase_page(flash, page_to_erase(address, self.committed))?;
         flash::program(flash, address, data)?;
-        if !flash::holds(flash, address, data) {
+        if !is_planted(Bug::DataNotReadBack) && !flash::holds(flash, address, data) {
             return self.rewind(flash, layout, journal);
         }
         let committed = self.offset();
@@ -227,6 +230,15 @@ impl<const PAGE: usize> Store<PAGE> {
         };
         journal.open(flash, state)?;
         Ok(Stored::Rewound)
+    }
+}
+
+/// The page of `address`, which is where byte `offset` of the image goes.
+fn page_to_erase(address: u32, offset: u32) -> u32 {
+    if is_planted(Bug::PageIndexWithoutSlotBase) {
+        offset
+    } else {
+        address
     }
 }
 
