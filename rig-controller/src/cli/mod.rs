@@ -93,6 +93,10 @@ pub enum CliError {
     /// The record of an exploration.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The table of planted bugs.
+    #[cfg(feature = "seeded-bugs")]
+    #[error(transparent)]
+    Table(#[from] mutants::TableError),
     /// A folder that should hold evidence.
     #[error(transparent)]
     NoEvidence(#[from] NoEvidenceError),
@@ -126,6 +130,8 @@ impl CliError {
             | Self::Schedule(_)
             | Self::Record(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
+            #[cfg(feature = "seeded-bugs")]
+            Self::Table(_) => exit::BAD_INPUT,
             Self::Run(_) | Self::Evidence(_) | Self::Platform(_) | Self::Signals(_) => exit::BENCH,
         }
         .into()
@@ -141,7 +147,7 @@ pub fn main() -> ExitCode {
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
         Verb::Explore(args) => explore::explore(&args),
         #[cfg(feature = "seeded-bugs")]
-        Verb::Mutants(args) => Ok(mutants::mutants(&args)),
+        Verb::Mutants(args) => mutants::mutants(&args),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
         Verb::Figures(args) => figures::figures(&args),
         Verb::Firmware(args) => firmware::firmware(args)

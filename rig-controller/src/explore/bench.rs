@@ -5,6 +5,7 @@ use nor_flash_model::{ModelError, NorFlashModel, fold};
 use powercut_upgrade::flash::UpgradeFlash;
 
 use super::explorer::Explorer;
+use super::fault::Fault;
 use super::memory::Memory;
 use super::merge::Observations;
 use super::scene::Scene;
@@ -31,6 +32,8 @@ pub(super) struct Bench<
     observations: Observations,
     explorer: Option<&'e mut Explorer<'s, UNIT, PAGE, PROGRAMS, BUFFER>>,
     merged: bool,
+    /// Faults to come.
+    pub(super) faults: std::vec::IntoIter<Fault>,
 }
 
 impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>
@@ -49,6 +52,31 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
             observations: Observations::NONE,
             explorer,
             merged: false,
+            faults: Vec::new().into_iter(),
+        }
+    }
+
+    /// The faults that come with the operation about to happen.
+    fn fail(&mut self) {
+        let operation = self.flash.operations() + 1;
+        while let Some(fault) = self.faults.as_slice().first().copied()
+            && fault.operation() <= operation
+        {
+            self.faults.next();
+            match fault {
+                Fault::Silent { operation } => {
+                    self.flash.fail_silently_at(operation);
+                    let fragments = &self.scene.fragments;
+                    self.memory.failed_silently = true;
+                    self.memory.may_rewind_to = Some(fragments.first_of_page(self.memory.expected));
+                }
+                Fault::Rot { address, bit, .. } => {
+                    self.flash.rot(address, 1 << bit);
+                    let all_is_there = self.memory.expected >= self.scene.fragments.count;
+                    self.memory.is_rotten = true;
+                    self.memory.rotted_late |= all_is_there;
+                }
+            }
         }
     }
 
@@ -78,6 +106,7 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
         if !self.flash.is_powered() {
             return;
         }
+        self.fail();
         if let Some(explorer) = self.explorer.as_deref_mut() {
             explorer.cut_here(&self.flash, &self.memory, pending);
         }
@@ -131,7 +160,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), ModelError> {
-        if self.explorer.is_none() || !bytes.len().is_multiple_of(UNIT) {
+        let is_watched = self.explorer.is_some() || self.faults.len() > 0;
+        if !is_watched || !bytes.len().is_multiple_of(UNIT) {
             return self.flash.write(offset, bytes);
         }
         for (index, bytes) in bytes.chunks_exact(UNIT).enumerate() {

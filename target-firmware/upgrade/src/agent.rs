@@ -343,7 +343,15 @@ impl<const PAGE: usize> Agent<PAGE> {
         let signed = image::read_manifest(flash, &self.layout, Location::STAGING)
             .filter(|signed| signed.image_id() == state.image);
         if let Some(signed) = signed {
-            let mut at = store::resume_point::<F>(&self.layout, committed, programs);
+            // Of an image that is all there no unit is programmed any more: nothing of its last page is used up.
+            let mut at = if committed == signed.manifest().size_bytes {
+                ResumePoint {
+                    committed,
+                    programs,
+                }
+            } else {
+                store::resume_point::<F>(&self.layout, committed, programs)
+            };
             let fragment = u32::from(signed.manifest().fragment_bytes);
             if is_planted(Bug::ResumeOneTooFar) {
                 at.committed = (at.committed + fragment).min(signed.manifest().size_bytes);

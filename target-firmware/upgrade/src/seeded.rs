@@ -79,6 +79,8 @@ bugs! {
     PageIndexWithoutSlotBase = "page-index-without-slot-base",
     /// The last, padded unit of what is written is programmed twice.
     TailProgrammedTwice = "tail-programmed-twice",
+    /// The manifest in STAGING is not read back after it was written.
+    ManifestNotReadBack = "manifest-not-read-back",
     /// Fragments are not read back after they were written.
     DataNotReadBack = "data-not-read-back",
     /// Nobody counts how often a boot may have programmed the units ahead.

@@ -13,6 +13,7 @@ use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{FragmentIndex, Manifest, SignedManifest};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::Layout;
+use embedded_storage::nor_flash::NorFlashErrorKind;
 
 /// Where a download goes on after a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,13 +243,24 @@ fn page_to_erase(address: u32, offset: u32) -> u32 {
     }
 }
 
-/// Puts the manifest of a download in its place, erasing what was there.
+/// A page may fail to take the manifest; so often it is tried.
+const TRIES: u8 = 3;
+
+/// Puts the manifest of a download in its place, erasing what was there, and checks it: without it a whole image would
+/// be refused.
 pub(crate) fn store_manifest<F: UpgradeFlash>(
     flash: &mut F,
     layout: &Layout,
     signed: &SignedManifest,
 ) -> Result<(), FlashError> {
     let address = layout.manifest(Location::STAGING.slot, Location::STAGING.placement);
-    flash::erase_page(flash, address)?;
-    flash::program(flash, address, &signed.encode())
+    let bytes = signed.encode();
+    for _ in 0..TRIES {
+        flash::erase_page(flash, address)?;
+        flash::program(flash, address, &bytes)?;
+        if is_planted(Bug::ManifestNotReadBack) || flash::holds(flash, address, &bytes) {
+            return Ok(());
+        }
+    }
+    Err(FlashError(NorFlashErrorKind::Other))
 }
