@@ -101,6 +101,10 @@ pub enum CliError {
     /// A report cannot be written.
     #[error(transparent)]
     Report(#[from] crate::report::ReportError),
+    /// The table of planted bugs.
+    #[cfg(feature = "seeded-bugs")]
+    #[error(transparent)]
+    Table(#[from] mutants::TableError),
     /// A folder that should hold evidence.
     #[error(transparent)]
     NoEvidence(#[from] NoEvidenceError),
@@ -135,6 +139,8 @@ impl CliError {
             | Self::Record(_)
             | Self::Merge(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
+            #[cfg(feature = "seeded-bugs")]
+            Self::Table(_) => exit::BAD_INPUT,
             Self::Run(_)
             | Self::Report(_)
             | Self::Evidence(_)
@@ -154,7 +160,7 @@ pub fn main() -> ExitCode {
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
         Verb::Explore(args) => explore::explore(&args),
         #[cfg(feature = "seeded-bugs")]
-        Verb::Mutants(args) => Ok(mutants::mutants(&args)),
+        Verb::Mutants(args) => mutants::mutants(&args),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
         Verb::Figures(args) => figures::figures(&args),
         Verb::Firmware(args) => firmware::firmware(args)

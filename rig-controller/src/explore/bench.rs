@@ -8,6 +8,7 @@ use powercut_upgrade::flash::UpgradeFlash;
 use powercut_upgrade::slots::Region;
 
 use super::explorer::Explorer;
+use super::fault::Fault;
 use super::footprint::{Footprint, Last, Segment};
 use super::memory::Memory;
 use super::merge::{Known, Observations};
@@ -67,6 +68,8 @@ pub(super) struct Bench<
     explorer: Option<&'e mut Explorer<'s, UNIT, PAGE, PROGRAMS, BUFFER>>,
     meetings: Vec<Meeting<UNIT, PAGE, PROGRAMS>>,
     merged: Option<Known>,
+    /// Faults to come.
+    pub(super) faults: std::vec::IntoIter<Fault>,
 }
 
 impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>
@@ -86,6 +89,31 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
             explorer,
             meetings: Vec::new(),
             merged: None,
+            faults: Vec::new().into_iter(),
+        }
+    }
+
+    /// The faults that come with the operation about to happen.
+    fn fail(&mut self) {
+        let operation = self.flash.operations() + 1;
+        while let Some(fault) = self.faults.as_slice().first().copied()
+            && fault.operation() <= operation
+        {
+            self.faults.next();
+            match fault {
+                Fault::Silent { operation } => {
+                    self.flash.fail_silently_at(operation);
+                    let fragments = &self.scene.fragments;
+                    self.memory.failed_silently = true;
+                    self.memory.may_rewind_to = Some(fragments.first_of_page(self.memory.expected));
+                }
+                Fault::Rot { address, bit, .. } => {
+                    self.flash.rot(address, 1 << bit);
+                    let all_is_there = self.memory.expected >= self.scene.fragments.count;
+                    self.memory.is_rotten = true;
+                    self.memory.rotted_late |= all_is_there;
+                }
+            }
         }
     }
 
@@ -142,6 +170,7 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
         if !self.flash.is_powered() {
             return;
         }
+        self.fail();
         if let Some(explorer) = self.explorer.as_deref_mut() {
             let segment = self.meetings.last_mut().map(|meeting| &mut meeting.segment);
             explorer.cut_here(&self.flash, &self.memory, pending, segment);
@@ -180,7 +209,9 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
             self.observations
                 .add(if done.is_ok() { bytes } else { b"unreadable" });
             if let Some(meeting) = self.meetings.last_mut() {
-                let end = offset + bytes.len() as u32;
+                // Beyond the end there is nothing to depend on: such a read always fails.
+                let end = offset.saturating_add(bytes.len() as u32);
+                let end = end.min(self.flash.capacity() as u32);
                 let unit = UNIT as u32;
                 meeting.segment.read(offset / unit, end.div_ceil(unit));
             }
@@ -219,7 +250,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), ModelError> {
-        if self.explorer.is_none() || !bytes.len().is_multiple_of(UNIT) {
+        let is_watched = self.explorer.is_some() || self.faults.len() > 0;
+        if !is_watched || !bytes.len().is_multiple_of(UNIT) {
             return self.flash.write(offset, bytes);
         }
         for (index, bytes) in bytes.chunks_exact(UNIT).enumerate() {

@@ -44,12 +44,14 @@ impl FromStr for Tearing {
 }
 
 const WHOLE: [CutEffect; 2] = [CutEffect::Before, CutEffect::After];
-const TORN: [CutEffect; 5] = [
+const TORN: [CutEffect; 6] = [
     CutEffect::TornFirstHalf,
     CutEffect::TornSecondHalf,
     CutEffect::TornPrefix(1),
     CutEffect::TornBits(0x5EED),
     CutEffect::TornBits(0x0DD5),
+    // The low byte of a record's value on parts that program a record at once.
+    CutEffect::TornAllBut(1),
 ];
 // The scripts say at which of the first looks or power-ons the operation seems to have happened: at the first only,
 // at all but the first, at every other.
@@ -95,7 +97,8 @@ pub(super) fn random_effect(random: &mut u64, tearing: Tearing, programs_twice: 
         2 => CutEffect::TornFirstHalf,
         3 => CutEffect::TornSecondHalf,
         4 => CutEffect::TornPrefix(u16::from(script)),
-        5 => CutEffect::TornBits(seed >> 40),
+        5 if script.is_multiple_of(2) => CutEffect::TornBits(seed >> 40),
+        5 => CutEffect::TornAllBut(u16::from(script >> 1)),
         6 => CutEffect::Weak(Flicker::Boots(script)),
         7 => CutEffect::Weak(Flicker::Looks(script)),
         8 => CutEffect::HalfWeak(Flicker::Boots(script)),

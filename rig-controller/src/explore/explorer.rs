@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::bench::{Bench, Pending};
 use super::effects::{Tearing, effects, random_effect};
 use super::footprint::{Footprint, MOST_PAGES, Segment};
-use super::life::{End, live};
+use super::life::{End, arm, live};
 use super::memory::Memory;
 use super::merge::{Known, Seen};
-use super::oracle::Breach;
+use super::oracle::{Breach, broken};
 use super::scene::Scene;
+use crate::case::verdict::Invariant;
 
 /// Failures that are kept of one exploration; more of them say nothing new.
 const MOST_FAILURES: usize = 20;
@@ -230,7 +231,15 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         pending: Pending<'_>,
         cut: Cut,
     ) -> Rc<Footprint> {
-        let torn = torn(flash, pending, cut);
+        let torn = match torn(flash, pending, cut) {
+            Ok(torn) => torn,
+            Err(breach) => {
+                self.path.push(cut);
+                self.judge(&Err(breach), 0);
+                self.path.pop();
+                return Rc::new(Footprint::EMPTY);
+            }
+        };
         let operations = torn.operations();
         self.path.push(cut);
         let memory = counted(memory, pending, cut, self.scene);
@@ -260,9 +269,22 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
             operation: flash.operations() + 1,
             effect: random_effect(random, tearing, PROGRAMS > 1),
         };
-        let torn = torn(flash, pending, first);
+        let torn = match torn(flash, pending, first) {
+            Ok(torn) => torn,
+            Err(breach) => {
+                self.path.push(first);
+                self.judge(&Err(breach), 0);
+                self.path.pop();
+                return;
+            }
+        };
         let operations = torn.operations();
         let total = self.scene.reference.operations.max(16);
+        // A supply that breaks down does so at the same load at every boot, for instance while a journal page opens.
+        let stubborn = split_mix(random).is_multiple_of(4).then(|| {
+            let after = 1 + split_mix(random) % 32;
+            (after, random_effect(random, tearing, PROGRAMS > 1))
+        });
         let mut path = vec![first];
         let mut armed: Option<Cut> = None;
         let memory = counted(memory, pending, first, self.scene);
@@ -270,6 +292,13 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         let end = live(&mut bench, |now| {
             path.extend(armed.take());
             left = left.checked_sub(1)?;
+            if let Some((after, effect)) = stubborn {
+                armed = Some(Cut {
+                    operation: now + after,
+                    effect,
+                });
+                return armed;
+            }
             // Some at once, some within a page or two, some anywhere.
             let reach = [4, 40, 400, total][(split_mix(random) % 4) as usize];
             armed = Some(Cut {
@@ -307,22 +336,28 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
     }
 }
 
-/// `flash` after `cut` hit `pending`.
+/// `flash` after `cut` hit `pending`; T1 if it did not.
 fn torn<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
     flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
     pending: Pending<'_>,
     cut: Cut,
-) -> NorFlashModel<UNIT, PAGE, PROGRAMS> {
+) -> Result<NorFlashModel<UNIT, PAGE, PROGRAMS>, Breach> {
     use embedded_storage::nor_flash::NorFlash;
     let mut torn = flash.clone();
-    torn.cut_at(cut);
+    arm(&mut torn, cut);
     // Both end in the loss of power, or in a refusal that the oracle finds in the model.
     let _ = match pending {
         Pending::Program { address, bytes } => torn.write(address, bytes),
         Pending::Erase { address } => torn.erase(address, address + PAGE as u32),
     };
+    if torn.is_powered() && torn.violations().is_empty() {
+        return broken(
+            Invariant::T1,
+            format!("{cut} was planned, but power stays on"),
+        );
+    }
     torn.power_off();
-    torn
+    Ok(torn)
 }
 
 /// What the oracle knows after `cut` hit `pending`.

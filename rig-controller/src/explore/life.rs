@@ -1,15 +1,17 @@
 //! One device from power-on to rest, with the platform at the other end of a scripted link, and the oracle watching.
-use nor_flash_model::{Cut, split_mix};
+use nor_flash_model::{Cut, NorFlashModel, split_mix};
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::journal::Phase;
+use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{
-    Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Status, Uplink,
+    Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Session, Status, Uplink,
 };
 
 use super::bench::Bench;
 use super::oracle::{self, Breach, broken};
 use super::package::Package;
+use super::planted::{RigBug, is_planted};
 use super::scenario::Scenario;
 use crate::case::verdict::Invariant;
 
@@ -17,7 +19,7 @@ use crate::case::verdict::Invariant;
 /// journal, the third must leave flash alone.
 const RESTS: u8 = 3;
 /// Steps of the agent in one boot; an upgrade takes a few per fragment and page.
-const MOST_STEPS: u32 = 200_000;
+const MOST_STEPS: u32 = 20_000;
 
 /// How a life ended, if no invariant broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,16 @@ pub(super) enum End {
         /// Schedules in that future.
         schedules: u64,
     },
+}
+
+/// Plans a cut.
+pub(super) fn arm<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+    flash: &mut NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    cut: Cut,
+) {
+    if !is_planted(RigBug::CutNeverFires) {
+        flash.cut_at(cut);
+    }
 }
 
 enum AppEnd {
@@ -54,16 +66,16 @@ pub(super) fn live<
             return Ok(End::Merged { schedules });
         }
         if !bench.flash.is_powered() {
-            let scene = bench.scene;
-            bench
-                .memory
-                .cut(scene.unit_of_progress, scene.fragments_per_page);
+            bench.memory.cut(&bench.scene.fragments);
             bench.flash.power_on();
             if let Some(cut) = next_cut(bench.flash.operations()) {
-                bench.flash.cut_at(cut);
+                arm(&mut bench.flash, cut);
             }
         }
         bench.memory.boots += 1;
+        if oracle::is_tried_for_ever(bench.scene, &bench.memory) {
+            return Ok(End::Rest);
+        }
         oracle::converges(&bench.memory)?;
         bench.reset();
         if let Some(schedules) = bench.merged() {
@@ -75,8 +87,12 @@ pub(super) fn live<
         if !bench.flash.is_powered() {
             continue;
         }
-        let Outcome::Run { trial } = outcome else {
-            return broken(Invariant::S1, format!("nothing boots: {outcome:?}"));
+        let trial = match outcome {
+            Outcome::Run { trial } => trial,
+            Outcome::Stay(reason) => {
+                oracle::staying_is_right(&bench.memory, reason)?;
+                return Ok(End::Rest);
+            }
         };
         bench.looked_at(layout.active);
         let (runs, runs_new) = oracle::running(&bench.flash, bench.scene)?;
@@ -126,6 +142,7 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
     oracle::rollback_is_prevented_and_revert_possible(
         &bench.flash,
         scene,
+        &bench.memory,
         agent.state(),
         runs_new,
         trial,
@@ -153,6 +170,7 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
                 if agent.on_datagram(bench, now_ms, &mut answer).is_err() {
                     return stopped(bench);
                 }
+                bench.memory.dealt_with();
             }
             Ok(Wish::Restart) => return Ok(AppEnd::Restart),
             Ok(Wish::Continue) => {}
@@ -172,7 +190,7 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
         if agent.state().phase == Phase::Ready {
             bench.looked_at(scene.layout.staging);
         }
-        oracle::ready_means_whole(&bench.flash, scene, agent.state().phase)?;
+        oracle::ready_means_whole(&bench.flash, scene, &bench.memory, agent.state().phase)?;
     }
     broken(
         Invariant::L2,
@@ -191,7 +209,10 @@ fn stopped<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFE
     Ok(AppEnd::PowerLost)
 }
 
-/// The platform with one task, and the link to it.
+/// Fragments of an image the platform serves before it withdraws it.
+const WITHDRAWN_AFTER: u16 = 4;
+
+/// The platform with one task at a time, and the link to it.
 #[derive(Default)]
 struct Link {
     messages: u64,
@@ -210,7 +231,6 @@ impl Link {
         trial: bool,
     ) -> Result<Option<Vec<u8>>, Breach> {
         let scene = bench.scene;
-        let manifest = scene.new.signed.encode();
         self.nothing_to_do = false;
         if let Uplink::Status(status) = &message {
             oracle::reports_truly(scene, status, runs, trial)?;
@@ -220,10 +240,21 @@ impl Link {
         if split_mix(&mut random) % 1000 < u64::from(scene.loss_permille) {
             return Ok(None);
         }
+        if let Some(earlier) = &scene.earlier
+            && !bench.memory.is_superseded
+            && task_is_over(scene.scenario, earlier, &message)
+        {
+            bench.memory.supersede();
+        }
+        let task = match &scene.earlier {
+            Some(earlier) if !bench.memory.is_superseded => earlier,
+            _ => &scene.new,
+        };
+        let manifest = task.signed.encode();
         let mut sealed;
         let answer = match message {
             Uplink::Status(status) => {
-                let new = scene.new.signed.image_id();
+                let new = task.signed.image_id();
                 // A platform may offer again what the device refused in an earlier boot: it has to refuse it again.
                 let refused = status.result_image == new && self.offered;
                 let done = refused || status.running == new;
@@ -236,8 +267,14 @@ impl Link {
                     Downlink::Offer(&manifest)
                 }
             }
+            Uplink::Request { session, .. } if session != Session::of(task.signed.image_id()) => {
+                Downlink::Refusal {
+                    session,
+                    result: ResultCode::NoSuchTask,
+                }
+            }
             Uplink::Request { session, index, .. } => {
-                let Some(fragment) = scene.new.sealed.get(usize::from(index.0)) else {
+                let Some(fragment) = task.sealed.get(usize::from(index.0)) else {
                     return broken(
                         Invariant::L4,
                         format!(
@@ -246,9 +283,16 @@ impl Link {
                         ),
                     );
                 };
+                let count = task.sealed.len() as u16;
                 oracle::little_is_fetched_again(scene, &mut bench.memory, index.0)?;
-                bench.memory.asked(index.0);
-                sealed = fragment.clone();
+                bench.memory.sent(index.0, count);
+                sealed = if is_planted(RigBug::ServerRestartsAtZero) {
+                    task.sealed[0].clone()
+                } else if is_planted(RigBug::ServerSwapsImage) {
+                    task.swapped[usize::from(index.0)].clone()
+                } else {
+                    fragment.clone()
+                };
                 Downlink::Fragment {
                     session,
                     index,
@@ -262,5 +306,20 @@ impl Link {
         };
         out.truncate(length);
         Ok(Some(out))
+    }
+}
+
+/// Whether the platform, asked this, has something else for the device than `earlier`.
+fn task_is_over(scenario: Scenario, earlier: &Package, message: &Uplink) -> bool {
+    let id = earlier.signed.image_id();
+    match message {
+        Uplink::Request { session, index, .. } => {
+            scenario == Scenario::Withdrawn
+                && *session == Session::of(id)
+                && index.0 >= WITHDRAWN_AFTER
+        }
+        Uplink::Status(status) => {
+            status.result_image == id && status.result == ResultCode::VerifyFailed
+        }
     }
 }

@@ -2,16 +2,33 @@
 //! in the merge key, so it is small and forgets what no check needs any more.
 use nor_flash_model::fold;
 
+use super::scene::Fragments;
+
 /// Counted over a whole schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Memory {
-    /// Fragments the device has received, all up to this one.
-    pub(super) received: u16,
-    /// The same at the last cut, until two more came: one that comes after a cut need not be recorded when the next cut
-    /// comes, the second proves that it is.
-    pub(super) received_at_cut: Option<u16>,
-    /// Fragments that may be asked for again, by the cuts since a new one was asked for.
-    pub(super) may_fetch_again: u16,
+    /// The first fragment that may be asked for next: what is before it is in flash for good.
+    pub(super) expected: u16,
+    /// It was sent, and the device has not dealt with it yet.
+    pub(super) in_flight: bool,
+    /// The device has dealt with a fragment since the last cut: how often its units were programmed is known again.
+    pub(super) progressed: bool,
+    /// The fragment in flight at the last cut, or earlier if none was dealt with in between.
+    pub(super) cut_in: u16,
+    /// Where a silent failure may make the device go back to, once.
+    pub(super) may_rewind_to: Option<u16>,
+    /// The last fragment was sent.
+    pub(super) all_sent: bool,
+    /// Times the whole image was fetched anew.
+    pub(super) restarts: u8,
+    /// The platform's first task is over.
+    pub(super) is_superseded: bool,
+    /// A program failed silently.
+    pub(super) failed_silently: bool,
+    /// A bit turned over.
+    pub(super) is_rotten: bool,
+    /// A bit turned over after the last fragment was received.
+    pub(super) rotted_late: bool,
     /// Boots since the last cut.
     pub(super) boots: u8,
     /// Boots in a row that ended with nothing left to do.
@@ -29,29 +46,55 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// Power was lost. That may cost `unit` fragments, or `page` if no progress was recorded since the last cut: the
-    /// fragment received last need not be.
-    pub(super) fn cut(&mut self, unit: u16, page: u16) {
-        let twice = self.received_at_cut.is_some();
-        self.may_fetch_again += if twice { page.max(unit) } else { unit };
-        self.double_cuts += u8::from(twice);
-        self.received_at_cut = Some(self.received);
+    /// Power was lost. That may cost the fragment in flight, or the fragments of its page if that one was cut before
+    /// or the page is collected in RAM.
+    pub(super) fn cut(&mut self, fragments: &Fragments) {
+        if self.in_flight {
+            let again = self.cuts > 0 && !self.progressed;
+            self.cut_in = if again {
+                self.cut_in.min(self.expected)
+            } else {
+                self.expected
+            };
+            self.double_cuts += u8::from(again);
+            if again || !fragments.are_written_through {
+                self.expected = fragments.first_of_page(self.cut_in);
+            }
+            self.progressed = false;
+        } else if !fragments.are_written_through && self.expected < fragments.count {
+            self.expected = fragments.first_of_page(self.expected);
+        }
+        self.in_flight = false;
         self.boots = 0;
         self.rests = 0;
         self.restless = 0;
         self.cuts = self.cuts.saturating_add(1);
     }
 
-    /// Fragment `index` is asked for and will be received.
-    pub(super) fn asked(&mut self, index: u16) {
-        if index < self.received {
-            return;
+    /// Fragment `index` of `count` is sent.
+    pub(super) fn sent(&mut self, index: u16, count: u16) {
+        self.all_sent |= index + 1 == count;
+        self.expected = index;
+        self.in_flight = true;
+    }
+
+    /// The device has dealt with the fragment in flight.
+    pub(super) fn dealt_with(&mut self) {
+        if self.in_flight {
+            self.in_flight = false;
+            self.progressed = true;
+            self.expected += 1;
         }
-        self.received = index + 1;
-        self.may_fetch_again = 0;
-        self.received_at_cut = self
-            .received_at_cut
-            .filter(|at_cut| self.received <= at_cut + 1);
+    }
+
+    /// The platform has another task now.
+    pub(super) fn supersede(&mut self) {
+        self.is_superseded = true;
+        self.expected = 0;
+        self.in_flight = false;
+        self.progressed = true;
+        self.all_sent = false;
+        self.restarts = 0;
     }
 
     /// A page was erased, wholly or in part.
@@ -64,16 +107,29 @@ impl Memory {
     }
 
     pub(super) fn hash(&self) -> u64 {
-        let counts = u64::from(self.received)
-            | u64::from(self.received_at_cut.unwrap_or(u16::MAX)) << 16
-            | u64::from(self.may_fetch_again) << 32
+        let fragments = u64::from(self.expected)
+            | u64::from(self.cut_in) << 16
+            | u64::from(self.may_rewind_to.unwrap_or(u16::MAX)) << 32
             | u64::from(self.boots) << 48
             | u64::from(self.rests) << 56;
         let erases = u64::from(self.slot_erases)
             | u64::from(self.journal_erases) << 16
             | u64::from(self.cuts) << 32
             | u64::from(self.double_cuts) << 40
-            | u64::from(self.restless) << 48;
-        fold(fold(1, counts), erases)
+            | u64::from(self.restless) << 48
+            | u64::from(self.restarts) << 56;
+        let flags = [
+            self.in_flight,
+            self.all_sent,
+            self.progressed,
+            self.is_superseded,
+            self.failed_silently,
+            self.is_rotten,
+            self.rotted_late,
+        ];
+        let flags = flags
+            .into_iter()
+            .fold(1, |bits, flag| bits << 1 | u64::from(flag));
+        fold(fold(flags, fragments), erases)
     }
 }

@@ -1,7 +1,7 @@
 //! Exploration in process: the real agent, journal and boot code over a flash model, with power cut at every flash
 //! operation of a whole upgrade, torn and unstable results included.
 //!
-//! Owns what a *schedule* is (geometry, scenario, seed, cuts), how many of them there are and in what order they are
+//! Owns what a *schedule* is (geometry, scenario, seed, cuts, faults), how many of them there are and in what order they are
 //! tried, the oracle over the model, and how a failing one is made small. Promises: the same schedule gives the same
 //! flash and the same verdict, everywhere; a run that is skipped is one whose device, flash and platform are in a
 //! state that was explored before (see `merge.rs`). It starts nothing, opens no port and waits for no clock.
@@ -9,6 +9,7 @@ mod bench;
 pub mod campaign;
 mod effects;
 mod explorer;
+mod fault;
 mod footprint;
 mod geometry;
 mod life;
@@ -18,6 +19,7 @@ mod merge;
 pub mod mutants;
 mod oracle;
 mod package;
+mod planted;
 pub mod progress_cost;
 pub mod results;
 mod scenario;
@@ -28,6 +30,7 @@ mod survey;
 
 pub use effects::Tearing;
 pub use explorer::{Counts, Failure};
+pub use fault::{Fault, ParseFaultError};
 pub use geometry::Geometry;
 pub use oracle::Breach;
 pub use scenario::Scenario;

@@ -2,6 +2,7 @@
 //! reads well now. S5 does not apply: the link is scripted with one package.
 use nor_flash_model::NorFlashModel;
 use powercut_upgrade::agent::Agent;
+use powercut_upgrade::boot::StayReason;
 use powercut_upgrade::image::Location;
 use powercut_upgrade::journal::{Phase, State};
 use powercut_upgrade::slots::{Placement, Slot};
@@ -10,7 +11,7 @@ use powercut_upgrade::wire::lean::Status;
 
 use super::memory::Memory;
 use super::package::{Package, TRIAL_ATTEMPTS};
-use super::scenario::Ending;
+use super::scenario::{Ending, Scenario};
 use super::scene::Scene;
 use crate::case::verdict::Invariant;
 
@@ -32,6 +33,8 @@ impl std::fmt::Display for Breach {
 /// Boots after the last cut within which a device comes to rest: the interrupted one, one for each attempt of a
 /// trial, one for the revert, and those at rest.
 const MOST_BOOTS: u8 = TRIAL_ATTEMPTS + 8;
+/// Times an image is fetched anew whose content is not what its manifest names.
+const MOST_RESTARTS: u8 = 2;
 /// Boots at rest that may write to flash, but for the first: one that finds an anchor torn which the first could read.
 const MOST_RESTLESS: u8 = 2;
 
@@ -111,6 +114,7 @@ pub(super) fn rollback_is_prevented_and_revert_possible<
 >(
     flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
     scene: &Scene,
+    memory: &Memory,
     state: &State,
     runs_new: bool,
     trial: bool,
@@ -135,7 +139,10 @@ pub(super) fn rollback_is_prevented_and_revert_possible<
         slot: Slot::Staging,
         placement: state.staging_placement(),
     };
-    if trial && (old.placement == Placement::Plain || !holds(flash, scene, old, &scene.old)) {
+    if trial
+        && !memory.is_rotten
+        && (old.placement == Placement::Plain || !holds(flash, scene, old, &scene.old))
+    {
         return broken(
             Invariant::S4,
             "on trial, but the old image is not whole in STAGING: there is no way back",
@@ -144,13 +151,17 @@ pub(super) fn rollback_is_prevented_and_revert_possible<
     Ok(())
 }
 
-/// S2.
+/// S2. What rots when the image was verified already is for the bootloader to find.
 pub(super) fn ready_means_whole<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
     flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
     scene: &Scene,
+    memory: &Memory,
     phase: Phase,
 ) -> Result<(), Breach> {
-    if phase == Phase::Ready && !holds(flash, scene, Location::STAGING, &scene.new) {
+    if phase == Phase::Ready
+        && !memory.rotted_late
+        && !holds(flash, scene, Location::STAGING, &scene.new)
+    {
         return broken(
             Invariant::S2,
             "Ready, but STAGING is not the signed image, or holds weak bits",
@@ -159,26 +170,59 @@ pub(super) fn ready_means_whole<const UNIT: usize, const PAGE: usize, const PROG
     Ok(())
 }
 
-/// L1: fragment `index` is asked for.
+/// L1: fragment `index` of the platform's present task is asked for.
 pub(super) fn little_is_fetched_again(
     scene: &Scene,
     memory: &mut Memory,
     index: u16,
 ) -> Result<(), Breach> {
-    if index >= memory.received || scene.scenario.ending() == Ending::Refused {
+    let is_corrupt = match scene.scenario {
+        Scenario::Corrupt => true,
+        Scenario::Mended => !memory.is_superseded,
+        Scenario::BadSignature | Scenario::Older => {
+            return broken(
+                Invariant::Expectation,
+                "an image is fetched that its manifest gives reason to refuse",
+            );
+        }
+        _ => false,
+    };
+    if index >= memory.expected || memory.is_rotten {
         return Ok(());
     }
-    let Some(left) = memory.may_fetch_again.checked_sub(1) else {
-        return broken(
-            Invariant::L1,
-            format!(
-                "fragment {index} is fetched again after {} cuts, which account for less",
-                memory.cuts
-            ),
-        );
-    };
-    memory.may_fetch_again = left;
-    Ok(())
+    if is_corrupt && index == 0 && memory.all_sent && memory.restarts < MOST_RESTARTS {
+        memory.all_sent = false;
+        memory.restarts += 1;
+        return Ok(());
+    }
+    if memory
+        .may_rewind_to
+        .take_if(|first| *first <= index)
+        .is_some()
+    {
+        return Ok(());
+    }
+    broken(
+        Invariant::L1,
+        format!(
+            "fragment {index} is fetched again, where after {} cuts {} may be the next",
+            memory.cuts, memory.expected
+        ),
+    )
+}
+
+/// S1: the bootloader does not go on. It may have to where an image slot rotted, and only there.
+pub(super) fn staying_is_right(memory: &Memory, reason: StayReason) -> Result<(), Breach> {
+    if memory.is_rotten && reason == StayReason::NoImage {
+        return Ok(());
+    }
+    broken(Invariant::S1, format!("nothing boots: {reason:?}"))
+}
+
+/// An image that never confirms itself and has none to give way to, because the old one rotted, is installed again and
+/// again: a device that does something is better than one that stays in its bootloader. L2 does not ask for an end.
+pub(super) fn is_tried_for_ever(scene: &Scene, memory: &Memory) -> bool {
+    memory.is_rotten && memory.boots > MOST_BOOTS && scene.scenario.ending() == Ending::Reverted
 }
 
 /// L2, at each boot.
@@ -232,6 +276,10 @@ pub(super) fn ends_as_expected<const BUFFER: usize>(
     last: Option<&Status>,
     runs_new: bool,
 ) -> Result<(), Breach> {
+    // What runs is whole and nothing is left to do.
+    if memory.is_rotten {
+        return Ok(());
+    }
     let new = scene.new.signed.image_id();
     let reported = last.map(|status| (status.result, status.result_image));
     let confirmed = runs_new && !agent.in_trial() && agent.state().confirmed == new;
@@ -257,6 +305,9 @@ pub(super) fn ends_as_expected<const BUFFER: usize>(
     }
     // A revert that cuts brought about is as dear as one that was planned; it is not in the reference.
     if used_up && reverted && scene.scenario.ending() == Ending::Confirmed {
+        return Ok(());
+    }
+    if memory.failed_silently {
         return Ok(());
     }
     wears_little(scene, memory)
@@ -300,7 +351,6 @@ mod tests {
     use super::*;
     use crate::explore::bench::Bench;
     use crate::explore::geometry::Geometry;
-    use crate::explore::scenario::Scenario;
 
     type Flash = NorFlashModel<4, 256, 2>;
 
@@ -338,12 +388,22 @@ mod tests {
     #[test]
     fn ready_without_the_image_in_staging_is_a_lie() {
         let (scene, flash) = provisioned();
-        assert_eq!(ready_means_whole(&flash, &scene, Phase::Idle), Ok(()));
+        let mut memory = Memory::default();
         assert_eq!(
-            ready_means_whole(&flash, &scene, Phase::Ready)
+            ready_means_whole(&flash, &scene, &memory, Phase::Idle),
+            Ok(())
+        );
+        assert_eq!(
+            ready_means_whole(&flash, &scene, &memory, Phase::Ready)
                 .unwrap_err()
                 .invariant,
             Invariant::S2
+        );
+        memory.rotted_late = true;
+        assert_eq!(
+            ready_means_whole(&flash, &scene, &memory, Phase::Ready),
+            Ok(()),
+            "found at the jump"
         );
     }
 
@@ -353,7 +413,8 @@ mod tests {
         let old = scene.old.signed;
         let state = State::confirmed(old.image_id(), old.manifest().security_counter);
         let judge = |state: &State| {
-            rollback_is_prevented_and_revert_possible(&flash, &scene, state, false, false)
+            let memory = Memory::default();
+            rollback_is_prevented_and_revert_possible(&flash, &scene, &memory, state, false, false)
         };
         assert_eq!(judge(&state), Ok(()));
         let risen = State {
@@ -363,17 +424,55 @@ mod tests {
         assert_eq!(judge(&risen).unwrap_err().invariant, Invariant::S4);
     }
 
+    /// Sends fragments `range`, one after the other.
+    fn fetch(scene: &Scene, memory: &mut Memory, range: std::ops::Range<u16>) {
+        for index in range {
+            little_is_fetched_again(scene, memory, index).unwrap();
+            memory.sent(index, 99);
+            memory.dealt_with();
+        }
+    }
+
     #[test]
-    fn a_fragment_fetched_again_without_a_cut_is_found_and_one_after_a_cut_is_not() {
+    fn a_cut_costs_the_fragment_in_flight_and_nothing_that_was_dealt_with() {
         let (scene, _) = provisioned();
-        let mut memory = Memory {
-            received: 3,
-            ..Memory::default()
+        let may = |memory: &Memory, index| {
+            little_is_fetched_again(&scene, &mut memory.clone(), index).is_ok()
         };
-        assert_eq!(little_is_fetched_again(&scene, &mut memory, 3), Ok(()));
-        assert!(little_is_fetched_again(&scene, &mut memory, 2).is_err());
-        memory.cut(1, 4);
-        assert_eq!(little_is_fetched_again(&scene, &mut memory, 2), Ok(()));
-        assert!(little_is_fetched_again(&scene, &mut memory, 2).is_err());
+        let mut memory = Memory::default();
+        fetch(&scene, &mut memory, 0..6);
+        assert!(may(&memory, 6) && !may(&memory, 5), "without a cut");
+        memory.cut(&scene.fragments);
+        assert!(!may(&memory, 5), "nothing was in flight");
+        memory.sent(6, 99);
+        memory.cut(&scene.fragments);
+        assert!(may(&memory, 6) && !may(&memory, 5), "the first in it");
+        memory.sent(6, 99);
+        memory.cut(&scene.fragments);
+        let first = scene.fragments.first_of_page(6);
+        assert!(
+            may(&memory, first) && !may(&memory, first - 1),
+            "the second in it costs its page"
+        );
+    }
+
+    #[test]
+    fn a_page_collected_in_ram_may_be_fetched_again_and_no_more() {
+        let scene = Scene::new(Geometry::TinyOnce, Scenario::Longer, 5, None, 1);
+        let mut memory = Memory::default();
+        fetch(&scene, &mut memory, 0..6);
+        memory.cut(&scene.fragments);
+        let first = scene.fragments.first_of_page(6);
+        assert!(little_is_fetched_again(&scene, &mut memory.clone(), first).is_ok());
+        assert!(little_is_fetched_again(&scene, &mut memory, first - 1).is_err());
+    }
+
+    #[test]
+    fn only_rot_excuses_a_bootloader_that_stays() {
+        let mut memory = Memory::default();
+        assert!(staying_is_right(&memory, StayReason::NoImage).is_err());
+        memory.is_rotten = true;
+        assert!(staying_is_right(&memory, StayReason::NoImage).is_ok());
+        assert!(staying_is_right(&memory, StayReason::NotProvisioned).is_err());
     }
 }

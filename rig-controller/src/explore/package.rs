@@ -22,6 +22,8 @@ pub(super) struct Package {
     pub(super) image: Vec<u8>,
     /// What is sent.
     pub(super) sealed: Vec<Vec<u8>>,
+    /// What a platform sends that took another image for this one.
+    pub(super) swapped: Vec<Vec<u8>>,
 }
 
 /// What is special about an image.
@@ -73,20 +75,23 @@ impl Package {
             sent[size_bytes / 2] ^= 1;
         }
         let cipher = FragmentCipher::new(&DeviceKey(DEVICE_KEY), &signed);
-        let sealed = sent
-            .chunks(usize::from(recipe.fragment_bytes))
-            .enumerate()
-            .map(|(index, fragment)| {
-                let mut sealed = fragment.to_vec();
-                let tag = cipher.seal(FragmentIndex(index as u16), &mut sealed);
-                sealed.extend(tag);
-                sealed
-            })
-            .collect();
+        let seal = |sent: &[u8]| {
+            sent.chunks(usize::from(recipe.fragment_bytes))
+                .enumerate()
+                .map(|(index, fragment)| {
+                    let mut sealed = fragment.to_vec();
+                    let tag = cipher.seal(FragmentIndex(index as u16), &mut sealed);
+                    sealed.extend(tag);
+                    sealed
+                })
+                .collect()
+        };
+        let swapped: Vec<u8> = sent.iter().map(|byte| !byte).collect();
         Self {
             signed,
+            sealed: seal(&sent),
+            swapped: seal(&swapped),
             image,
-            sealed,
         }
     }
 }

@@ -17,6 +17,10 @@ pub enum Scenario {
     BadSignature,
     /// An image with a lower security counter: refused.
     Older,
+    /// An image that the platform withdraws during the download, then a good one.
+    Withdrawn,
+    /// An image whose content is not what its manifest names, and once it is rejected, a good one.
+    Mended,
 }
 
 /// How an upgrade ends.
@@ -32,19 +36,21 @@ pub enum Ending {
 
 impl Scenario {
     /// All.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Longer,
         Self::Shorter,
         Self::NeverConfirms,
         Self::Corrupt,
         Self::BadSignature,
         Self::Older,
+        Self::Withdrawn,
+        Self::Mended,
     ];
 
     /// How it ends unless cuts use up the trial's attempts.
     pub const fn ending(self) -> Ending {
         match self {
-            Self::Longer | Self::Shorter => Ending::Confirmed,
+            Self::Longer | Self::Shorter | Self::Withdrawn | Self::Mended => Ending::Confirmed,
             Self::NeverConfirms => Ending::Reverted,
             Self::Corrupt | Self::BadSignature | Self::Older => Ending::Refused,
         }
@@ -58,6 +64,8 @@ impl Scenario {
             Self::Corrupt => "corrupt",
             Self::BadSignature => "bad-signature",
             Self::Older => "older",
+            Self::Withdrawn => "withdrawn",
+            Self::Mended => "mended",
         }
     }
 }

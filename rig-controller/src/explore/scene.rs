@@ -1,12 +1,14 @@
 //! Everything about an exploration that no cut changes: the layout, the two images, what an uncut run costs.
 use powercut_upgrade::flash::UpgradeFlash;
-use powercut_upgrade::journal::Journal;
+use powercut_upgrade::journal::{Generation, Journal};
 use powercut_upgrade::slots::{Layout, Placement, Slot};
 
 use super::geometry::Geometry;
 use super::package::{Package, Recipe, factory};
 use super::scenario::Scenario;
 
+/// The journal is about to begin anew with its numbers: that has to work as well as any other time.
+const LAST_GENERATION: Generation = Generation(u32::MAX - 3);
 /// Pages of the larger image of a small scene.
 pub const SMALL_PAGES: u16 = 9;
 
@@ -18,6 +20,27 @@ pub(super) struct Reference {
     pub(super) operations: u64,
 }
 
+/// How the new image comes and where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fragments {
+    /// How many there are.
+    pub(super) count: u16,
+    /// Bytes of each but the last.
+    pub(super) bytes: u32,
+    /// Bytes of an erase page.
+    pub(super) page_bytes: u32,
+    /// Each goes to flash as it comes; else a page is collected in RAM.
+    pub(super) are_written_through: bool,
+}
+
+impl Fragments {
+    /// The first fragment to fetch if the page in which fragment `index` begins is lost.
+    pub(super) fn first_of_page(&self, index: u16) -> u16 {
+        let begin = u32::from(index) * self.bytes;
+        ((begin - begin % self.page_bytes) / self.bytes) as u16
+    }
+}
+
 /// A device and what it is offered.
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
@@ -26,9 +49,9 @@ pub(super) struct Scene {
     pub(super) old: Package,
     pub(super) new: Package,
     pub(super) pages: usize,
-    /// Fragments a first cut may cost, and one in a fragment that was cut already.
-    pub(super) unit_of_progress: u16,
-    pub(super) fragments_per_page: u16,
+    /// What the platform offers before `new`, until that task is over.
+    pub(super) earlier: Option<Package>,
+    pub(super) fragments: Fragments,
     pub(super) reference: Reference,
     /// Of 1000 datagrams, so many are lost; which ones, `seed` says.
     pub(super) loss_permille: u16,
@@ -75,19 +98,27 @@ impl Scene {
             corrupt: scenario == Scenario::Corrupt,
             ..recipe
         });
-        let fragments_per_page = (layout.page_bytes as u16).div_ceil(fragment_bytes) + 1;
+        let earlier = Recipe {
+            minor: 2,
+            security_counter: 3,
+            size_bytes: new_size - page / 2,
+            corrupt: scenario == Scenario::Mended,
+            ..recipe
+        };
         Self {
             layout,
             scenario,
             old,
-            new,
             pages: 5 + 2 * (usize::from(image_pages) + 1) + 1,
-            unit_of_progress: if geometry.programs_twice() {
-                1
-            } else {
-                fragments_per_page
+            earlier: matches!(scenario, Scenario::Withdrawn | Scenario::Mended)
+                .then(|| Package::new(earlier)),
+            fragments: Fragments {
+                count: new.sealed.len() as u16,
+                bytes: u32::from(fragment_bytes),
+                page_bytes: layout.page_bytes,
+                are_written_through: geometry.programs_twice(),
             },
-            fragments_per_page,
+            new,
             reference: Reference::default(),
             loss_permille: 0,
             seed,
@@ -112,11 +143,12 @@ impl Scene {
         )?;
         let signed = &self.old.signed;
         // Fails only if the flash does, and then every boot will say so.
-        let _ = Journal::provision(
+        let _ = Journal::provision_after(
             flash,
             &self.layout,
             signed.image_id(),
             signed.manifest().security_counter,
+            LAST_GENERATION,
         );
         Ok(())
     }

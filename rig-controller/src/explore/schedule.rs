@@ -1,10 +1,12 @@
 //! A schedule as a short line that can be pasted back: `core:tiny:longer:seed=1:cuts=op37/before,op41/weak-boots6`.
-//! An image of another size than the small scene's says so: `core:nrf51:longer:pages=65:seed=1:cuts=...`.
+//! An image of another size than the small scene's says so: `core:nrf51:longer:pages=65:seed=1:cuts=...`; faults of flash
+//! that are no cuts follow these: `core:tiny:longer:seed=1:cuts=none:faults=silent37,rot41@0x1f00.3`.
 use std::fmt;
 use std::str::FromStr;
 
 use nor_flash_model::Cut;
 
+use super::fault::Fault;
 use super::geometry::Geometry;
 use super::scenario::Scenario;
 use super::scene::SMALL_PAGES;
@@ -29,6 +31,8 @@ pub struct Schedule {
     pub loss_permille: u16,
     /// The cuts, in order.
     pub cuts: Vec<Cut>,
+    /// Faults of flash, in order.
+    pub faults: Vec<Fault>,
 }
 
 impl Schedule {
@@ -42,6 +46,7 @@ impl Schedule {
             seed: 1,
             loss_permille: 0,
             cuts: Vec::new(),
+            faults: Vec::new(),
         }
     }
 
@@ -65,14 +70,23 @@ impl fmt::Display for Schedule {
         }
         write!(f, ":seed={}:cuts=", self.seed)?;
         if self.cuts.is_empty() {
-            return f.write_str("none");
+            f.write_str("none")?;
         }
-        for (position, cut) in self.cuts.iter().enumerate() {
-            let comma = if position == 0 { "" } else { "," };
-            write!(f, "{comma}{cut}")?;
+        list(f, &self.cuts)?;
+        if self.faults.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        f.write_str(":faults=")?;
+        list(f, &self.faults)
     }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, entries: &[impl fmt::Display]) -> fmt::Result {
+    for (position, entry) in entries.iter().enumerate() {
+        let comma = if position == 0 { "" } else { "," };
+        write!(f, "{comma}{entry}")?;
+    }
+    Ok(())
 }
 
 /// A text is no schedule.
@@ -146,6 +160,12 @@ fn parse(text: &str) -> Result<Schedule, String> {
                         .collect::<Result<_, _>>()?;
                 }
             }
+            "faults" => {
+                schedule.faults = value
+                    .split(',')
+                    .map(|fault| fault.parse::<Fault>().map_err(|error| error.to_string()))
+                    .collect::<Result<_, _>>()?;
+            }
             _ => return Err(format!("`{}` is unknown", name.escape_debug())),
         }
     }
@@ -154,6 +174,9 @@ fn parse(text: &str) -> Result<Schedule, String> {
     }
     if !schedule.cuts.is_sorted_by(|a, b| a.operation < b.operation) {
         return Err("the cuts are not in order".to_owned());
+    }
+    if !schedule.faults.is_sorted_by_key(|fault| fault.operation()) {
+        return Err("the faults are not in order".to_owned());
     }
     Ok(schedule)
 }
@@ -167,6 +190,7 @@ mod tests {
         for line in [
             "core:tiny:longer:seed=1:cuts=none",
             "core:nrf51:never-confirms:pages=65:fragment=160:loss=50:seed=9:cuts=op37/before,op41/weak-boots6",
+            "core:tiny:longer:seed=1:cuts=none:faults=silent37,rot41@0x1f00.3",
         ] {
             assert_eq!(line.parse::<Schedule>().unwrap().to_string(), line);
         }
@@ -182,6 +206,8 @@ mod tests {
             ("core:tiny:longer:cuts=op9/before,op3/before", "order"),
             ("core:tiny:longer:cuts=op9/sideways", "not a cut"),
             ("core:tiny:longer:pages=2:cuts=none", "no pages"),
+            ("core:tiny:longer:cuts=none:faults=slow3", "not a fault"),
+            ("core:tiny:longer:cuts=none:faults=silent9,silent3", "order"),
         ] {
             let error = line.parse::<Schedule>().unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");

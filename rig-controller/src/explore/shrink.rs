@@ -1,5 +1,5 @@
-//! Makes a failing schedule small: fewer cuts, then simpler results of each, then earlier ones, while the same
-//! invariant still breaks. The result is locally minimal: no single one of these steps keeps it failing.
+//! Makes a failing schedule small: fewer cuts, then simpler results of each, then earlier ones, then fewer and earlier
+//! faults, while the same invariant still breaks. The result is locally minimal: no single one of these steps keeps it failing.
 use nor_flash_model::{Cut, CutEffect};
 
 use super::oracle::Breach;
@@ -43,6 +43,28 @@ impl Shrunk {
     /// Takes the first smaller schedule that fails alike; `false` if there is none.
     fn step(&mut self, invariant: Invariant) -> bool {
         let cuts = self.schedule.cuts.clone();
+        let faults = self.schedule.faults.clone();
+        let fewer_faults = (0..faults.len()).map(|gone| {
+            let mut faults = faults.clone();
+            faults.remove(gone);
+            faults
+        });
+        let earlier_faults = (0..faults.len()).flat_map(|at| {
+            let faults = &faults;
+            let now = faults[at].operation();
+            let after = at
+                .checked_sub(1)
+                .map_or(0, |before| faults[before].operation());
+            (now.saturating_sub(EARLIER).max(after + 1)..now).map(move |operation| {
+                let mut faults = faults.clone();
+                faults[at] = faults[at].at(operation);
+                faults
+            })
+        });
+        let by_faults = fewer_faults.chain(earlier_faults).map(|faults| Schedule {
+            faults,
+            ..self.schedule.clone()
+        });
         let fewer = (0..cuts.len()).map(|gone| {
             let mut cuts = cuts.clone();
             cuts.remove(gone);
@@ -67,15 +89,16 @@ impl Shrunk {
                 .chain(near)
                 .map(move |operation| moved(cuts, at, operation))
         });
-        for candidate in fewer.chain(simpler).chain(earlier) {
+        let by_cuts = fewer.chain(simpler).chain(earlier).map(|cuts| Schedule {
+            cuts,
+            ..self.schedule.clone()
+        });
+        let candidates: Vec<Schedule> = by_cuts.chain(by_faults).collect();
+        for schedule in candidates {
             if self.tried >= MOST_TRIES {
                 return false;
             }
             self.tried += 1;
-            let schedule = Schedule {
-                cuts: candidate,
-                ..self.schedule.clone()
-            };
             if let Err(breach) = replay(&schedule)
                 && breach.invariant == invariant
             {
@@ -109,6 +132,7 @@ fn simpler_effects(effect: CutEffect) -> impl Iterator<Item = CutEffect> {
         CutEffect::TornPrefix(1),
         CutEffect::Unreadable,
         CutEffect::TornBits(1),
+        CutEffect::TornAllBut(1),
         CutEffect::Weak(Flicker::Boots(0b01)),
         CutEffect::Weak(Flicker::Boots(0b1111_1110)),
         CutEffect::Weak(Flicker::Looks(0b01)),

@@ -1,13 +1,17 @@
 //! What is asked for, in terms of geometries and scenarios; from here on sizes are constants of types.
 use std::fmt;
 
+#[cfg(feature = "seeded-bugs")]
+use nor_flash_model::Operation;
 use nor_flash_model::{Cut, NorFlashModel};
 
 use super::bench::Bench;
 use super::effects::Tearing;
 use super::explorer::{Counts, Explorer, Failure, Search, Share};
+#[cfg(feature = "seeded-bugs")]
+use super::fault::Fault;
 use super::geometry::Geometry;
-use super::life::live;
+use super::life::{arm, live};
 use super::memory::Memory;
 use super::oracle::{Breach, broken};
 use super::scenario::Scenario;
@@ -148,6 +152,7 @@ impl Survey {
             seed: self.seed,
             loss_permille: self.loss_permille,
             cuts,
+            faults: Vec::new(),
         }
     }
 }
@@ -158,6 +163,97 @@ impl Survey {
 /// The invariant it breaks; T1 if a cut never happens, because the device is at rest before.
 pub fn replay(schedule: &Schedule) -> Result<(), Breach> {
     on_geometry(schedule.geometry, Replay(schedule))
+}
+
+/// A kind of fault, to try at many places.
+#[cfg(feature = "seeded-bugs")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// A program that silently does nothing: each of a journal's records and SEALs, and some of the others.
+    Silent,
+    /// A bit of either image slot that turns over, at some of the operations.
+    Rot,
+}
+
+/// Tries single faults of a kind in the uncut run of `schedule`; the first that breaks an invariant.
+#[cfg(feature = "seeded-bugs")]
+pub fn first_fault(schedule: &Schedule, kind: FaultKind) -> Option<(Schedule, Breach)> {
+    on_geometry(schedule.geometry, FirstFault { schedule, kind })
+}
+
+#[cfg(feature = "seeded-bugs")]
+struct FirstFault<'a> {
+    schedule: &'a Schedule,
+    kind: FaultKind,
+}
+
+#[cfg(feature = "seeded-bugs")]
+impl FirstFault<'_> {
+    /// The faults to try, given the operations of the uncut run.
+    fn faults(&self, scene: &Scene, first: u64, log: &[Operation]) -> Vec<Fault> {
+        // Of what there is very much of, every so-manieth will do.
+        const SOME: u64 = 11;
+        let layout = &scene.layout;
+        let header_bytes = 72;
+        let mut faults = Vec::new();
+        for (operation, what) in (first..).zip(log) {
+            let is_sampled = operation.is_multiple_of(SOME);
+            match (self.kind, what) {
+                (FaultKind::Silent, Operation::Program { address }) => {
+                    let in_journal = (layout.identification.start..layout.active.start)
+                        .contains(address)
+                        && address % layout.page_bytes >= header_bytes;
+                    if in_journal || is_sampled {
+                        faults.push(Fault::Silent { operation });
+                    }
+                }
+                (FaultKind::Rot, _) if is_sampled => {
+                    for slot in [layout.active.start, layout.staging.start] {
+                        for page in [0, 1] {
+                            faults.push(Fault::Rot {
+                                operation,
+                                address: slot + page * layout.page_bytes + 17,
+                                bit: 3,
+                            });
+                        }
+                    }
+                }
+                (FaultKind::Silent, Operation::Erase { .. }) | (FaultKind::Rot, _) => {}
+            }
+        }
+        faults
+    }
+}
+
+#[cfg(feature = "seeded-bugs")]
+impl OnGeometry for FirstFault<'_> {
+    type Output = Option<(Schedule, Breach)>;
+
+    fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+        self,
+    ) -> Self::Output {
+        let (scene, flash) = match prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(self.schedule) {
+            Ok(prepared) => prepared,
+            Err(breach) => return Some((self.schedule.clone(), breach)),
+        };
+        let with = |flash, faults: Vec<Fault>| {
+            let mut bench =
+                Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, Memory::default(), None);
+            bench.faults = faults.into_iter();
+            let end = live(&mut bench, |_| None);
+            (end, bench.flash)
+        };
+        let mut logged = flash.clone();
+        logged.start_log();
+        let (_, logged) = with(logged, Vec::new());
+        let faults = self.faults(&scene, flash.operations() + 1, logged.log());
+        faults.into_iter().find_map(|fault| {
+            let breach = with(flash.clone(), vec![fault]).0.err()?;
+            let faults = vec![fault];
+            let schedule = self.schedule.clone();
+            Some((Schedule { faults, ..schedule }, breach))
+        })
+    }
 }
 
 /// Something to do once the geometry is known as a type.
@@ -297,16 +393,34 @@ impl OnGeometry for Replay<'_> {
         let (scene, mut flash) = prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(self.0)?;
         let mut cuts = self.0.cuts.iter().copied();
         if let Some(first) = cuts.next() {
-            flash.cut_at(first);
+            arm(&mut flash, first);
         }
         let mut bench =
             Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, Memory::default(), None);
+        bench.faults = self.0.faults.clone().into_iter();
         live(&mut bench, |_| cuts.next())?;
-        match bench.flash.planned_cut().or(cuts.next()) {
-            None => Ok(()),
-            Some(cut) => broken(
+        if let Some(cut) = bench.flash.planned_cut().or(cuts.next()) {
+            return broken(
                 Invariant::T1,
                 format!("{cut} never happens: the device is at rest before"),
+            );
+        }
+        // Counted by the device's lives, not by who plans the cuts.
+        if usize::from(bench.memory.cuts) != self.0.cuts.len().min(usize::from(u8::MAX)) {
+            return broken(
+                Invariant::T1,
+                format!(
+                    "{} cuts were planned, power was lost {} times",
+                    self.0.cuts.len(),
+                    bench.memory.cuts
+                ),
+            );
+        }
+        match bench.faults.next() {
+            None => Ok(()),
+            Some(fault) => broken(
+                Invariant::T1,
+                format!("{fault} never happens: the device is at rest before"),
             ),
         }
     }

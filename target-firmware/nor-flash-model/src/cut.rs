@@ -20,6 +20,8 @@ pub enum CutEffect {
     TornPrefix(u16),
     /// Of the bits that were to change, those that this seed picks (each with one half).
     TornBits(u64),
+    /// All but the byte with this number, from 0, in the unit or page.
+    TornAllBut(u16),
     /// Every bit that was to change is weak.
     Weak(Flicker),
     /// The first half is done for good; in the second half every bit that was to change is weak.
@@ -51,6 +53,7 @@ impl fmt::Display for CutEffect {
             Self::TornSecondHalf => f.write_str("second-half"),
             Self::TornPrefix(bytes) => write!(f, "prefix{bytes}"),
             Self::TornBits(seed) => write!(f, "bits{seed:x}"),
+            Self::TornAllBut(byte) => write!(f, "all-but{byte}"),
             Self::Weak(how) => {
                 f.write_str("weak")?;
                 flicker(f, how)
@@ -73,7 +76,7 @@ impl fmt::Display for Cut {
 /// A text is no cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{}` is not a cut; a cut looks like op37/before, with before, after, first-half, second-half, prefix3, bits5eed, weak-boots6, weak-looks6, weak-random6, half-weak-boots6 or unreadable behind the slash", .0.escape_debug()
+    "`{}` is not a cut; a cut looks like op37/before, with before, after, first-half, second-half, prefix3, bits5eed, all-but1, weak-boots6, weak-looks6, weak-random6, half-weak-boots6 or unreadable behind the slash", .0.escape_debug()
 )]
 pub struct ParseCutError(String);
 
@@ -112,6 +115,8 @@ fn parse_effect(text: &str) -> Option<CutEffect> {
                 CutEffect::TornPrefix(bytes.parse().ok()?)
             } else if let Some(seed) = text.strip_prefix("bits") {
                 CutEffect::TornBits(u64::from_str_radix(seed, 16).ok()?)
+            } else if let Some(byte) = text.strip_prefix("all-but") {
+                CutEffect::TornAllBut(byte.parse().ok()?)
             } else if let Some(how) = text.strip_prefix("weak-") {
                 CutEffect::Weak(parse_flicker(how)?)
             } else {
@@ -145,6 +150,7 @@ mod tests {
             CutEffect::TornSecondHalf,
             CutEffect::TornPrefix(3),
             CutEffect::TornBits(0x5EED),
+            CutEffect::TornAllBut(1),
             CutEffect::Weak(Flicker::Boots(6)),
             CutEffect::Weak(Flicker::Looks(9)),
             CutEffect::HalfWeak(Flicker::Random(77)),

@@ -72,6 +72,17 @@ fn torn_bits_lie_between_old_and_new_and_depend_on_the_seed_alone() {
 }
 
 #[test]
+fn a_torn_program_can_leave_out_a_single_byte() {
+    let mut flash = Nrf51::new(1);
+    flash.cut_at(Cut {
+        operation: 1,
+        effect: CutEffect::TornAllBut(1),
+    });
+    let _ = flash.write(0, &[0; 4]);
+    assert_eq!(flash.bytes()[..4], [0, 0xFF, 0, 0]);
+}
+
+#[test]
 fn unaligned_and_out_of_range_accesses_are_refused() {
     let mut flash = Nrf51::new(1);
     assert_eq!(flash.write(2, &[0; 4]), Err(ModelError::NotAligned));

@@ -224,6 +224,12 @@ impl Page {
                     *byte = (*byte & !mask) | (wanted & mask);
                 }
             }
+            CutEffect::TornAllBut(byte) => {
+                let left_out = usize::from(byte).min(wanted.len());
+                target[..left_out].copy_from_slice(&wanted[..left_out]);
+                let rest = (left_out + 1).min(wanted.len());
+                target[rest..].copy_from_slice(&wanted[rest..]);
+            }
             CutEffect::Weak(_) => self.weaken(start, wanted),
             CutEffect::HalfWeak(_) => {
                 target[..half].copy_from_slice(&wanted[..half]);

@@ -5,14 +5,14 @@
 //! and never goes back. The agent asks for one fragment at a time, asks again when no answer comes, and after a while
 //! of silence announces itself anew.
 use crate::cipher::FragmentCipher;
-use crate::factory::Factory;
+use crate::factory::{DeviceKey, Factory};
 use crate::flash::{FlashError, UpgradeFlash};
 use crate::image::{self, Hashing, Location};
 use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{
     FragmentIndex, ImageId, SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest, Version,
 };
-use crate::seeded::{Bug, is_planted};
+use crate::seeded::{Bug, Received, is_planted};
 use crate::slots::{ChainLength, Layout};
 use crate::store::{self, ResumePoint, Store, Stored};
 use crate::timer::RetransmissionTimer;
@@ -71,6 +71,7 @@ struct Download<const PAGE: usize> {
     signed: SignedManifest,
     cipher: FragmentCipher,
     store: Store<PAGE>,
+    received: Received,
 }
 
 /// The upgrade agent of one device. `PAGE` is the erase size where units are programmed once, else 0.
@@ -247,7 +248,12 @@ impl<const PAGE: usize> Agent<PAGE> {
         }
         match &mut self.doing {
             Activities::Verifying(hashing) => {
-                let digest = hashing.next_page(flash, &self.layout);
+                let mut digest = hashing.next_page(flash, &self.layout);
+                if is_planted(Bug::FirstPageVerified)
+                    && let Some(download) = &self.download
+                {
+                    digest = Some(download.signed.manifest().image_digest);
+                }
                 if let Some(digest) = digest {
                     self.on_digest(flash, digest)?;
                 }
@@ -265,7 +271,9 @@ impl<const PAGE: usize> Agent<PAGE> {
             _ => {}
         }
         match self.timer.deadline_ms() {
-            Some(until_ms) if now_ms < until_ms => return Ok(Wish::Wait { until_ms }),
+            Some(until_ms) if now_ms < until_ms || is_planted(Bug::NothingAskedTwice) => {
+                return Ok(Wish::Wait { until_ms });
+            }
             Some(_) => self.on_silence(),
             None => {}
         }
@@ -363,10 +371,21 @@ impl<const PAGE: usize> Agent<PAGE> {
         let signed = image::read_manifest(flash, &self.layout, Location::STAGING)
             .filter(|signed| signed.image_id() == state.image);
         if let Some(signed) = signed {
-            let mut at = store::resume_point::<F>(&self.layout, committed, programs);
+            // Of an image that is all there no unit is programmed any more: nothing of its last page is used up.
+            let mut at = if committed == signed.manifest().size_bytes {
+                ResumePoint {
+                    committed,
+                    programs,
+                }
+            } else {
+                store::resume_point::<F>(&self.layout, committed, programs)
+            };
             let fragment = u32::from(signed.manifest().fragment_bytes);
             if is_planted(Bug::ResumeOneTooFar) {
                 at.committed = (at.committed + fragment).min(signed.manifest().size_bytes);
+            }
+            if is_planted(Bug::ResumeTwoTooFar) {
+                at.committed = (at.committed + 2 * fragment).min(signed.manifest().size_bytes);
             }
             if is_planted(Bug::ResumeTwoTooEarly) {
                 at.committed = at.committed.saturating_sub(2 * fragment);
@@ -376,9 +395,16 @@ impl<const PAGE: usize> Agent<PAGE> {
     }
 
     fn begin(&mut self, signed: SignedManifest, at: ResumePoint) {
+        let no_key = DeviceKey([0; 32]);
+        let key = if is_planted(Bug::CipherNotInitialisedOnResume) && at.committed > 0 {
+            &no_key
+        } else {
+            &self.factory.device_key
+        };
         self.download = Some(Download {
-            cipher: FragmentCipher::new(&self.factory.device_key, &signed),
+            cipher: FragmentCipher::new(key, &signed),
             store: Store::new(at),
+            received: Received::from(at.committed),
             signed,
         });
     }
@@ -437,6 +463,9 @@ impl<const PAGE: usize> Agent<PAGE> {
         {
             return Some(ResultCode::InstallFailed);
         }
+        if state.phase == Phase::Rejected && is_planted(Bug::RejectedSlotInUse) {
+            return Some(ResultCode::InUse);
+        }
         if id == state.image && state.phase == Phase::Rejected {
             return Some(ResultCode::VerifyFailed);
         }
@@ -463,6 +492,12 @@ impl<const PAGE: usize> Agent<PAGE> {
         flash: &mut F,
         signed: SignedManifest,
     ) -> Result<(), FlashError> {
+        let committed = match self.journal.state().phase {
+            Phase::Downloading { committed, .. } if is_planted(Bug::ProgressNotBoundToSession) => {
+                committed.min(signed.manifest().size_bytes)
+            }
+            _ => 0,
+        };
         let state = State {
             image: signed.image_id(),
             image_counter: signed.manifest().security_counter,
@@ -477,7 +512,7 @@ impl<const PAGE: usize> Agent<PAGE> {
         self.begin(
             signed,
             ResumePoint {
-                committed: 0,
+                committed,
                 programs: 0,
             },
         );
@@ -502,7 +537,12 @@ impl<const PAGE: usize> Agent<PAGE> {
         {
             return Ok(());
         }
-        let Ok(fragment) = download.cipher.open(index, sealed) else {
+        let nonce = if is_planted(Bug::NonceCountsFromReset) && !self.journal.is_open() {
+            FragmentIndex(0)
+        } else {
+            index
+        };
+        let Ok(fragment) = download.cipher.open(nonce, sealed) else {
             return Ok(());
         };
         if fragment.len() != manifest.fragment_len(index) {
@@ -513,9 +553,12 @@ impl<const PAGE: usize> Agent<PAGE> {
                 .store
                 .take(flash, &self.layout, &mut self.journal, &manifest, fragment)?;
         match stored {
-            Stored::Progress => self.answered(now_ms),
+            Stored::Progress => {
+                download.received.add(fragment);
+                self.answered(now_ms);
+            }
             // Flash that keeps losing what was written ends in silence and a new announcement, not in a busy loop.
-            Stored::Rewound => {}
+            Stored::Rewound => download.received = Received::default(),
         }
         Ok(())
     }
@@ -530,6 +573,7 @@ impl<const PAGE: usize> Agent<PAGE> {
             self.announce();
             return Ok(());
         };
+        let digest = download.received.believed(digest);
         let state = *self.journal.state();
         if digest == download.signed.manifest().image_digest || is_planted(Bug::ReadyUnverified) {
             self.journal.append(flash, Record::Ready)?;

@@ -72,6 +72,12 @@ impl<F: UpgradeFlash> Boot<'_, F> {
             Phase::Idle | Phase::Confirmed | Phase::Reverted | Phase::Rejected => {
                 self.journal.settle(self.flash)?;
             }
+            Phase::Reverting { copies }
+                if is_planted(Bug::FinishedRevertUnknown)
+                    && copies == self.journal.state().chain.copies() =>
+            {
+                return Ok(Outcome::Stay(StayReason::NoImage));
+            }
             Phase::Ready if is_planted(Bug::ReadyNotReasserted) => {}
             Phase::Swapping { .. } | Phase::Reverting { .. }
                 if is_planted(Bug::StepNotReasserted) => {}
@@ -120,6 +126,9 @@ impl<F: UpgradeFlash> Boot<'_, F> {
 
     /// No image below this runs.
     fn minimum(&self) -> SecurityCounter {
+        if is_planted(Bug::CounterCheckedAtOfferOnly) {
+            return self.factory.minimum_security_counter;
+        }
         self.journal
             .state()
             .security_counter
@@ -208,6 +217,15 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         let chain = self
             .layout
             .chain_for(staged.manifest().size_bytes.max(old_bytes));
+        if is_planted(Bug::SwapBeginsUnrecorded) {
+            swap::copy(self.flash, self.layout, Direction::Install, chain, 0)?;
+            swap::copy(self.flash, self.layout, Direction::Install, chain, 1)?;
+            self.journal
+                .append(self.flash, Record::SwapBegin { chain })?;
+            self.journal
+                .append(self.flash, Record::Step { copies: 1 })?;
+            return self.journal.append(self.flash, Record::Step { copies: 2 });
+        }
         self.journal.append(self.flash, Record::SwapBegin { chain })
     }
 
@@ -228,9 +246,13 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         (self.alive)();
         let skips = is_planted(Bug::SwapSkipsACopy) && copies > 0 && copies + 1 < chain.copies();
         let copy = copies + u16::from(skips);
+        let step = Record::Step { copies: copies + 1 };
+        if is_planted(Bug::StepRecordedBeforeCopy) {
+            self.journal.append(self.flash, step)?;
+            return swap::copy(self.flash, self.layout, direction, chain, copy);
+        }
         swap::copy(self.flash, self.layout, direction, chain, copy)?;
-        self.journal
-            .append(self.flash, Record::Step { copies: copies + 1 })
+        self.journal.append(self.flash, step)
     }
 
     /// Counts one more attempt and runs the image on probation, if it is whole and has attempts left; else sets out

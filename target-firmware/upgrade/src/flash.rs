@@ -85,6 +85,9 @@ pub(crate) fn program<F: UpgradeFlash>(
         } else {
             padded[..chunk.len()].copy_from_slice(chunk);
             flash.write(at, &padded[..unit_bytes]).map_err(failed)?;
+            if is_planted(Bug::TailProgrammedTwice) {
+                flash.write(at, &padded[..unit_bytes]).map_err(failed)?;
+            }
         }
     }
     Ok(())

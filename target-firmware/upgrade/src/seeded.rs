@@ -29,12 +29,24 @@ bugs! {
     RecordBeforeData = "record-before-data",
     /// A record's CRC is written but not looked at.
     RecordWithoutCrc = "record-without-crc",
+    /// A record's CRC covers its kind and place, not its value.
+    RecordCrcOverAPart = "record-crc-over-a-part",
     /// The record's CRC does not cover the session.
     RecordNotBoundToSession = "record-not-bound-to-session",
+    /// Two records share a write unit where units are larger than a record.
+    TwoRecordsInOneUnit = "two-records-in-one-unit",
+    /// A record is not read back after it was written.
+    RecordNotReadBack = "record-not-read-back",
+    /// A journal page that cannot be read ends the search for others.
+    ReadErrorFatal = "read-error-fatal",
     /// A page that an earlier boot opened is appended to where it reads blank.
     AppendAfterReset = "append-after-reset",
     /// A page counts although its SEAL is missing.
     SealIgnored = "seal-ignored",
+    /// A page is sealed before its header is written.
+    SealBeforeHeader = "seal-before-header",
+    /// Generations are compared as if they never wrapped around.
+    GenerationDoesNotWrap = "generation-does-not-wrap",
     /// Of two sealed pages the older one wins.
     OlderGenerationWins = "older-generation-wins",
     /// The newest page is erased to make room for its successor.
@@ -43,10 +55,34 @@ bugs! {
     EraseSkippedIfBlank = "erase-skipped-if-blank",
     /// A download goes on one fragment behind what is recorded.
     ResumeOneTooFar = "resume-one-too-far",
+    /// A state at rest is taken for settled as it was read.
+    RestNotSettled = "rest-not-settled",
+    /// A settled state is settled again at every boot.
+    AnchorIgnored = "anchor-ignored",
+    /// A download goes on two fragments behind what is recorded.
+    ResumeTwoTooFar = "resume-two-too-far",
     /// A download goes on two fragments before what is recorded.
     ResumeTwoTooEarly = "resume-two-too-early",
     /// The page a download goes on in is erased, with the fragments in it that are recorded.
     ResumedPageErased = "resumed-page-erased",
+    /// A record that does not pass its check makes the device forget all progress.
+    TornRecordForgetsProgress = "torn-record-forgets-progress",
+    /// Progress at one image counts for the next one too.
+    ProgressNotBoundToSession = "progress-not-bound-to-session",
+    /// The key of a resumed download is not derived.
+    CipherNotInitialisedOnResume = "cipher-not-initialised-on-resume",
+    /// The nonce counts the fragments since the reset.
+    NonceCountsFromReset = "nonce-counts-from-reset",
+    /// A lost datagram is never asked for again.
+    NothingAskedTwice = "nothing-asked-twice",
+    /// The page that is erased for new fragments is counted from the start of flash.
+    PageIndexWithoutSlotBase = "page-index-without-slot-base",
+    /// The last, padded unit of what is written is programmed twice.
+    TailProgrammedTwice = "tail-programmed-twice",
+    /// The manifest in STAGING is not read back after it was written.
+    ManifestNotReadBack = "manifest-not-read-back",
+    /// Fragments are not read back after they were written.
+    DataNotReadBack = "data-not-read-back",
     /// Nobody counts how often a boot may have programmed the units ahead.
     ProgramsNotCounted = "programs-not-counted",
     /// Fragments still in RAM are recorded as written.
@@ -55,10 +91,20 @@ bugs! {
     LastFragmentNotRecorded = "last-fragment-not-recorded",
     /// The agent says Ready whatever the digest is.
     ReadyUnverified = "ready-unverified",
+    /// Ready follows from the digest of what was received, not of what is in flash.
+    ReadyFromRam = "ready-from-ram",
+    /// The agent verifies the first page only.
+    FirstPageVerified = "first-page-verified",
     /// The bootloader looks at manifests, not at digests.
     DigestNotChecked = "digest-not-checked",
     /// READY is acted on without being stated anew.
     ReadyNotReasserted = "ready-not-reasserted",
+    /// The first copies of a swap are done before its beginning is recorded.
+    SwapBeginsUnrecorded = "swap-begins-unrecorded",
+    /// A swap step is recorded before its copy is done.
+    StepRecordedBeforeCopy = "step-recorded-before-copy",
+    /// A page that was copied is not read back.
+    CopyNotReadBack = "copy-not-read-back",
     /// Swap steps are acted on without being stated anew.
     StepNotReasserted = "step-not-reasserted",
     /// A swap goes on one copy behind what is recorded.
@@ -67,12 +113,22 @@ bugs! {
     SwapOverwritesFirst = "swap-overwrites-first",
     /// The security counter rises when the swap begins.
     CounterRisesAtSwap = "counter-rises-at-swap",
+    /// The security counter rises when a trial goes on after a reset.
+    CounterRisesAtSecondTrial = "counter-rises-at-second-trial",
+    /// The bootloader does not ask for the security counter in force.
+    CounterCheckedAtOfferOnly = "counter-checked-at-offer-only",
+    /// A revert whose last record is torn matches no state.
+    FinishedRevertUnknown = "finished-revert-unknown",
     /// A second trial attempt is not recorded.
     TrialNotCounted = "trial-not-counted",
     /// An image that was reverted is installed again.
     RevertedForgotten = "reverted-forgotten",
     /// An image whose content is wrong is fetched for ever.
     AttemptsNotCounted = "attempts-not-counted",
+    /// How often an image was fetched is forgotten at a reset.
+    AttemptNotPersisted = "attempt-not-persisted",
+    /// The slot of a rejected image stays in use.
+    RejectedSlotInUse = "rejected-slot-in-use",
 }
 
 #[cfg(feature = "seeded-bugs")]
@@ -94,6 +150,49 @@ mod switch {
 
 #[cfg(feature = "seeded-bugs")]
 pub use switch::plant;
+
+/// The digest of all fragments as they were received, for [`Bug::ReadyFromRam`]. Without the feature it is nothing.
+#[derive(Clone, Default)]
+pub(crate) struct Received {
+    #[cfg(feature = "seeded-bugs")]
+    hasher: Option<sha2::Sha256>,
+}
+
+#[cfg_attr(
+    not(feature = "seeded-bugs"),
+    expect(
+        unused_variables,
+        clippy::unused_self,
+        reason = "without the feature nothing is planted"
+    )
+)]
+impl Received {
+    /// Begins where a download does; one that goes on after a reset has not received everything.
+    pub(crate) fn from(committed: u32) -> Self {
+        Self {
+            #[cfg(feature = "seeded-bugs")]
+            hasher: (committed == 0).then(sha2::Digest::new),
+        }
+    }
+
+    pub(crate) fn add(&mut self, fragment: &[u8]) {
+        #[cfg(feature = "seeded-bugs")]
+        if let Some(hasher) = &mut self.hasher {
+            sha2::Digest::update(hasher, fragment);
+        }
+    }
+
+    /// The digest to believe, where `in_flash` is what flash holds.
+    pub(crate) fn believed(self, in_flash: [u8; 32]) -> [u8; 32] {
+        #[cfg(feature = "seeded-bugs")]
+        if is_planted(Bug::ReadyFromRam)
+            && let Some(hasher) = self.hasher
+        {
+            return sha2::Digest::finalize(hasher).into();
+        }
+        in_flash
+    }
+}
 
 /// Whether `bug` is planted.
 #[inline]

@@ -161,6 +161,7 @@ impl Layout {
             && end(self.active, p) <= self.staging.start
             && self.staging.pages == self.active.pages + 1
             && self.identification.pages >= 4
+            && self.identification.pages <= 64
             && self.active.pages >= 2
     }
 }

@@ -13,6 +13,7 @@ use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{FragmentIndex, Manifest, SignedManifest};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::Layout;
+use embedded_storage::nor_flash::NorFlashErrorKind;
 
 /// Where a download goes on after a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,10 +134,13 @@ impl<const PAGE: usize> Store<PAGE> {
             committed: self.committed,
             programs: self.programs,
         };
-        let state = State {
+        let mut state = State {
             phase,
             ..*journal.state()
         };
+        if is_planted(Bug::AttemptNotPersisted) {
+            state.attempt = 0;
+        }
         journal.open(flash, state)
     }
 
@@ -163,10 +167,10 @@ impl<const PAGE: usize> Store<PAGE> {
             let address =
                 layout.image_byte(Location::STAGING.slot, Location::STAGING.placement, at);
             if into_page == 0 || (is_planted(Bug::ResumedPageErased) && self.programs > 0) {
-                flash::erase_page(flash, address)?;
+                flash::erase_page(flash, page_to_erase(address, at))?;
             }
             flash::program(flash, address, now)?;
-            if !flash::holds(flash, address, now) {
+            if !is_planted(Bug::DataNotReadBack) && !flash::holds(flash, address, now) {
                 return self.rewind(flash, layout, journal);
             }
             at += now.len() as u32;
@@ -193,9 +197,9 @@ impl<const PAGE: usize> Store<PAGE> {
             Location::STAGING.placement,
             self.committed,
         );
-        flash::erase_page(flash, address)?;
+        flash::erase_page(flash, page_to_erase(address, self.committed))?;
         flash::program(flash, address, data)?;
-        if !flash::holds(flash, address, data) {
+        if !is_planted(Bug::DataNotReadBack) && !flash::holds(flash, address, data) {
             return self.rewind(flash, layout, journal);
         }
         let committed = self.offset();
@@ -230,13 +234,33 @@ impl<const PAGE: usize> Store<PAGE> {
     }
 }
 
-/// Puts the manifest of a download in its place, erasing what was there.
+/// The page of `address`, which is where byte `offset` of the image goes.
+fn page_to_erase(address: u32, offset: u32) -> u32 {
+    if is_planted(Bug::PageIndexWithoutSlotBase) {
+        offset
+    } else {
+        address
+    }
+}
+
+/// A page may fail to take the manifest; so often it is tried.
+const TRIES: u8 = 3;
+
+/// Puts the manifest of a download in its place, erasing what was there, and checks it: without it a whole image would
+/// be refused.
 pub(crate) fn store_manifest<F: UpgradeFlash>(
     flash: &mut F,
     layout: &Layout,
     signed: &SignedManifest,
 ) -> Result<(), FlashError> {
     let address = layout.manifest(Location::STAGING.slot, Location::STAGING.placement);
-    flash::erase_page(flash, address)?;
-    flash::program(flash, address, &signed.encode())
+    let bytes = signed.encode();
+    for _ in 0..TRIES {
+        flash::erase_page(flash, address)?;
+        flash::program(flash, address, &bytes)?;
+        if is_planted(Bug::ManifestNotReadBack) || flash::holds(flash, address, &bytes) {
+            return Ok(());
+        }
+    }
+    Err(FlashError(NorFlashErrorKind::Other))
 }

@@ -5,7 +5,12 @@
 //!
 //! - the newest sealed page wins, so there is always one that was complete before power went;
 //! - a page is only appended to in the boot that opened it, so only the last record of a page can be torn;
-//! - the two newest sealed pages are never erased, and a page is erased before use whatever it looks like;
+//! - a page is erased before use, whatever it looks like, and never the one that may be the last whole one. The SEAL is
+//!   written once the HEADER is there, and nobody acts on a page before its SEAL is. So a page that reads sealed, even
+//!   by a torn SEAL that will not always, has a HEADER that stays; and one that does not was never acted on. The newest
+//!   that reads sealed is therefore spared, and of what is older the unsealed goes first, then the oldest; where nothing
+//!   older is left, the oldest page is spared and the newest goes ([`Journal::victim`]). Power may fail in every SEAL that
+//!   is tried, for ever, and the last state that was acted on is still there;
 //! - what was read after a reset may read differently next time: a torn record, a torn SEAL, even a torn record that
 //!   reads blank now. Whoever acts on it calls [`Journal::reassert`] first, which states it anew in a fresh page;
 //! - a state at rest is followed by an *anchor* right behind the SEAL. Reading it proves that the SEAL was finished,
@@ -32,7 +37,10 @@ pub struct Generation(pub u32);
 
 impl Generation {
     /// Whether this one was opened after `other`.
-    pub const fn is_newer_than(self, other: Self) -> bool {
+    pub fn is_newer_than(self, other: Self) -> bool {
+        if is_planted(Bug::GenerationDoesNotWrap) {
+            return self.0 > other.0;
+        }
         self.0.wrapping_sub(other.0).cast_signed() > 0
     }
 
@@ -41,10 +49,22 @@ impl Generation {
     }
 }
 
+/// A page whose HEADER is valid.
 #[derive(Debug, Clone, Copy, Hash)]
-struct Sealed {
+struct Opened {
     page: u16,
     generation: Generation,
+    sealed: bool,
+}
+
+impl Opened {
+    /// Whether this one says more than `other`: a SEAL first, then the generation.
+    fn is_preferred_to(self, other: Self) -> bool {
+        if self.sealed != other.sealed {
+            return self.sealed;
+        }
+        self.generation.is_newer_than(other.generation) != is_planted(Bug::OlderGenerationWins)
+    }
 }
 
 /// The journal as read, and, once something was written in this boot, the page being written.
@@ -52,8 +72,7 @@ struct Sealed {
 pub struct Journal {
     layout: Layout,
     state: State,
-    newest: Option<Sealed>,
-    previous: Option<Sealed>,
+    newest: Option<Opened>,
     highest: Option<Generation>,
     anchored: bool,
     /// Next free slot of `newest`, if that page was opened in this boot.
@@ -67,13 +86,30 @@ impl Journal {
             layout: *layout,
             state: State::EMPTY,
             newest: None,
-            previous: None,
             highest: None,
             anchored: false,
             next_slot: None,
         };
         for page in 0..layout.identification.pages {
-            journal.look_at(flash, page);
+            let Some((opened, state)) = journal.look_at(flash, page) else {
+                if is_planted(Bug::ReadErrorFatal) && !journal.is_readable(flash, page) {
+                    break;
+                }
+                continue;
+            };
+            if journal
+                .highest
+                .is_none_or(|highest| opened.generation.is_newer_than(highest))
+            {
+                journal.highest = Some(opened.generation);
+            }
+            if journal
+                .newest
+                .is_none_or(|newest| opened.is_preferred_to(newest))
+            {
+                journal.newest = Some(opened);
+                journal.state = state;
+            }
         }
         if let Some(newest) = journal.newest {
             journal.replay(flash, newest.page);
@@ -86,7 +122,7 @@ impl Journal {
         &self.state
     }
 
-    /// Whether anything was ever sealed here; if not, [`Journal::state`] is [`State::EMPTY`].
+    /// Whether anything was ever written here; if not, [`Journal::state`] is [`State::EMPTY`].
     pub fn is_empty(&self) -> bool {
         self.newest.is_none()
     }
@@ -114,7 +150,7 @@ impl Journal {
     /// Makes sure that a state at rest (nothing under way) reads the same ever after. Writes nothing if it does
     /// already, so an idle boot costs no flash.
     pub fn settle<F: UpgradeFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
-        if self.anchored {
+        if (self.anchored && !is_planted(Bug::AnchorIgnored)) || is_planted(Bug::RestNotSettled) {
             return Ok(());
         }
         self.reassert(flash)?;
@@ -141,21 +177,30 @@ impl Journal {
         let format = self.format::<F>();
         let generation = self.highest.map_or(Generation(1), Generation::next);
         // A page that does not take what is written is passed over; with all of them bad the part is worn out.
-        for page in self.victims() {
+        let mut tried = 0_u64;
+        while let Some(page) = self.victim(flash, tried) {
+            tried |= 1 << page;
             let address = self.layout.identification_page(page);
             let header = page::encode_header(generation, &state);
             let seal = page::encode_seal(state.session(), generation);
+            let seal_first = is_planted(Bug::SealBeforeHeader);
             flash::erase_page(flash, address)?;
+            if seal_first {
+                flash::program(flash, address + format.seal(), &seal)?;
+            }
             flash::program(flash, address, &header)?;
             let header_holds = flash::holds(flash, address, &header);
-            if header_holds {
+            if header_holds && !seal_first {
                 flash::program(flash, address + format.seal(), &seal)?;
             }
             if !header_holds || !flash::holds(flash, address + format.seal(), &seal) {
                 continue;
             }
-            self.previous = self.newest;
-            self.newest = Some(Sealed { page, generation });
+            self.newest = Some(Opened {
+                page,
+                generation,
+                sealed: true,
+            });
             self.highest = Some(generation);
             self.state = state;
             self.next_slot = Some(0);
@@ -186,7 +231,7 @@ impl Journal {
         let bytes = page::encode_record(self.state.session(), slot, record);
         let address = self.layout.identification_page(newest.page) + format.slot(slot);
         flash::program(flash, address, &bytes)?;
-        if !flash::holds(flash, address, &bytes) {
+        if !is_planted(Bug::RecordNotReadBack) && !flash::holds(flash, address, &bytes) {
             // The unit did not take it: say the same in a page that does.
             return self.open(flash, next);
         }
@@ -203,61 +248,106 @@ impl Journal {
         image: ImageId,
         security_counter: SecurityCounter,
     ) -> Result<(), FlashError> {
+        Self::provision_after(flash, layout, image, security_counter, Generation(0))
+    }
+
+    /// The same for a device whose journal is of some age: `last` was the generation before, if none is there.
+    pub fn provision_after<F: UpgradeFlash>(
+        flash: &mut F,
+        layout: &Layout,
+        image: ImageId,
+        security_counter: SecurityCounter,
+        last: Generation,
+    ) -> Result<(), FlashError> {
         let mut journal = Self::recover(flash, layout);
+        journal.highest = journal.highest.or(Some(last));
         journal.open(flash, State::confirmed(image, security_counter))?;
         journal.append(flash, Record::Anchor)
     }
 
-    const fn format<F: UpgradeFlash>(&self) -> PageFormat {
-        PageFormat::new(self.layout.page_bytes, F::WRITE_SIZE)
-    }
-
-    /// The pages that may be erased, best first: those after the newest, but never the two newest sealed.
-    fn victims(&self) -> impl Iterator<Item = u16> + use<> {
-        let pages = self.layout.identification.pages;
-        let taken = [self.newest, self.previous].map(|sealed| sealed.map(|sealed| sealed.page));
-        let live_first = is_planted(Bug::LivePageErased);
-        let first = self
-            .newest
-            .map_or(0, |newest| newest.page + u16::from(!live_first));
-        (0..pages)
-            .map(move |step| (first + step) % pages)
-            .filter(move |page| live_first || !taken.contains(&Some(*page)))
-    }
-
-    fn look_at<F: UpgradeFlash>(&mut self, flash: &mut F, page: u16) {
-        let fits = |state: &State| state.chain.0 <= self.layout.active.pages;
-        let Some((generation, state)) = self
-            .read_header(flash, page)
-            .filter(|(_, state)| fits(state))
-        else {
-            return;
-        };
-        if self
-            .highest
-            .is_none_or(|highest| generation.is_newer_than(highest))
-        {
-            self.highest = Some(generation);
+    fn format<F: UpgradeFlash>(&self) -> PageFormat {
+        let format = PageFormat::new(self.layout.page_bytes, F::WRITE_SIZE);
+        if is_planted(Bug::TwoRecordsInOneUnit) {
+            return format.packed();
         }
+        format
+    }
+
+    /// The page to erase next, of those that were not `tried` (a bit each).
+    fn victim<F: UpgradeFlash>(&self, flash: &mut F, tried: u64) -> Option<u16> {
+        let pages = self.layout.identification.pages;
+        let mut sealed: Option<Opened> = None;
+        let mut oldest: Option<Opened> = None;
+        for page in 0..pages {
+            let Some((opened, _)) = self.look_at(flash, page) else {
+                continue;
+            };
+            let newer = |other: Opened| opened.generation.is_newer_than(other.generation);
+            if opened.sealed && sealed.is_none_or(newer) {
+                sealed = Some(opened);
+            }
+            if oldest.is_none_or(|oldest| !newer(oldest)) {
+                oldest = Some(opened);
+            }
+        }
+        let spared = sealed.or(oldest);
+        // The next in line, so that all of them wear alike.
+        let first = self.newest.map_or(0, |newest| newest.page + 1);
+        let mut best: Option<(u8, u32, u16)> = None;
+        for step in 0..pages {
+            let page = (first + step) % pages;
+            if tried >> page & 1 == 1 {
+                continue;
+            }
+            let (class, rank) = match (self.look_at(flash, page), spared) {
+                (Some((opened, _)), Some(spared)) if opened.page == spared.page => {
+                    if !is_planted(Bug::LivePageErased) {
+                        continue;
+                    }
+                    (0, 0)
+                }
+                (Some((opened, _)), Some(spared)) => {
+                    let age = spared.generation.0.wrapping_sub(opened.generation.0);
+                    match (
+                        opened.generation.is_newer_than(spared.generation),
+                        opened.sealed,
+                    ) {
+                        (false, false) => (2, 0),
+                        // The oldest first, and below the newest first: that one is the furthest from 0 downwards.
+                        (false, true) => (3, u32::MAX - age),
+                        (true, _) => (4, age),
+                    }
+                }
+                _ => (1, 0),
+            };
+            if best.is_none_or(|(b_class, b_rank, _)| (class, rank) < (b_class, b_rank)) {
+                best = Some((class, rank, page));
+            }
+        }
+        best.map(|(_, _, page)| page)
+    }
+
+    /// What stands in a page, if its HEADER is valid.
+    fn look_at<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<(Opened, State)> {
+        let (generation, state) = self
+            .read_header(flash, page)
+            .filter(|(_, state)| state.chain.0 <= self.layout.active.pages)?;
         let address = self.layout.identification_page(page) + self.format::<F>().seal();
         let mut seal = [0; 8];
         flash::read(flash, address, &mut seal);
-        if seal != page::encode_seal(state.session(), generation) && !is_planted(Bug::SealIgnored) {
-            return;
-        }
-        let sealed = Sealed { page, generation };
-        let newer_than = |other: Option<Sealed>| {
-            other.is_none_or(|other| {
-                generation.is_newer_than(other.generation) != is_planted(Bug::OlderGenerationWins)
-            })
+        let sealed =
+            seal == page::encode_seal(state.session(), generation) || is_planted(Bug::SealIgnored);
+        let opened = Opened {
+            page,
+            generation,
+            sealed,
         };
-        if newer_than(self.newest) {
-            self.previous = self.newest;
-            self.newest = Some(sealed);
-            self.state = state;
-        } else if newer_than(self.previous) {
-            self.previous = Some(sealed);
-        }
+        Some((opened, state))
+    }
+
+    fn is_readable<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> bool {
+        let mut header = [0; HEADER_BYTES];
+        flash::read(flash, self.layout.identification_page(page), &mut header)
     }
 
     fn read_header<F: UpgradeFlash>(
@@ -280,8 +370,15 @@ impl Journal {
             flash::read(flash, start + format.slot(slot), &mut bytes);
             let record = page::decode_record(session, slot, bytes);
             let Some(next) = record.and_then(|record| self.state.after(record)) else {
-                if is_planted(Bug::AppendAfterReset) && bytes == [0xFF; 8] {
+                let is_blank = bytes == [0xFF; 8];
+                if is_planted(Bug::AppendAfterReset) && is_blank {
                     self.next_slot = Some(slot);
+                }
+                if is_planted(Bug::TornRecordForgetsProgress)
+                    && !is_blank
+                    && let Phase::Downloading { committed, .. } = &mut self.state.phase
+                {
+                    *committed = 0;
                 }
                 break;
             };

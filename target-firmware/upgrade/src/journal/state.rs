@@ -157,6 +157,9 @@ impl State {
             (Phase::Trial { attempts }, Record::Trial { attempts: next })
                 if Some(next) == attempts.checked_add(1) =>
             {
+                if is_planted(Bug::CounterRisesAtSecondTrial) {
+                    self.security_counter = self.security_counter.max(self.image_counter);
+                }
                 Phase::Trial { attempts: next }
             }
             (Phase::Trial { .. }, Record::Confirm) => {

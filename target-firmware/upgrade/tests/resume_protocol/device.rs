@@ -2,7 +2,8 @@
 //! there is nothing else to do.
 use std::hash::{Hash, Hasher};
 
-use nor_flash_model::NorFlashModel;
+use embedded_storage::nor_flash::ReadNorFlash;
+use nor_flash_model::{NorFlashModel, fold};
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::flash::{FlashError, TwiceProgrammable, UpgradeFlash, WriteOnce};
@@ -25,7 +26,17 @@ macro_rules! model_flash {
             for $wrapper<NorFlashModel<UNIT, PAGE, $programs>>
         {
             fn fingerprint(&self) -> u64 {
-                self.0.fingerprint()
+                let flash = &self.0;
+                let pages = flash.capacity() / PAGE;
+                let content = (0..pages).fold(0, |hash, page| fold(hash, flash.page_sum(page)));
+                let units = (0..flash.capacity() / UNIT).fold(content, |hash, unit| {
+                    fold(hash, flash.programs(unit).into())
+                });
+                if (0..pages).all(|page| flash.is_settled(page)) {
+                    units
+                } else {
+                    fold(units, flash.flicker_sum())
+                }
             }
             fn holds(&self, address: u32, bytes: &[u8]) -> bool {
                 self.0.holds(address, bytes)
