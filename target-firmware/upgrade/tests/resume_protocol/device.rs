@@ -29,9 +29,13 @@ macro_rules! model_flash {
                 let flash = &self.0;
                 let pages = flash.capacity() / PAGE;
                 let content = (0..pages).fold(0, |hash, page| fold(hash, flash.page_sum(page)));
-                let units = (0..flash.capacity() / UNIT).fold(content, |hash, unit| {
-                    fold(hash, flash.programs(unit).into())
-                });
+                let units = (0..pages)
+                    .filter(|page| !flash.is_untouched(*page))
+                    .flat_map(|page| (page * PAGE / UNIT..(page + 1) * PAGE / UNIT).step_by(8))
+                    .fold(content, |hash, first| {
+                        let counts = std::array::from_fn(|unit| flash.programs(first + unit));
+                        fold(hash, u64::from_le_bytes(counts))
+                    });
                 if (0..pages).all(|page| flash.is_settled(page)) {
                     units
                 } else {
