@@ -144,7 +144,7 @@ mod tests {
         known[0].counts.failed = 1;
         let xml = write(&known);
         assert!(
-            xml.contains("tests=\"24\" errors=\"0\" failures=\"1\""),
+            xml.contains("tests=\"32\" errors=\"0\" failures=\"1\""),
             "{xml}"
         );
         assert!(xml.contains("classname=\"explore.tiny\""), "{xml}");
@@ -162,7 +162,7 @@ mod tests {
         known.remove(0);
         let xml = write(&known);
         assert!(
-            xml.contains("tests=\"24\" errors=\"1\" failures=\"0\""),
+            xml.contains("tests=\"32\" errors=\"1\" failures=\"0\""),
             "{xml}"
         );
         assert!(xml.contains("1 of 8 slices were not explored"), "{xml}");

@@ -158,6 +158,19 @@ pub(crate) struct Received {
     hasher: Option<sha2::Sha256>,
 }
 
+impl core::hash::Hash for Received {
+    #[cfg_attr(
+        not(feature = "seeded-bugs"),
+        expect(unused_variables, reason = "there is nothing")
+    )]
+    fn hash<H: core::hash::Hasher>(&self, hasher: &mut H) {
+        #[cfg(feature = "seeded-bugs")]
+        if let Some(received) = &self.hasher {
+            sha2::Digest::finalize(received.clone()).hash(hasher);
+        }
+    }
+}
+
 #[cfg_attr(
     not(feature = "seeded-bugs"),
     expect(
