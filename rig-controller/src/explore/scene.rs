@@ -9,6 +9,8 @@ use super::scenario::Scenario;
 
 /// The journal is about to begin anew with its numbers: that has to work as well as any other time.
 const LAST_GENERATION: Generation = Generation(u32::MAX - 3);
+/// Of pages larger than this, images fill the ends only: 128 KB of programs a page are more than can be explored.
+const MOST_FULL_PAGE_BYTES: usize = 16 * 1024;
 /// Pages of the larger image of a small scene.
 pub const SMALL_PAGES: u16 = 9;
 
@@ -77,15 +79,15 @@ impl Scene {
         };
         // Not a divisor of the page: fragments lie across page ends.
         let fragment_bytes = fragment_bytes.unwrap_or_else(|| {
-            (layout.page_bytes as u16 / 8)
-                .saturating_mul(3)
-                .clamp(96, 480)
+            let three_eighths = layout.page_bytes / 8 * 3;
+            three_eighths.clamp(96, 480) as u16
         });
         let recipe = Recipe {
             minor: 0,
             security_counter: 2,
             size_bytes: old_size,
             fragment_bytes,
+            blank_inside_pages_of: (page > MOST_FULL_PAGE_BYTES).then_some(page),
             by_a_stranger: false,
             corrupt: false,
         };

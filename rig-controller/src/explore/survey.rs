@@ -272,7 +272,8 @@ pub(super) fn on_geometry<T: OnGeometry>(geometry: Geometry, task: T) -> T::Outp
         Geometry::Nrf52 => task.run::<4, 4096, 2, 0>(),
         Geometry::Stm32l4 => task.run::<8, 2048, 1, 2048>(),
         Geometry::Stm32u5 => task.run::<16, 8192, 1, 8192>(),
-        Geometry::Stm32f4 => task.run::<4, 16384, 1, 16384>(),
+        Geometry::Stm32f4 => task.run::<4, 16384, 2, 0>(),
+        Geometry::Stm32f4Large => task.run::<4, 131_072, 2, 0>(),
     }
 }
 
