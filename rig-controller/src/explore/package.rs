@@ -22,6 +22,8 @@ pub(super) struct Package {
     pub(super) signed: SignedManifest,
     /// What was signed.
     pub(super) image: Vec<u8>,
+    /// What is sent, as it was before it was encrypted.
+    pub(super) sent: Vec<u8>,
     /// What is sent.
     pub(super) sealed: Vec<Vec<u8>>,
     /// What a platform sends that took another image for this one.
@@ -91,7 +93,7 @@ impl Package {
         if recipe.corrupt {
             sent[size_bytes / 2] ^= 1;
         }
-        let cipher = FragmentCipher::new(&DeviceKey(DEVICE_KEY), &signed);
+        let cipher = cipher(&signed);
         let seal = |sent: &[u8]| {
             sent.chunks(usize::from(recipe.fragment_bytes))
                 .enumerate()
@@ -108,9 +110,20 @@ impl Package {
             signed,
             sealed: seal(&sent),
             swapped: seal(&swapped),
+            sent,
             image,
         }
     }
+
+    /// Whether the device takes `sealed` for fragment `index` of this image.
+    pub(super) fn opens(&self, index: FragmentIndex, sealed: &[u8]) -> bool {
+        let mut opened = sealed.to_vec();
+        cipher(&self.signed).open(index, &mut opened).is_ok()
+    }
+}
+
+fn cipher(signed: &SignedManifest) -> FragmentCipher {
+    FragmentCipher::new(&DeviceKey(DEVICE_KEY), signed)
 }
 
 /// The identity of the explored device.
