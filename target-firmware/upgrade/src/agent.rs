@@ -525,7 +525,12 @@ impl<const PAGE: usize> Agent<PAGE> {
         {
             return Some(ResultCode::InstallFailed);
         }
-        if state.phase == Phase::Rejected && is_planted(Bug::RejectedSlotInUse) {
+        let in_use = match state.phase {
+            Phase::Rejected => is_planted(Bug::RejectedSlotInUse),
+            Phase::Accepted => is_planted(Bug::InterruptedEraseInUse),
+            _ => false,
+        };
+        if in_use {
             return Some(ResultCode::InUse);
         }
         if id == state.image && state.phase == Phase::Rejected {
