@@ -155,3 +155,35 @@ impl Scene {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_geometry_has_images_that_fit_what_counts_them_and_differ_in_every_page() {
+        for geometry in Geometry::ALL {
+            let scene = Scene::new(geometry, Scenario::Longer, SMALL_PAGES, None, 1);
+            let (old, new) = (&scene.old, &scene.new);
+            assert!(
+                new.image.len() < 1 << 24,
+                "a record has 24 bits for progress"
+            );
+            assert_eq!(usize::from(scene.fragments.count), new.sealed.len());
+            assert_eq!(
+                new.signed.manifest().size_bytes as usize,
+                new.image.len(),
+                "{geometry}"
+            );
+            let page = geometry.page_bytes() as usize;
+            let pages = old.image.chunks(page).zip(new.image.chunks(page));
+            for (number, (old, new)) in pages.enumerate() {
+                let ends = [0, old.len().min(new.len()) - 1];
+                assert!(
+                    ends.iter().all(|at| old[*at] != new[*at]),
+                    "{geometry}, page {number}"
+                );
+            }
+        }
+    }
+}

@@ -457,6 +457,18 @@ mod tests {
     }
 
     #[test]
+    fn an_upgrade_without_a_cut_is_sound_in_every_geometry() {
+        for geometry in Geometry::ALL {
+            let survey = Survey {
+                geometry,
+                ..Survey::default()
+            };
+            let operations = survey.operations().unwrap();
+            assert!(operations.count() > 500, "{geometry}");
+        }
+    }
+
+    #[test]
     fn parts_cover_every_operation_once() {
         let survey = survey(Geometry::TinyOnce, Scenario::Shorter, SINGLE);
         let operations = survey.operations().unwrap();
