@@ -133,7 +133,7 @@ bugs! {
     RejectedSlotInUse = "rejected-slot-in-use",
     /// A slot stays in use if power is lost while it is made ready for another image.
     InterruptedEraseInUse = "interrupted-erase-in-use",
-    /// A record that does not pass its check makes the device erase what it has of the image.
+    /// A record that does not pass its check makes the device erase the slot and begin the download anew.
     SlotErasedOnCrcError = "slot-erased-on-crc-error",
 }
 

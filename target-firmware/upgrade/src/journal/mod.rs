@@ -374,8 +374,11 @@ impl Journal {
                 if is_planted(Bug::AppendAfterReset) && is_blank {
                     self.next_slot = Some(slot);
                 }
-                if is_planted(Bug::SlotErasedOnCrcError) && !is_blank {
-                    let _ = flash::erase_page(flash, self.layout.staging.start);
+                if is_planted(Bug::SlotErasedOnCrcError)
+                    && !is_blank
+                    && matches!(self.state.phase, Phase::Downloading { .. })
+                {
+                    self.state.phase = Phase::Accepted;
                 }
                 if is_planted(Bug::TornRecordForgetsProgress)
                     && !is_blank
