@@ -408,6 +408,12 @@ impl Journal {
                 if is_planted(Bug::AppendAfterReset) && is_blank {
                     replayed.next_slot = Some(slot);
                 }
+                if is_planted(Bug::SlotErasedOnCrcError)
+                    && !is_blank
+                    && matches!(replayed.state.phase, Phase::Downloading { .. })
+                {
+                    replayed.state.phase = Phase::Accepted;
+                }
                 if is_planted(Bug::TornRecordForgetsProgress)
                     && !is_blank
                     && let Phase::Downloading { committed, .. } = &mut replayed.state.phase
