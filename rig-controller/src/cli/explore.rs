@@ -51,6 +51,9 @@ pub(super) struct ExploreArgs {
     /// Follow every run to its end, also from states that were explored before: the same result, in far more time.
     #[arg(long)]
     no_merge: bool,
+    /// Work out every digest and signature, also of what was looked at before: the same result, in more time.
+    #[arg(long)]
+    no_memo: bool,
     /// Decides random schedules and what the link loses.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -147,6 +150,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     };
     for survey in &mut surveys {
         survey.merging = !args.no_merge;
+        survey.remembering = !args.no_memo;
     }
     surveys.retain(|survey| {
         (args.geometry.is_empty() || args.geometry.contains(&survey.geometry))

@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::footprint::{Footprint, Last, Segment};
 use super::memory::Memory;
 use super::merge::{Known, Observations, hash_of};
+use super::recall;
 use super::scene::Scene;
 
 /// A flash operation that is about to happen.
@@ -359,7 +360,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
         };
         if let Some(explorer) = self.explorer.as_deref_mut() {
             let hash = hash_of(&answer);
-            self.observations.add_answer(question, hash);
+            self.observations.add_answer(question as u64, hash);
             let content = self.flash.page_sum(index);
             explorer.learn_answer(question, index as u16, content, hash);
             if let Some(meeting) = self.meetings.last_mut() {
@@ -367,5 +368,40 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
             }
         }
         answer
+    }
+
+    fn ask_about(
+        &mut self,
+        pages: impl Iterator<Item = u32> + Clone,
+        asked: &impl Hash,
+        look: impl FnOnce(&mut Self) -> bool,
+    ) -> bool {
+        let pages = pages.map(|address| address as usize / PAGE);
+        let is_settled = || pages.clone().all(|page| self.flash.is_settled(page));
+        if !recall::remembers() || !self.flash.is_powered() || !is_settled() {
+            return look(self);
+        }
+        let asked = hash_of(asked);
+        let content = pages
+            .clone()
+            .map(|page| self.flash.page_sum(page))
+            .fold(asked, fold);
+        self.asking = true;
+        let answer = recall::recall(content, || look(self));
+        self.asking = false;
+        self.observations.add_answer(asked, u64::from(answer));
+        if let Some(meeting) = self.meetings.last_mut() {
+            for page in pages {
+                meeting.segment.read_pages(page as u16, page as u16 + 1);
+            }
+        }
+        answer
+    }
+
+    fn work_out(&mut self, input: &impl Hash, work: impl FnOnce() -> bool) -> bool {
+        if !recall::remembers() {
+            return work();
+        }
+        recall::recall(hash_of(input), work)
     }
 }

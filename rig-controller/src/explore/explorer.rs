@@ -302,6 +302,7 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         let mut path = vec![first];
         let mut armed: Option<Cut> = None;
         let memory = counted(memory, pending, first, self.scene);
+        // Such runs hardly ever meet: looking out for it would cost more than it saves.
         let mut bench = Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(self.scene, torn, memory, None);
         let end = live(&mut bench, |now| {
             path.extend(armed.take());

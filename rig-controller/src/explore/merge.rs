@@ -14,7 +14,7 @@ use super::footprint::Footprint;
 
 /// Takes keys as they are: they are hashes already.
 #[derive(Debug, Default, Clone, Copy)]
-struct AsItIs(u64);
+pub(super) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {
@@ -32,7 +32,8 @@ impl Hasher for AsItIs {
     }
 }
 
-type Hashed<T> = HashMap<u64, T, BuildHasherDefault<AsItIs>>;
+/// A map whose keys are hashes.
+pub(super) type Hashed<T> = HashMap<u64, T, BuildHasherDefault<AsItIs>>;
 
 /// A future that was explored.
 #[derive(Debug, Clone)]
@@ -163,9 +164,9 @@ impl Observations {
         self.0 = fold(self.0, u64::from(page) | 1 << 32);
     }
 
-    /// A page answered a question.
-    pub(super) fn add_answer(&mut self, question: PageQuestion, answer: u64) {
-        self.0 = fold(self.0, fold(question as u64, answer));
+    /// A question was answered.
+    pub(super) fn add_answer(&mut self, question: u64, answer: u64) {
+        self.0 = fold(self.0, fold(question, answer));
     }
 }
 

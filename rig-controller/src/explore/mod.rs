@@ -21,6 +21,7 @@ mod oracle;
 mod package;
 mod planted;
 pub mod progress_cost;
+mod recall;
 pub mod results;
 mod scenario;
 mod scene;

@@ -14,6 +14,7 @@ use super::geometry::Geometry;
 use super::life::{arm, live};
 use super::memory::Memory;
 use super::oracle::{Breach, broken};
+use super::recall::Remembering;
 use super::scenario::Scenario;
 use super::scene::{Reference, SMALL_PAGES, Scene};
 use super::schedule::Schedule;
@@ -68,6 +69,8 @@ pub struct Survey {
     pub depth: Depth,
     /// Whether runs that met are followed only once. Changes how long it takes, not what comes of it.
     pub merging: bool,
+    /// Whether digests and signatures are remembered by content. Changes how long it takes, not what comes of it.
+    pub remembering: bool,
 }
 
 impl Default for Survey {
@@ -83,6 +86,7 @@ impl Default for Survey {
             tearing: Tearing::Weak,
             depth: Depth::Exhaustive { cuts: 1 },
             merging: true,
+            remembering: true,
         }
     }
 }
@@ -99,6 +103,7 @@ impl fmt::Display for Survey {
             tearing,
             depth,
             merging: _,
+            remembering: _,
         } = self;
         write!(f, "{geometry}:{scenario}:pages={image_pages}:")?;
         if let Some(bytes) = fragment_bytes {
@@ -324,6 +329,7 @@ impl OnGeometry for Exploration<'_> {
         self,
     ) -> Self::Output {
         let survey = self.survey;
+        let _remembering = survey.remembering.then(Remembering::begin);
         let prepared = prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(&survey.schedule(Vec::new()));
         let (scene, flash) = match prepared {
             Ok(prepared) => prepared,
@@ -506,6 +512,7 @@ mod tests {
         let run = |merging| {
             let survey = Survey {
                 merging,
+                remembering: merging,
                 ..survey.clone()
             };
             survey.run(part, &|_, _| true)

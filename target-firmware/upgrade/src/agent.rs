@@ -504,7 +504,7 @@ impl<const PAGE: usize> Agent<PAGE> {
             self.doing = Activities::Fetching;
             return Ok(());
         }
-        if let Some(refusal) = self.refusal::<F>(&signed) {
+        if let Some(refusal) = self.refusal(flash, &signed) {
             self.result = (refusal, signed.image_id());
             self.announce();
             return Ok(());
@@ -513,7 +513,11 @@ impl<const PAGE: usize> Agent<PAGE> {
     }
 
     /// Why this device does not install an image; `None` if it does.
-    fn refusal<F: UpgradeFlash>(&self, signed: &SignedManifest) -> Option<ResultCode> {
+    fn refusal<F: UpgradeFlash>(
+        &self,
+        flash: &mut F,
+        signed: &SignedManifest,
+    ) -> Option<ResultCode> {
         let manifest = signed.manifest();
         let state = self.journal.state();
         let id = signed.image_id();
@@ -548,10 +552,9 @@ impl<const PAGE: usize> Agent<PAGE> {
         if manifest.security_counter < self.minimum() {
             return Some(ResultCode::VerifyFailed);
         }
-        signed
-            .verify(&self.factory.trusted_keys)
-            .is_err()
-            .then_some(ResultCode::VerifyFailed)
+        let keys = self.factory.trusted_keys;
+        let is_signed = flash.work_out(&(signed.encode(), keys), || signed.verify(&keys).is_ok());
+        (!is_signed).then_some(ResultCode::VerifyFailed)
     }
 
     /// Begins the session, or goes on with it if only the manifest is missing from STAGING.

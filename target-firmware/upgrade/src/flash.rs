@@ -36,6 +36,27 @@ pub trait UpgradeFlash: NorFlash {
         let _ = (page, question);
         ask(self)
     }
+
+    /// Whether what the pages that start at `pages` hold is what `asked` asks for, as `look` finds out by reading them. A
+    /// simulator that met the same pages before need not look again.
+    fn ask_about(
+        &mut self,
+        pages: impl Iterator<Item = u32> + Clone,
+        asked: &impl Hash,
+        look: impl FnOnce(&mut Self) -> bool,
+    ) -> bool
+    where
+        Self: Sized,
+    {
+        let _ = (pages, asked);
+        look(self)
+    }
+
+    /// Works out something that depends on nothing but `input`. A simulator that did so before need not do it again.
+    fn work_out(&mut self, input: &impl Hash, work: impl FnOnce() -> bool) -> bool {
+        let _ = input;
+        work()
+    }
 }
 
 /// What is asked about a page. Together with what the page holds it determines the answer.

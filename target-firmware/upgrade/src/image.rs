@@ -3,7 +3,7 @@ use sha2::{Digest, Sha256};
 
 use crate::factory::Factory;
 use crate::flash::{self, UpgradeFlash};
-use crate::manifest::{SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest};
+use crate::manifest::{Manifest, SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::{Layout, Placement, Slot};
 
@@ -11,7 +11,7 @@ use crate::slots::{Layout, Placement, Slot};
 pub(crate) const HASH_CHUNK_BYTES: usize = 128;
 
 /// Where an image lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Location {
     /// In which slot.
     pub slot: Slot,
@@ -105,13 +105,23 @@ pub(crate) fn digest_matches<F: UpgradeFlash>(
     signed: &SignedManifest,
     alive: &mut dyn FnMut(),
 ) -> bool {
-    let mut hashing = Hashing::new(location, signed.manifest().size_bytes);
-    loop {
-        alive();
-        if let Some(digest) = hashing.next_page(flash, layout) {
-            return digest == signed.manifest().image_digest;
+    let Manifest {
+        size_bytes,
+        image_digest,
+        ..
+    } = *signed.manifest();
+    let pages = (0..size_bytes)
+        .step_by(layout.page_bytes as usize)
+        .map(|offset| layout.image_byte(location.slot, location.placement, offset));
+    flash.ask_about(pages, &(location, size_bytes, image_digest), |flash| {
+        let mut hashing = Hashing::new(location, size_bytes);
+        loop {
+            alive();
+            if let Some(digest) = hashing.next_page(flash, layout) {
+                return digest == image_digest;
+            }
         }
-    }
+    })
 }
 
 /// The manifest of the image at `location` if it is whole and not below `minimum`; its signature is not looked at.
@@ -142,6 +152,9 @@ pub fn installable<F: UpgradeFlash>(
     alive: &mut dyn FnMut(),
 ) -> Option<SignedManifest> {
     let signed = runnable(flash, layout, location, minimum, alive)?;
-    (signed.manifest().hardware == factory.hardware && signed.verify(&factory.trusted_keys).is_ok())
-        .then_some(signed)
+    (signed.manifest().hardware == factory.hardware
+        && flash.work_out(&(signed.encode(), factory.trusted_keys), || {
+            signed.verify(&factory.trusted_keys).is_ok()
+        }))
+    .then_some(signed)
 }

@@ -300,7 +300,7 @@ impl SignedManifest {
 }
 
 /// The signing keys a device trusts: up to two, so that one can be replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TrustedKeys(pub [Option<(KeyId, [u8; 32])>; 2]);
 
 impl TrustedKeys {

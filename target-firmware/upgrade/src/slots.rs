@@ -34,7 +34,7 @@ pub struct Layout {
 }
 
 /// The two image slots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// What runs.
     Active,
@@ -54,7 +54,7 @@ impl ChainLength {
 }
 
 /// How an image lies in its slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Placement {
     /// From the first page on, manifest on the slot's manifest page.
     Plain,
