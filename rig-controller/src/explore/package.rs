@@ -1,4 +1,5 @@
-//! Images made up for exploration, signed and sealed with keys that exist only here.
+//! Images as a scripted platform sends them: made up for exploration, signed and sealed with keys that exist only here,
+//! or of a firmware set.
 use ed25519_dalek::{Signer, SigningKey};
 use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
@@ -7,15 +8,17 @@ use powercut_upgrade::manifest::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::platform;
+
 const HARDWARE: u16 = 0x51;
 const DEVICE_KEY: [u8; 32] = [0x42; 32];
 const TRUSTED: [u8; 32] = [7; 32];
 const STRANGER: [u8; 32] = [9; 32];
-/// Boots an image gets to confirm itself.
-pub(super) const TRIAL_ATTEMPTS: u8 = 3;
+/// Boots a made-up image gets to confirm itself.
+const TRIAL_ATTEMPTS: u8 = 3;
 
 /// A signed image, and its fragments as the platform would send them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Package {
     pub(super) signed: SignedManifest,
     /// What was signed.
@@ -74,9 +77,19 @@ impl Package {
         if recipe.corrupt {
             sent[size_bytes / 2] ^= 1;
         }
-        let cipher = FragmentCipher::new(&DeviceKey(DEVICE_KEY), &signed);
+        Self::sealed(&DeviceKey(DEVICE_KEY), signed, image, &sent)
+    }
+
+    /// A package of a firmware set, as the platform serves it to the device with this key.
+    pub(super) fn served(package: &platform::Package, key: &DeviceKey) -> Self {
+        let image = package.image();
+        Self::sealed(key, *package.signed(), image.to_vec(), image)
+    }
+
+    fn sealed(key: &DeviceKey, signed: SignedManifest, image: Vec<u8>, sent: &[u8]) -> Self {
+        let cipher = FragmentCipher::new(key, &signed);
         let seal = |sent: &[u8]| {
-            sent.chunks(usize::from(recipe.fragment_bytes))
+            sent.chunks(usize::from(signed.manifest().fragment_bytes))
                 .enumerate()
                 .map(|(index, fragment)| {
                     let mut sealed = fragment.to_vec();
@@ -89,10 +102,15 @@ impl Package {
         let swapped: Vec<u8> = sent.iter().map(|byte| !byte).collect();
         Self {
             signed,
-            sealed: seal(&sent),
+            sealed: seal(sent),
             swapped: seal(&swapped),
             image,
         }
+    }
+
+    /// Boots this image gets to confirm itself.
+    pub(super) fn trial_attempts(&self) -> u8 {
+        self.signed.manifest().trial_attempts
     }
 }
 

@@ -13,7 +13,7 @@ const LAST_GENERATION: Generation = Generation(u32::MAX - 3);
 pub const SMALL_PAGES: u16 = 9;
 
 /// What an uncut run costs in erases.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) slot_erases: u16,
     pub(super) journal_erases: u16,
@@ -42,9 +42,11 @@ impl Fragments {
 }
 
 /// A device and what it is offered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scene {
     pub(super) layout: Layout,
+    /// What flash holds when the device leaves the factory, whole; `None` if it is put together from the parts below.
+    pub(super) factory_flash: Option<Vec<u8>>,
     pub(super) scenario: Scenario,
     pub(super) old: Package,
     pub(super) new: Package,
@@ -107,6 +109,7 @@ impl Scene {
         };
         Self {
             layout,
+            factory_flash: None,
             scenario,
             old,
             pages: 5 + 2 * (usize::from(image_pages) + 1) + 1,
@@ -135,6 +138,17 @@ impl Scene {
             padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);
             flash.write(at, &padded)
         };
+        if let Some(content) = &self.factory_flash {
+            for (at, unit) in (0..)
+                .step_by(F::WRITE_SIZE)
+                .zip(content.chunks(F::WRITE_SIZE))
+            {
+                if unit.iter().any(|byte| *byte != 0xFF) {
+                    write(at, unit)?;
+                }
+            }
+            return Ok(());
+        }
         write(self.layout.factory.start, &factory().encode())?;
         write(self.layout.active.start, &self.old.image)?;
         write(

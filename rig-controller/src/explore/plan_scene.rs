@@ -1,0 +1,246 @@
+//! An upgrade of a test plan as a scene: the images of a firmware set, on the board's flash exactly as a case provisions
+//! it, so that operation numbers mean the same as on the board. What is not the same: the platform is scripted, of a link
+//! only its loss is played (not what arrives twice), and images that panic or hang on probation restart as one does that never
+//! confirms itself, which asks the same of flash.
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use powercut_upgrade::factory::Factory;
+use powercut_upgrade::slots::Layout;
+use sha2::{Digest, Sha256};
+
+use super::geometry::Geometry;
+use super::oracle::Breach;
+use super::package::Package;
+use super::scenario::Scenario;
+use super::scene::{Fragments, Reference, Scene};
+use super::survey::Survey;
+use crate::case::oracle::Images;
+use crate::link::LinkProfile;
+use crate::plan::{Case, Outcome};
+
+/// Which case of which plan, on which board. Reads `smoke:1:mb-1:seed=20261122`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseName {
+    /// The plan's name.
+    pub plan: String,
+    /// The case's number in it, from 1.
+    pub index: usize,
+    /// The board: who the device is follows from it.
+    pub board: String,
+    /// The seed of the plan.
+    pub seed: u64,
+}
+
+impl fmt::Display for CaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            plan,
+            index,
+            board,
+            seed,
+        } = self;
+        write!(f, "{plan}:{index}:{board}:seed={seed}")
+    }
+}
+
+/// The upgrade of a case cannot be explored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SceneError {
+    /// The identity in flash cannot be read.
+    #[error(
+        "the board's flash has no FACTORY page; build the firmware set anew with `rig firmware build`"
+    )]
+    NoIdentity,
+    /// Nothing in the manifest makes a device refuse the image.
+    #[error(
+        "the plan expects that {image} is refused, but it is signed by a trusted key and its security counter is not below the one in force; name an image that has to be refused, or expect another outcome"
+    )]
+    NothingToRefuse {
+        /// The new image.
+        image: String,
+    },
+}
+
+/// The upgrade of one case, ready to be explored.
+pub struct PlannedUpgrade {
+    name: CaseName,
+    scene: Scene,
+    geometry: Geometry,
+    image_pages: u16,
+    fragment_bytes: u16,
+    /// Of images and flash, in short.
+    digest: String,
+    /// What the uncut run costs, once it was run.
+    reference: OnceLock<Result<Reference, Breach>>,
+}
+
+impl PlannedUpgrade {
+    /// The upgrade of `case` on `board`, whose flash is provisioned with `flash`.
+    ///
+    /// # Errors
+    /// When what the plan expects is nothing these images can lead to.
+    pub fn new(
+        case: &Case,
+        board: &str,
+        images: &Images,
+        flash: Vec<u8>,
+        layout: Layout,
+        link: &LinkProfile,
+    ) -> Result<Self, SceneError> {
+        let factory = flash
+            .get(layout.factory.start as usize..)
+            .and_then(<[u8]>::first_chunk)
+            .and_then(|page| Factory::decode(page).ok())
+            .ok_or(SceneError::NoIdentity)?;
+        let old = Package::served(&images.old, &factory.device_key);
+        let new = Package::served(&images.new, &factory.device_key);
+        let (before, after) = (images.old.manifest(), images.new.manifest());
+        let in_force = before
+            .security_counter
+            .max(factory.minimum_security_counter);
+        let scenario = match case.expect.outcome {
+            Outcome::Confirmed if after.size_bytes < before.size_bytes => Scenario::Shorter,
+            Outcome::Confirmed => Scenario::Longer,
+            Outcome::Reverted => Scenario::NeverConfirms,
+            Outcome::Refused if images.new.signed().verify(&factory.trusted_keys).is_err() => {
+                Scenario::BadSignature
+            }
+            Outcome::Refused if after.security_counter < in_force => Scenario::Older,
+            Outcome::Refused => {
+                return Err(SceneError::NothingToRefuse {
+                    image: case.to.to_string(),
+                });
+            }
+        };
+        let digest = Sha256::new()
+            .chain_update(&flash)
+            .chain_update(new.signed.encode())
+            .finalize();
+        let pages = |size_bytes: u32| layout.image_pages(size_bytes);
+        Ok(Self {
+            name: CaseName {
+                plan: case.plan.clone(),
+                index: case.index,
+                board: board.to_owned(),
+                seed: case.plan_seed,
+            },
+            geometry: Geometry::Nrf51,
+            image_pages: pages(before.size_bytes).max(pages(after.size_bytes)),
+            fragment_bytes: after.fragment_bytes,
+            digest: hex::encode(&digest[..4]),
+            reference: OnceLock::new(),
+            scene: Scene {
+                pages: flash.len() / layout.page_bytes as usize,
+                factory_flash: Some(flash),
+                scenario,
+                earlier: None,
+                fragments: Fragments {
+                    count: after.fragments(),
+                    bytes: u32::from(after.fragment_bytes),
+                    page_bytes: layout.page_bytes,
+                    are_written_through: Geometry::Nrf51.programs_twice(),
+                },
+                reference: Reference::default(),
+                loss_permille: loss_permille(link),
+                seed: case.seed,
+                layout,
+                old,
+                new,
+            },
+        })
+    }
+
+    /// Which case it is of.
+    pub fn name(&self) -> &CaseName {
+        &self.name
+    }
+
+    /// Its scene, without what its uncut run costs.
+    pub(super) fn scene(&self) -> Scene {
+        self.scene.clone()
+    }
+
+    /// What its uncut run costs; `measure` runs it, once.
+    pub(super) fn reference(
+        &self,
+        measure: impl FnOnce() -> Result<Reference, Breach>,
+    ) -> Result<Reference, Breach> {
+        self.reference.get_or_init(measure).clone()
+    }
+
+    /// `like`, but of this upgrade.
+    #[must_use]
+    pub fn survey(self: Arc<Self>, like: &Survey) -> Survey {
+        Survey {
+            geometry: self.geometry,
+            scenario: self.scene.scenario,
+            image_pages: self.image_pages,
+            fragment_bytes: Some(self.fragment_bytes),
+            loss_permille: self.scene.loss_permille,
+            seed: self.name.seed,
+            planned: Some(self),
+            ..like.clone()
+        }
+    }
+}
+
+impl fmt::Display for PlannedUpgrade {
+    /// Its case and what it is made of: equal for equal work.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:images={}", self.name, self.digest)
+    }
+}
+
+impl fmt::Debug for PlannedUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PlannedUpgrade")
+            .field(&self.to_string())
+            .finish()
+    }
+}
+
+impl PartialEq for PlannedUpgrade {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.scene == other.scene
+    }
+}
+
+impl Eq for PlannedUpgrade {}
+
+/// Of 1000 questions, so many get no answer.
+fn loss_permille(link: &LinkProfile) -> u16 {
+    let arrives = |percent: f64| 1.0 - percent / 100.0;
+    let answered = arrives(link.to_platform.drop_percent) * arrives(link.to_device.drop_percent);
+    // Something has to come through, or no upgrade ends.
+    ((1.0 - answered) * 1000.0).round().clamp(0.0, 999.0) as u16
+}
+
+/// The different upgrades among `cases`, each as the cases that are alike but for their cuts; the first of them stands for
+/// all.
+pub fn distinct_upgrades<'c>(
+    cases: &'c [Case],
+    link: impl Fn(&Case) -> LinkProfile,
+) -> Vec<Vec<&'c Case>> {
+    let loss: Vec<u16> = cases
+        .iter()
+        .map(|case| loss_permille(&link(case)))
+        .collect();
+    let mut upgrades: Vec<(u16, Vec<&Case>)> = Vec::new();
+    for (case, loss) in cases.iter().zip(loss) {
+        let alike = upgrades.iter_mut().find(|(other_loss, others)| {
+            let other = others[0];
+            *other_loss == loss
+                && other.from == case.from
+                && other.to == case.to
+                && other.suite == case.suite
+                && other.fragment_bytes == case.fragment_bytes
+                && other.expect.outcome == case.expect.outcome
+        });
+        match alike {
+            Some((_, others)) => others.push(case),
+            None => upgrades.push((loss, vec![case])),
+        }
+    }
+    upgrades.into_iter().map(|(_, cases)| cases).collect()
+}
