@@ -57,7 +57,14 @@ pub(super) fn first_failure(
     name: &str,
     failures: &[FailureRecord],
 ) -> Option<Schedule> {
-    let slice = slices.iter().find(|slice| slice.name().starts_with(name))?;
+    let is_of = |slice: &&Slice| {
+        let of = slice.name();
+        of == name
+            || of
+                .rsplit_once('/')
+                .is_some_and(|(survey, _)| survey == name)
+    };
+    let slice = slices.iter().find(is_of)?;
     slice.schedule(&failures.first()?.schedule)
 }
 
@@ -158,7 +165,7 @@ mod tests {
         known[0].counts.failed = 1;
         let xml = write(&known);
         assert!(
-            xml.contains("tests=\"24\" errors=\"0\" failures=\"1\""),
+            xml.contains("tests=\"32\" errors=\"0\" failures=\"1\""),
             "{xml}"
         );
         assert!(xml.contains("classname=\"explore.tiny\""), "{xml}");
@@ -176,7 +183,7 @@ mod tests {
         known.remove(0);
         let xml = write(&known);
         assert!(
-            xml.contains("tests=\"24\" errors=\"1\" failures=\"0\""),
+            xml.contains("tests=\"32\" errors=\"1\" failures=\"0\""),
             "{xml}"
         );
         assert!(xml.contains("1 of 8 slices were not explored"), "{xml}");

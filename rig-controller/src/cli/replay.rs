@@ -71,7 +71,8 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
             let line = args.case.clone();
             return Err(NotOnBoardError::MadeUp { line }.into());
         }
-        return super::explore::replay(&args.case.parse()?, args.times, "");
+        let schedule = args.case.parse()?;
+        return Ok(super::explore::replay(&schedule, args.times, ""));
     }
     let folder = PathBuf::from(&args.case);
     let (line, defaults, recorded) = if folder.is_dir() {

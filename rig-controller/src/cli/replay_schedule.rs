@@ -33,7 +33,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
     let schedule = line.of(upgrade(&inputs, case, board)?);
     if !args.on_board {
         let options = inputs.sources.options(&case_line.plan);
-        return explore::replay(&schedule, args.times, &options);
+        return Ok(explore::replay(&schedule, args.times, &options));
     }
     let (judged, flashes) = replay_with_flash(&schedule);
     explore::say_judged(&schedule, &judged);

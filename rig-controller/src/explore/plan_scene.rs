@@ -212,16 +212,16 @@ impl Eq for PlannedUpgrade {}
 fn loss_permille(link: &LinkProfile) -> u16 {
     let arrives = |percent: f64| 1.0 - percent / 100.0;
     let answered = arrives(link.to_platform.drop_percent) * arrives(link.to_device.drop_percent);
+    let lost = ((1.0 - answered) * 1000.0).round();
     // Something has to come through, or no upgrade ends.
-    ((1.0 - answered) * 1000.0).round().clamp(0.0, 999.0) as u16
+    (0..999)
+        .find(|permille| f64::from(*permille) >= lost)
+        .unwrap_or(999)
 }
 
 /// The different upgrades among `cases`, each as the cases that are alike but for their cuts; the first of them stands for
 /// all.
-pub fn distinct_upgrades<'c>(
-    cases: &'c [Case],
-    link: impl Fn(&Case) -> LinkProfile,
-) -> Vec<Vec<&'c Case>> {
+pub fn distinct_upgrades(cases: &[Case], link: impl Fn(&Case) -> LinkProfile) -> Vec<Vec<&Case>> {
     let loss: Vec<u16> = cases
         .iter()
         .map(|case| loss_permille(&link(case)))
