@@ -1,9 +1,10 @@
 //! `rig replay` of a schedule of a test plan's case: in process, and on the board if that is asked for.
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::replay::{ReplayArgs, compare, run_on_board};
 use super::{CliError, exit, explore, say};
-use crate::explore::{PlannedLine, replay_with_flash};
+use crate::explore::{PlannedLine, Survey, replay_with_flash};
 use crate::plan::CaseLine;
 use crate::run::on_board;
 use crate::run::{Inputs, Sources, upgrade};
@@ -30,7 +31,14 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
     let Some(case) = inputs.cases.first() else {
         return Ok(exit::BENCH.into());
     };
-    let schedule = line.of(upgrade(&inputs, case, board)?);
+    let upgrade = upgrade(&inputs, case, board)?;
+    if let Ok(operations) = Arc::clone(&upgrade).survey(&Survey::default()).operations() {
+        say::line(&format!(
+            "flash operations without a cut: {}",
+            operations.end()
+        ));
+    }
+    let schedule = line.of(upgrade);
     if !args.on_board {
         let options = inputs.sources.options(&case_line.plan);
         return Ok(explore::replay(&schedule, args.times, &options));

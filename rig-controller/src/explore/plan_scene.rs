@@ -244,3 +244,137 @@ pub fn distinct_upgrades(cases: &[Case], link: impl Fn(&Case) -> LinkProfile) ->
     }
     upgrades.into_iter().map(|(_, cases)| cases).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use nor_flash_model::CutEffect;
+
+    use super::*;
+    use crate::case::fixture;
+    use crate::explore::campaign;
+    use crate::explore::survey::{Depth, Part, replay_with_flash};
+    use crate::link::WayProfile;
+    use crate::plan::Plan;
+
+    fn cases(lines: &str) -> Vec<Case> {
+        let text = format!("plan: p\nseed: 7\n{lines}");
+        Plan::parse(Path::new("p.yaml"), &text).unwrap().cases()
+    }
+
+    fn lossy() -> LinkProfile {
+        let way = WayProfile {
+            drop_percent: 4.0,
+            ..WayProfile::default()
+        };
+        LinkProfile {
+            to_platform: way,
+            to_device: way,
+            ..LinkProfile::ideal()
+        }
+    }
+
+    /// The upgrade of the two small images of the fixture, whatever the plan calls them.
+    fn upgrade(expect: &str) -> Result<Arc<PlannedUpgrade>, SceneError> {
+        let case = cases(&format!(
+            "upgrade: {{ from: 1.0.0, to: 1.1.0 }}\nexpect: {expect}\n"
+        ))
+        .swap_remove(0);
+        let (images, flash) = (fixture::images(), fixture::provisioned());
+        let link = LinkProfile::ideal();
+        PlannedUpgrade::new(&case, "mb-1", &images, flash, fixture::LAYOUT, &link).map(Arc::new)
+    }
+
+    fn confirmed() -> Arc<PlannedUpgrade> {
+        upgrade("{ final: to }").unwrap()
+    }
+
+    #[test]
+    fn cases_that_differ_in_cuts_and_repetition_alone_are_one_upgrade_under_the_lowest_number() {
+        let cases = cases(
+            "repeat: 2
+groups:
+  - { name: a, upgrade: { from: 1.0.0, to: 1.1.0 }, matrix: { link: [ideal, lossy] } }
+  - { name: b, upgrade: { from: 1.0.0, to: 1.1.0 }, modem_power: with_board, cuts: [{ at: { operation: 3 } }] }
+  - { name: c, upgrade: { from: 1.0.0, to: 1.1.0 }, matrix: { fragment_bytes: [500] } }
+",
+        );
+        let link = |case: &Case| match case.link.as_str() {
+            "lossy" => lossy(),
+            _ => LinkProfile::ideal(),
+        };
+        let upgrades: Vec<Vec<usize>> = distinct_upgrades(&cases, link)
+            .iter()
+            .map(|cases| cases.iter().map(|case| case.index).collect())
+            .collect();
+        assert_eq!(upgrades, [vec![1, 2, 5, 6], vec![3, 4], vec![7, 8]]);
+    }
+
+    #[test]
+    fn a_question_is_lost_if_it_or_its_answer_is() {
+        assert_eq!(loss_permille(&LinkProfile::ideal()), 0);
+        assert_eq!(loss_permille(&lossy()), 78);
+        let dead = LinkProfile {
+            to_device: WayProfile {
+                drop_percent: 100.0,
+                ..WayProfile::default()
+            },
+            ..lossy()
+        };
+        assert_eq!(loss_permille(&dead), 999);
+    }
+
+    #[test]
+    fn operations_are_numbered_from_one_on_the_flash_a_board_is_provisioned_with() {
+        let survey = confirmed().survey(&Survey::default());
+        let operations = survey.operations().unwrap();
+        assert_eq!(*operations.start(), 1);
+        let cut = |operation, effect| nor_flash_model::Cut { operation, effect };
+        let (judged, flashes) =
+            replay_with_flash(&survey.schedule(vec![cut(1, CutEffect::Before)]));
+        assert_eq!(judged, Ok(()));
+        assert_eq!(flashes.after_cuts, [fixture::provisioned()]);
+        assert!(flashes.at_rest.is_some());
+        let last = cut(*operations.end(), CutEffect::After);
+        assert_eq!(replay_with_flash(&survey.schedule(vec![last])).0, Ok(()));
+    }
+
+    #[test]
+    fn every_single_cut_of_planned_upgrades_is_survived_and_they_end_as_the_plan_says() {
+        for expect in ["{ final: to }", "{ final: from, outcome: reverted }"] {
+            let survey = upgrade(expect).unwrap().survey(&Survey {
+                depth: Depth::Exhaustive { cuts: 1 },
+                ..Survey::default()
+            });
+            let (counts, failures) = survey.run(Part { index: 1, of: 7 }, &|_, _| true);
+            assert_eq!(failures, []);
+            assert!(counts.schedules > 1_000, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_needs_a_reason_in_the_image() {
+        let error = upgrade("{ final: from, outcome: refused }").unwrap_err();
+        assert!(error.to_string().contains("1.1.0 is refused, but"));
+    }
+
+    #[test]
+    fn slices_say_plan_case_and_images_and_know_the_lines_of_their_failures() {
+        let survey = confirmed().survey(&Survey::default());
+        let slices = campaign::slices(std::slice::from_ref(&survey), Part { index: 0, of: 1 });
+        let name = slices[0].name();
+        assert!(name.starts_with("p:1:mb-1:seed=7:images="), "{name}");
+        let cuts = vec!["op3/prefix1".parse().unwrap()];
+        let schedule = survey.schedule(cuts);
+        let line = schedule.to_string();
+        assert_eq!(line, "core:p:1:mb-1:seed=7:cuts=op3/prefix1");
+        assert_eq!(slices[0].schedule(&line), Some(schedule));
+        for other in [
+            "core:p:2:mb-1:seed=7:cuts=none",
+            "core:tiny:longer:cuts=none",
+        ] {
+            assert_eq!(slices[0].schedule(other), None);
+        }
+    }
+}
