@@ -126,7 +126,7 @@ impl fmt::Display for Difference {
                 on_board,
             } => write!(
                 f,
-                "{in_process} cuts happened in process, {on_board} on the board"
+                "cuts that happened: {in_process} in process, {on_board} on the board"
             ),
             Self::Size {
                 in_process,
@@ -287,7 +287,7 @@ mod tests {
             ),
             (
                 &[&cuts[0], &end],
-                "2 cuts happened in process, 1 on the board",
+                "cuts that happened: 2 in process, 1 on the board",
             ),
         ] {
             assert_eq!(judge(snapshots).unwrap_err().to_string(), said);
