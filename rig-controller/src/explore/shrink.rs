@@ -23,8 +23,6 @@ pub struct Shrunk {
 /// How many operations back an earlier place is looked for.
 const EARLIER: u64 = 24;
 const MOST_TRIES: u32 = 3_000;
-/// The same where each try runs a real image.
-const MOST_PLANNED_TRIES: u32 = 150;
 
 /// Shrinks a schedule; `None` if it does not fail.
 pub fn shrink(schedule: &Schedule) -> Option<Shrunk> {
@@ -37,15 +35,8 @@ pub fn shrink(schedule: &Schedule) -> Option<Shrunk> {
     };
     let invariant = shrunk.breach.invariant;
     while shrunk.step(invariant) {}
-    shrunk.is_minimal = shrunk.tried < most_tries(schedule);
+    shrunk.is_minimal = shrunk.tried < MOST_TRIES;
     Some(shrunk)
-}
-
-fn most_tries(schedule: &Schedule) -> u32 {
-    match schedule.planned {
-        Some(_) => MOST_PLANNED_TRIES,
-        None => MOST_TRIES,
-    }
 }
 
 impl Shrunk {
@@ -104,7 +95,7 @@ impl Shrunk {
         });
         let candidates: Vec<Schedule> = by_cuts.chain(by_faults).collect();
         for schedule in candidates {
-            if self.tried >= most_tries(&self.schedule) {
+            if self.tried >= MOST_TRIES {
                 return false;
             }
             self.tried += 1;
