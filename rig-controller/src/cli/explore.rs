@@ -41,7 +41,8 @@ pub(super) struct ExploreArgs {
     /// How much to explore.
     #[arg(long, value_enum, default_value = "quick")]
     profile: ProfileName,
-    /// Only this flash: tiny, tiny-once, nrf51, nrf52, stm32l4, stm32u5 or stm32f4; may be given several times.
+    /// Only this flash: tiny, tiny-once, nrf51, nrf52, stm32l4, stm32u5, stm32f4 or stm32f4-large; may be given several
+    /// times.
     #[arg(long, value_name = "NAME")]
     geometry: Vec<Geometry>,
     /// Only this upgrade: longer, shorter, never-confirms, corrupt, bad-signature or older; may be given several times.

@@ -141,6 +141,15 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
         }
     }
 
+    /// The oracle looked at so many bytes from `address` on, and at nothing else.
+    pub(super) fn looked_at_bytes(&mut self, address: u32, length: u32) {
+        if let Some(meeting) = self.meetings.last_mut() {
+            let unit = UNIT as u32;
+            let end = (address + length).min(self.flash.capacity() as u32);
+            meeting.segment.read(address / unit, end.div_ceil(unit));
+        }
+    }
+
     /// Stops if this future was explored; `fresh` is the page that was erased just now.
     fn meet(&mut self, fresh: Option<u16>) {
         let Some(explorer) = self

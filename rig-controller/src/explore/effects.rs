@@ -89,7 +89,7 @@ pub(super) fn random_effect(random: &mut u64, tearing: Tearing, programs_twice: 
     let kinds = match tearing {
         Tearing::Whole => 2,
         Tearing::Torn => 6,
-        Tearing::Weak => 12,
+        Tearing::Weak => 13,
     };
     match seed % kinds {
         0 => CutEffect::Before,
@@ -104,6 +104,7 @@ pub(super) fn random_effect(random: &mut u64, tearing: Tearing, programs_twice: 
         8 => CutEffect::HalfWeak(Flicker::Boots(script)),
         9 => CutEffect::HalfWeak(Flicker::Looks(script)),
         10 if !programs_twice => CutEffect::Unreadable,
+        11 => CutEffect::Uneven((seed >> 40) as u32, Flicker::Looks(script)),
         _ => CutEffect::Weak(Flicker::Random((seed >> 32) as u32)),
     }
 }

@@ -4,7 +4,8 @@
 //! What holds under them: a silent failure may cost one erase page to be fetched and erased again (L1, L3 are not
 //! counted further), all else holds as ever. Bits rot in image slots only; the journal has no second copy to repair
 //! itself from. A damaged image never runs (S1), so a device may have to stay in its bootloader; it never runs one below
-//! its security counter instead (S4); and damage done before the last fragment has come is found before Ready (S2).
+//! its security counter instead (S4); and damage done before the last fragment has come is found before Ready (S2), though
+//! until then what counts as received is not what was sent.
 //! How such an upgrade ends, and whether the old image can still be put back, depends on what rotted; a new image that
 //! never confirms itself is tried for ever if the old one did (no L2).
 use std::fmt;

@@ -4,28 +4,40 @@ use std::str::FromStr;
 
 use powercut_upgrade::slots::{Layout, Region};
 
-/// A kind of flash.
+/// A kind of flash, modelled on the part it is named after: on what the part's manual says about pages, units and
+/// repeated programs, not on its times or on where its pages lie. A part with pages of several sizes is taken as if all
+/// were of one.
+///
+/// Units that may be programmed once are collected to a page in RAM, so there the agent needs a buffer of one page;
+/// [`Agent::start`](powercut_upgrade::agent::Agent::start) does not compile with less. Units that may be programmed
+/// twice need none, however large the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Geometry {
     /// 256-byte pages, 4-byte units, programmed twice: no part is like this; the smallest that takes every path.
     Tiny,
     /// 256-byte pages, 8-byte units, programmed once.
     TinyOnce,
-    /// 1 KB pages, 4-byte units, programmed twice.
+    /// 1 KB pages, 4-byte units, programmed twice. nRF51 Series Reference Manual, chapter NVMC: a word may be written
+    /// twice between erases.
     Nrf51,
-    /// 4 KB pages, 4-byte units, programmed twice.
+    /// 4 KB pages, 4-byte units, programmed twice. nRF52840 Product Specification, chapter NVMC: nWRITE is 2.
     Nrf52,
-    /// 2 KB pages, 8-byte units, programmed once.
+    /// 2 KB pages, 8-byte units, programmed once. RM0351, chapter on flash: a double word carries 8 bits of ECC, so it
+    /// takes no second program but one to all zeros.
     Stm32l4,
-    /// 8 KB pages, 16-byte units, programmed once.
+    /// 8 KB pages, 16-byte units, programmed once. RM0456, chapter on flash: the same with a quad-word and 9 bits.
     Stm32u5,
-    /// 16 KB pages, 4-byte units, programmed once.
+    /// 16 KB pages, 4-byte units, programmed twice: the first sectors of an STM32F4. RM0090, chapter on flash,
+    /// "Programming": no ECC, and a unit may be programmed again as long as bits only go from 1 to 0. More than twice
+    /// would do as well; the core does not ask for it.
     Stm32f4,
+    /// 128 KB pages, else the same: the later sectors of an STM32F4, larger than the RAM of many a part.
+    Stm32f4Large,
 }
 
 impl Geometry {
     /// All.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Tiny,
         Self::TinyOnce,
         Self::Nrf51,
@@ -33,6 +45,7 @@ impl Geometry {
         Self::Stm32l4,
         Self::Stm32u5,
         Self::Stm32f4,
+        Self::Stm32f4Large,
     ];
 
     /// Bytes in an erase page.
@@ -43,13 +56,14 @@ impl Geometry {
             Self::Nrf52 => 4096,
             Self::Stm32l4 => 2048,
             Self::Stm32u5 => 8192,
-            Self::Stm32f4 => 16384,
+            Self::Stm32f4 => 16 * 1024,
+            Self::Stm32f4Large => 128 * 1024,
         }
     }
 
     /// Whether a unit may be programmed twice between erases.
     pub const fn programs_twice(self) -> bool {
-        matches!(self, Self::Tiny | Self::Nrf51 | Self::Nrf52)
+        !matches!(self, Self::TinyOnce | Self::Stm32l4 | Self::Stm32u5)
     }
 
     const fn name(self) -> &'static str {
@@ -61,6 +75,7 @@ impl Geometry {
             Self::Stm32l4 => "stm32l4",
             Self::Stm32u5 => "stm32u5",
             Self::Stm32f4 => "stm32f4",
+            Self::Stm32f4Large => "stm32f4-large",
         }
     }
 

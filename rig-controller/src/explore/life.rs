@@ -2,7 +2,7 @@
 use nor_flash_model::{Cut, NorFlashModel, split_mix};
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
-use powercut_upgrade::journal::Phase;
+use powercut_upgrade::journal::{Phase, State};
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{
     Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Session, Status, Uplink,
@@ -172,6 +172,17 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
         runs_new,
         trial,
     )?;
+    let State { phase, image, .. } = *agent.state();
+    if let Phase::Downloading { committed, .. } = phase {
+        bench.looked_at_bytes(scene.layout.staging.start, committed);
+        oracle::what_counts_as_received_is_there(
+            &bench.flash,
+            scene,
+            &bench.memory,
+            image,
+            committed,
+        )?;
+    }
     let mut link = Link::default();
     let mut out = [0; MAX_UPLINK_BYTES];
     let mut now_ms = 0;
@@ -318,6 +329,7 @@ impl Link {
                 } else {
                     fragment.clone()
                 };
+                oracle::no_nonce_serves_twice(task, index, &sealed)?;
                 Downlink::Fragment {
                     session,
                     index,

@@ -1,10 +1,11 @@
 //! The invariants, checked against the model's own knowledge of flash: what is weak there counts as broken even if it
-//! reads well now. S5 does not apply: the link is scripted with one package.
+//! reads well now.
 use nor_flash_model::NorFlashModel;
 use powercut_upgrade::agent::Agent;
 use powercut_upgrade::boot::StayReason;
 use powercut_upgrade::image::Location;
 use powercut_upgrade::journal::{Phase, State};
+use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::slots::{Placement, Slot};
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::Status;
@@ -167,6 +168,63 @@ pub(super) fn ready_means_whole<const UNIT: usize, const PAGE: usize, const PROG
         return broken(
             Invariant::S2,
             "Ready, but STAGING is not the signed image, or holds weak bits",
+        );
+    }
+    Ok(())
+}
+
+/// S2, at each start of the application: the first `committed` bytes of `image`, which the journal counts as received, are
+/// in STAGING for good, as they were sent. A silent failure is no excuse: data is read back before it is recorded. Rot is
+/// one: it is found when the image is verified.
+pub(super) fn what_counts_as_received_is_there<
+    const UNIT: usize,
+    const PAGE: usize,
+    const PROGRAMS: u8,
+>(
+    flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    scene: &Scene,
+    memory: &Memory,
+    image: ImageId,
+    committed: u32,
+) -> Result<(), Breach> {
+    let package = [Some(&scene.new), scene.earlier.as_ref()]
+        .into_iter()
+        .flatten()
+        .find(|package| package.signed.image_id() == image);
+    let Some(sent) = package.and_then(|package| package.sent.get(..committed as usize)) else {
+        return broken(
+            Invariant::S2,
+            format!(
+                "the journal counts {committed} bytes of an image that was never offered, or has fewer"
+            ),
+        );
+    };
+    if !memory.is_rotten && !flash.holds(scene.layout.staging.start, sent) {
+        return broken(
+            Invariant::S2,
+            format!(
+                "the journal counts {committed} bytes, but STAGING is not what was sent, or holds weak bits"
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// S5: `sealed` is about to be served as fragment `index` of `task`, whose fragments were each served first as the package
+/// has them. What does not open under the fragment's key and nonce was not encrypted with them.
+pub(super) fn no_nonce_serves_twice(
+    task: &Package,
+    index: FragmentIndex,
+    sealed: &[u8],
+) -> Result<(), Breach> {
+    let first = task.sealed.get(usize::from(index.0));
+    if first.is_some_and(|first| first != sealed) && task.opens(index, sealed) {
+        return broken(
+            Invariant::S5,
+            format!(
+                "fragment {} is served with another plaintext under the same key and nonce",
+                index.0
+            ),
         );
     }
     Ok(())
@@ -427,6 +485,81 @@ mod tests {
             ..state
         };
         assert_eq!(judge(&risen).unwrap_err().invariant, Invariant::S4);
+    }
+
+    #[test]
+    fn what_the_journal_counts_has_to_be_in_flash_for_good_as_it_was_sent() {
+        let (scene, mut flash) = provisioned();
+        let staging = scene.layout.staging.start;
+        flash.write(staging, &scene.new.sent[..600]).unwrap();
+        let judge = |flash: &Flash, memory: &Memory, package: &Package, committed| {
+            let image = package.signed.image_id();
+            what_counts_as_received_is_there(flash, &scene, memory, image, committed)
+                .map_err(|breach| breach.invariant)
+        };
+        let sound = Memory::default();
+        let counts = |flash: &Flash, committed| judge(flash, &sound, &scene.new, committed);
+        assert_eq!(counts(&flash, 0), Ok(()));
+        assert_eq!(counts(&flash, 600), Ok(()));
+        assert_eq!(counts(&flash, 604), Err(Invariant::S2), "not there");
+        assert_eq!(counts(&flash, 1 << 23), Err(Invariant::S2), "too many");
+        let of_another = judge(&flash, &sound, &scene.old, 600);
+        assert_eq!(of_another, Err(Invariant::S2), "never offered");
+
+        let mut weak = flash.clone();
+        weak.cut_at(Cut {
+            operation: weak.operations() + 1,
+            effect: CutEffect::Weak(Flicker::Boots(0)),
+        });
+        let next = &scene.new.sent[600..604];
+        let _ = weak.write(staging + 600, next);
+        assert_eq!(counts(&weak, 600), Ok(()), "what comes next is torn");
+        assert_eq!(counts(&weak, 604), Err(Invariant::S2), "weak");
+        weak.power_on();
+        weak.write(staging + 600, next).unwrap();
+        assert_eq!(counts(&weak, 604), Ok(()), "programmed once more");
+
+        flash.rot(staging + 300, 1);
+        assert_eq!(counts(&flash, 600), Err(Invariant::S2));
+        assert_eq!(counts(&flash, 300), Ok(()), "behind what counts");
+        let rotten = Memory {
+            is_rotten: true,
+            ..sound
+        };
+        assert_eq!(judge(&flash, &rotten, &scene.new, 600), Ok(()));
+    }
+
+    #[test]
+    fn a_corrupt_image_is_in_flash_as_it_was_sent_not_as_it_was_signed() {
+        let scene = Scene::new(Geometry::Tiny, Scenario::Corrupt, 5, None, 1);
+        let judge = |content: &[u8]| {
+            let mut flash = Flash::new(scene.pages);
+            let content = content.as_chunks::<4>().0.as_flattened();
+            flash.write(scene.layout.staging.start, content).unwrap();
+            let image = scene.new.signed.image_id();
+            let committed = content.len() as u32;
+            what_counts_as_received_is_there(&flash, &scene, &Memory::default(), image, committed)
+        };
+        assert_eq!(judge(&scene.new.sent), Ok(()));
+        assert_eq!(
+            judge(&scene.new.image).unwrap_err().invariant,
+            Invariant::S2
+        );
+    }
+
+    #[test]
+    fn only_a_second_plaintext_under_one_nonce_breaks_s5() {
+        let (scene, _) = provisioned();
+        let task = &scene.new;
+        let index = FragmentIndex(3);
+        assert_eq!(no_nonce_serves_twice(task, index, &task.sealed[3]), Ok(()));
+        let breach = no_nonce_serves_twice(task, index, &task.swapped[3]).unwrap_err();
+        assert_eq!(breach.invariant, Invariant::S5);
+        assert_eq!(
+            no_nonce_serves_twice(task, index, &task.sealed[0]),
+            Ok(()),
+            "of another nonce: the device cannot open it"
+        );
     }
 
     /// Sends fragments `range`, one after the other.

@@ -14,6 +14,8 @@ const HARDWARE: u16 = 0x51;
 const DEVICE_KEY: [u8; 32] = [0x42; 32];
 const TRUSTED: [u8; 32] = [7; 32];
 const STRANGER: [u8; 32] = [9; 32];
+/// Bytes at each end of a page that hold something where the rest is blank.
+const PAGE_END_BYTES: usize = 2048;
 /// Boots a made-up image gets to confirm itself.
 const TRIAL_ATTEMPTS: u8 = 3;
 
@@ -23,6 +25,10 @@ pub(super) struct Package {
     pub(super) signed: SignedManifest,
     /// What was signed.
     pub(super) image: Vec<u8>,
+    /// Of the device it is encrypted for.
+    key: DeviceKey,
+    /// What is sent, as it was before it was encrypted.
+    pub(super) sent: Vec<u8>,
     /// What is sent.
     pub(super) sealed: Vec<Vec<u8>>,
     /// What a platform sends that took another image for this one.
@@ -36,6 +42,9 @@ pub(super) struct Recipe {
     pub(super) security_counter: u32,
     pub(super) size_bytes: usize,
     pub(super) fragment_bytes: u16,
+    /// `Some(bytes)`: of pages of this size, and of the image, only the ends hold something. What is blank is received,
+    /// recorded and verified like all else, but not programmed, so a large page costs few operations.
+    pub(super) blank_inside_pages_of: Option<usize>,
     /// Signed by a key the device does not trust.
     pub(super) by_a_stranger: bool,
     /// What is sent differs from what was signed.
@@ -47,9 +56,21 @@ impl Package {
         let Recipe {
             minor, size_bytes, ..
         } = recipe;
-        // Differs from an image of another minor version in every byte, and repeats nowhere within a page.
+        let is_blank = |at: usize| {
+            recipe.blank_inside_pages_of.is_some_and(|page| {
+                (PAGE_END_BYTES..page - PAGE_END_BYTES).contains(&(at % page))
+                    && at + PAGE_END_BYTES < size_bytes
+            })
+        };
+        // Differs from an image of another minor version in every byte that is not blank, and repeats nowhere within a
+        // page.
         let image: Vec<u8> = (0..size_bytes)
-            .map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ minor.wrapping_mul(85))
+            .map(|at| {
+                if is_blank(at) {
+                    return 0xFF;
+                }
+                (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ minor.wrapping_mul(85)
+            })
             .collect();
         let manifest = Manifest {
             suite: Suite::ChaCha20Poly1305,
@@ -77,17 +98,17 @@ impl Package {
         if recipe.corrupt {
             sent[size_bytes / 2] ^= 1;
         }
-        Self::sealed(&DeviceKey(DEVICE_KEY), signed, image, &sent)
+        Self::sealed(DeviceKey(DEVICE_KEY), signed, image, sent)
     }
 
     /// A package of a firmware set, as the platform serves it to the device with this key.
-    pub(super) fn served(package: &platform::Package, key: &DeviceKey) -> Self {
-        let image = package.image();
-        Self::sealed(key, *package.signed(), image.to_vec(), image)
+    pub(super) fn served(package: &platform::Package, key: DeviceKey) -> Self {
+        let image = package.image().to_vec();
+        Self::sealed(key, *package.signed(), image.clone(), image)
     }
 
-    fn sealed(key: &DeviceKey, signed: SignedManifest, image: Vec<u8>, sent: &[u8]) -> Self {
-        let cipher = FragmentCipher::new(key, &signed);
+    fn sealed(key: DeviceKey, signed: SignedManifest, image: Vec<u8>, sent: Vec<u8>) -> Self {
+        let cipher = FragmentCipher::new(&key, &signed);
         let seal = |sent: &[u8]| {
             sent.chunks(usize::from(signed.manifest().fragment_bytes))
                 .enumerate()
@@ -102,10 +123,19 @@ impl Package {
         let swapped: Vec<u8> = sent.iter().map(|byte| !byte).collect();
         Self {
             signed,
-            sealed: seal(sent),
+            sealed: seal(&sent),
             swapped: seal(&swapped),
+            sent,
             image,
+            key,
         }
+    }
+
+    /// Whether the device takes `sealed` for fragment `index` of this image.
+    pub(super) fn opens(&self, index: FragmentIndex, sealed: &[u8]) -> bool {
+        let mut opened = sealed.to_vec();
+        let cipher = FragmentCipher::new(&self.key, &self.signed);
+        cipher.open(index, &mut opened).is_ok()
     }
 
     /// Boots this image gets to confirm itself.

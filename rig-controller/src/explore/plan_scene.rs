@@ -93,8 +93,8 @@ impl PlannedUpgrade {
             .and_then(<[u8]>::first_chunk)
             .and_then(|page| Factory::decode(page).ok())
             .ok_or(SceneError::NoIdentity)?;
-        let old = Package::served(&images.old, &factory.device_key);
-        let new = Package::served(&images.new, &factory.device_key);
+        let old = Package::served(&images.old, factory.device_key.clone());
+        let new = Package::served(&images.new, factory.device_key);
         let (before, after) = (images.old.manifest(), images.new.manifest());
         let in_force = before
             .security_counter

@@ -70,6 +70,7 @@ impl MeasuredUpgrade {
             security_counter: 2,
             size_bytes: self.image_bytes as usize,
             fragment_bytes: self.fragment_bytes,
+            blank_inside_pages_of: None,
             by_a_stranger: false,
             corrupt: false,
         };

@@ -9,6 +9,8 @@ use super::scenario::Scenario;
 
 /// The journal is about to begin anew with its numbers: that has to work as well as any other time.
 const LAST_GENERATION: Generation = Generation(u32::MAX - 3);
+/// Of pages larger than this, images fill the ends only: 128 KB of programs a page are more than can be explored.
+const MOST_FULL_PAGE_BYTES: usize = 16 * 1024;
 /// Pages of the larger image of a small scene.
 pub const SMALL_PAGES: u16 = 9;
 
@@ -79,15 +81,15 @@ impl Scene {
         };
         // Not a divisor of the page: fragments lie across page ends.
         let fragment_bytes = fragment_bytes.unwrap_or_else(|| {
-            (layout.page_bytes as u16 / 8)
-                .saturating_mul(3)
-                .clamp(96, 480)
+            let three_eighths = layout.page_bytes / 8 * 3;
+            three_eighths.clamp(96, 480) as u16
         });
         let recipe = Recipe {
             minor: 0,
             security_counter: 2,
             size_bytes: old_size,
             fragment_bytes,
+            blank_inside_pages_of: (page > MOST_FULL_PAGE_BYTES).then_some(page),
             by_a_stranger: false,
             corrupt: false,
         };
@@ -165,5 +167,37 @@ impl Scene {
             LAST_GENERATION,
         );
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_geometry_has_images_that_fit_what_counts_them_and_differ_in_every_page() {
+        for geometry in Geometry::ALL {
+            let scene = Scene::new(geometry, Scenario::Longer, SMALL_PAGES, None, 1);
+            let (old, new) = (&scene.old, &scene.new);
+            assert!(
+                new.image.len() < 1 << 24,
+                "a record has 24 bits for progress"
+            );
+            assert_eq!(usize::from(scene.fragments.count), new.sealed.len());
+            assert_eq!(
+                new.signed.manifest().size_bytes as usize,
+                new.image.len(),
+                "{geometry}"
+            );
+            let page = geometry.page_bytes() as usize;
+            let pages = old.image.chunks(page).zip(new.image.chunks(page));
+            for (number, (old, new)) in pages.enumerate() {
+                let ends = [0, old.len().min(new.len()) - 1];
+                assert!(
+                    ends.iter().all(|at| old[*at] != new[*at]),
+                    "{geometry}, page {number}"
+                );
+            }
+        }
     }
 }

@@ -320,7 +320,8 @@ pub(super) fn on_geometry<T: OnGeometry>(geometry: Geometry, task: T) -> T::Outp
         Geometry::Nrf52 => task.run::<4, 4096, 2, 0>(),
         Geometry::Stm32l4 => task.run::<8, 2048, 1, 2048>(),
         Geometry::Stm32u5 => task.run::<16, 8192, 1, 8192>(),
-        Geometry::Stm32f4 => task.run::<4, 16384, 1, 16384>(),
+        Geometry::Stm32f4 => task.run::<4, 16384, 2, 0>(),
+        Geometry::Stm32f4Large => task.run::<4, 131_072, 2, 0>(),
     }
 }
 
@@ -525,6 +526,18 @@ mod tests {
             let (counts, failures) = survey.run(Part { index: 0, of: 3 }, &|_, _| true);
             assert_eq!(failures, []);
             assert!(counts.schedules > 1_000, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_without_a_cut_is_sound_in_every_geometry() {
+        for geometry in Geometry::ALL {
+            let survey = Survey {
+                geometry,
+                ..Survey::default()
+            };
+            let operations = survey.operations().unwrap();
+            assert!(operations.count() > 500, "{geometry}");
         }
     }
 

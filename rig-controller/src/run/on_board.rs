@@ -68,7 +68,9 @@ fn torn(cut: CoreCut) -> Result<Torn, NotOnBoardError> {
         CutEffect::TornPrefix(bytes) => Torn::Shape(TornShape::Prefix(bytes)),
         CutEffect::TornBits(seed) => Torn::Shape(TornShape::ByteBits(seed)),
         CutEffect::TornAllBut(byte) => Torn::Shape(TornShape::AllBut(byte)),
-        CutEffect::Weak(_) | CutEffect::HalfWeak(_) => return unsettled("weak bits"),
+        CutEffect::Weak(_) | CutEffect::HalfWeak(_) | CutEffect::Uneven(..) => {
+            return unsettled("weak bits");
+        }
         CutEffect::Unreadable => return unsettled("units that cannot be read"),
     })
 }
@@ -236,6 +238,7 @@ mod tests {
             "weak-boots6",
             "weak-looks1",
             "half-weak-random7",
+            "uneven5eed-looks1",
             "unreadable",
         ] {
             let error = on_board(&format!("op37/{cut}")).unwrap_err();

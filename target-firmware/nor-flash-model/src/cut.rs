@@ -26,6 +26,8 @@ pub enum CutEffect {
     Weak(Flicker),
     /// The first half is done for good; in the second half every bit that was to change is weak.
     HalfWeak(Flicker),
+    /// Each bit that was to change is, as this seed picks, done for good (every other), weak (every fourth) or as it was.
+    Uneven(u32, Flicker),
     /// The unit, or every unit of the page, fails to read until it is erased (a part with ECC).
     Unreadable,
 }
@@ -62,6 +64,10 @@ impl fmt::Display for CutEffect {
                 f.write_str("half-weak")?;
                 flicker(f, how)
             }
+            Self::Uneven(seed, how) => {
+                write!(f, "uneven{seed:x}")?;
+                flicker(f, how)
+            }
             Self::Unreadable => f.write_str("unreadable"),
         }
     }
@@ -76,7 +82,7 @@ impl fmt::Display for Cut {
 /// A text is no cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{}` is not a cut; a cut looks like op37/before, with before, after, first-half, second-half, prefix3, bits5eed, all-but1, weak-boots6, weak-looks6, weak-random6, half-weak-boots6 or unreadable behind the slash", .0.escape_debug()
+    "`{}` is not a cut; a cut looks like op37/before, with before, after, first-half, second-half, prefix3, bits5eed, all-but1, weak-boots6, weak-looks6, weak-random6, half-weak-boots6, uneven5eed-boots6 or unreadable behind the slash", .0.escape_debug()
 )]
 pub struct ParseCutError(String);
 
@@ -119,6 +125,9 @@ fn parse_effect(text: &str) -> Option<CutEffect> {
                 CutEffect::TornAllBut(byte.parse().ok()?)
             } else if let Some(how) = text.strip_prefix("weak-") {
                 CutEffect::Weak(parse_flicker(how)?)
+            } else if let Some(seed_and_how) = text.strip_prefix("uneven") {
+                let (seed, how) = seed_and_how.split_once('-')?;
+                CutEffect::Uneven(u32::from_str_radix(seed, 16).ok()?, parse_flicker(how)?)
             } else {
                 CutEffect::HalfWeak(parse_flicker(text.strip_prefix("half-weak-")?)?)
             }
@@ -154,6 +163,7 @@ mod tests {
             CutEffect::Weak(Flicker::Boots(6)),
             CutEffect::Weak(Flicker::Looks(9)),
             CutEffect::HalfWeak(Flicker::Random(77)),
+            CutEffect::Uneven(0x5EED, Flicker::Looks(9)),
             CutEffect::Unreadable,
         ] {
             let cut = Cut {
@@ -175,6 +185,7 @@ mod tests {
             "op1/weak-boots256",
             "37/before",
             "op1/prefix",
+            "op1/uneven5eed",
         ] {
             let error = text.parse::<Cut>().unwrap_err();
             assert!(error.to_string().starts_with(&format!("`{text}`")));

@@ -104,7 +104,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
         self.log = Some(Vec::new());
     }
 
-    /// Operations since [`NorFlashModel::start_log`].
+    /// Operations since [`NorFlashModel::start_log`], every one that has a number: also those that a cut or a fault
+    /// kept from happening.
     pub fn log(&self) -> &[Operation] {
         self.log.as_deref().unwrap_or_default()
     }
@@ -219,7 +220,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
         self.cut
     }
 
-    /// Plan a fault: operation number `operation`, if it is a program, does nothing and reports success.
+    /// Plan a fault: operation number `operation`, if it is a program, changes no bit and reports success. The unit counts
+    /// as programmed once more.
     pub fn fail_silently_at(&mut self, operation: u64) {
         self.silent = Some(operation);
     }
@@ -275,6 +277,9 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
         change: impl FnOnce(&mut Page, usize, Option<CutEffect>),
     ) -> Result<(), ModelError> {
         self.operations += 1;
+        if let Some(log) = &mut self.log {
+            log.push(operation);
+        }
         let effect = self
             .cut
             .take_if(|cut| cut.operation == self.operations)
@@ -285,15 +290,15 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
             if matches!(operation, Operation::Erase { .. }) {
                 self.erases[page] += 1;
             }
-            if let Some(log) = &mut self.log {
-                log.push(operation);
-            }
             change(Arc::make_mut(&mut self.pages[page]), page, effect);
         }
         let Some(effect) = effect else {
             return Ok(());
         };
-        if let CutEffect::Weak(flicker) | CutEffect::HalfWeak(flicker) = effect {
+        if let CutEffect::Weak(flicker)
+        | CutEffect::HalfWeak(flicker)
+        | CutEffect::Uneven(_, flicker) = effect
+        {
             self.flicker = flicker;
             self.look = 0;
             // The next power-on is the script's first.
@@ -371,21 +376,19 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlash
                 self.violations.push(address);
                 return Err(ModelError::ProgrammedTooOften(address));
             }
-            if self
-                .silent
-                .take_if(|at| *at == self.operations + 1)
-                .is_some()
-            {
-                self.operations += 1;
-                continue;
-            }
+            let next = self.operations + 1;
+            let fails = self.silent.take_if(|at| *at == next).is_some();
             self.operate(Operation::Program { address }, |target, page, effect| {
                 let place = UnitPlace {
                     page,
                     unit,
                     unit_bytes: UNIT,
                 };
-                target.program(place, wanted, effect);
+                if fails {
+                    target.fail_to_program(place);
+                } else {
+                    target.program(place, wanted, effect);
+                }
             })?;
         }
         Ok(())

@@ -168,6 +168,42 @@ fn a_torn_erase_may_read_erased_or_old_and_forbids_programs_until_it_is_done_aga
 }
 
 #[test]
+fn a_torn_erase_may_read_all_ones_and_not_hold_them() {
+    let mut flash = torn(CutEffect::Weak(Flicker::Boots(1)), 2);
+    assert_eq!([look(&mut flash), look(&mut flash)], [[0xFF; 4]; 2]);
+    assert!(!flash.holds(0, &[0xFF; 4]));
+    flash.power_off();
+    flash.power_on();
+    assert_eq!(look(&mut flash), [0; 4]);
+}
+
+#[test]
+fn an_uneven_operation_leaves_bits_done_undone_and_weak() {
+    for erases in [false, true] {
+        let mut flash = Nrf51::new(1);
+        flash
+            .write(0, &[if erases { 0 } else { 0xFF }; 128])
+            .unwrap();
+        flash.cut_at(Cut {
+            operation: 33,
+            effect: CutEffect::Uneven(0x5EED, Flicker::Looks(0b01)),
+        });
+        let _ = if erases {
+            flash.erase(0, 1024)
+        } else {
+            flash.write(0, &[0; 4])
+        };
+        flash.power_on();
+        let [ones, zeros] = [(); 2].map(|()| u32::from_le_bytes(look(&mut flash)));
+        let weak = ones ^ zeros;
+        assert!(weak != 0 && ones & zeros == zeros);
+        assert!(zeros != 0, "some bits are one for good");
+        assert!(ones != u32::MAX, "some bits are zero for good");
+        assert!(!flash.holds(0, &zeros.to_le_bytes()) && !flash.holds(0, &ones.to_le_bytes()));
+    }
+}
+
+#[test]
 fn the_halves_of_a_torn_erase_can_differ() {
     let mut flash = Nrf51::new(1);
     flash.write(0, &[0; 1024]).unwrap();
@@ -257,6 +293,39 @@ fn a_silent_failure_changes_nothing_and_reports_success_and_rot_turns_bits_over(
     flash.fail_silently_at(1);
     flash.write(0, &[0; 8]).unwrap();
     assert_eq!(flash.bytes()[..8], [0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0]);
+    assert_eq!(flash.programs(0), 1, "it counts nevertheless");
     flash.rot(4, 0x80);
     assert_eq!(flash.bytes()[4], 0x80);
+}
+
+#[test]
+fn a_weak_bit_does_not_rot() {
+    let mut flash = torn(CutEffect::Weak(Flicker::Looks(0b01)), 1);
+    flash.rot(0, 0xFF);
+    assert_eq!([look(&mut flash), look(&mut flash)], [[0xFF; 4], [0; 4]]);
+}
+
+#[test]
+fn the_log_has_every_operation_that_has_a_number() {
+    let mut flash = Nrf51::new(1);
+    flash.start_log();
+    flash.fail_silently_at(1);
+    flash.cut_at(Cut {
+        operation: 2,
+        effect: CutEffect::Before,
+    });
+    let _ = flash.write(0, &[0; 8]);
+    flash.power_on();
+    flash.erase(0, 1024).unwrap();
+    assert_eq!(
+        flash.log(),
+        [
+            Operation::Program { address: 0 },
+            Operation::Program { address: 4 },
+            Operation::Erase { address: 0 },
+        ]
+    );
+    assert_eq!(flash.operations(), 3);
+    assert_eq!(flash.write(2, &[0; 4]), Err(ModelError::NotAligned));
+    assert_eq!(flash.log().len(), 3, "what is refused is no operation");
 }

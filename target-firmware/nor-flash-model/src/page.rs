@@ -197,10 +197,20 @@ impl Page {
         self.sum = self.sum.wrapping_add(self.unit_hash(place));
     }
 
-    /// Turns bits of the byte at `within` over.
+    /// The unit at `place` is programmed, and does not take anything of it.
+    pub(crate) fn fail_to_program(&mut self, place: UnitPlace) {
+        self.programs[place.unit] += 1;
+        self.programmed += 1;
+    }
+
+    /// Turns bits of the byte at `within` over, but for weak ones: those stay weak.
     pub(crate) fn flip(&mut self, place: UnitPlace, within: usize, mask: u8) {
         self.sum = self.sum.wrapping_sub(self.unit_hash(place));
-        self.bytes[within] ^= mask;
+        let weak = self
+            .unsettled
+            .as_ref()
+            .map_or(0, |unsettled| unsettled.weak[within]);
+        self.bytes[within] ^= mask & !weak;
         self.sum = self.sum.wrapping_add(self.unit_hash(place));
     }
 
@@ -234,6 +244,16 @@ impl Page {
             CutEffect::HalfWeak(_) => {
                 target[..half].copy_from_slice(&wanted[..half]);
                 self.weaken(start + half, &wanted[half..]);
+            }
+            CutEffect::Uneven(seed, _) => {
+                let mut random = u64::from(seed);
+                let mut reached = wanted.to_vec();
+                for (byte, reached) in target.iter_mut().zip(&mut reached) {
+                    let [done, weak, ..] = split_mix(&mut random).to_le_bytes();
+                    *byte = (*byte & !done) | (*reached & done);
+                    *reached = (*byte & !weak) | (*reached & weak);
+                }
+                self.weaken(start, &reached);
             }
         }
     }

@@ -74,7 +74,69 @@ struct Download<const PAGE: usize> {
     received: Received,
 }
 
-/// The upgrade agent of one device. `PAGE` is the erase size where units are programmed once, else 0.
+/// The upgrade agent of one device. `PAGE` is the size of its page buffer: the erase size where units are programmed
+/// once, because a page of those has to be complete before it is written, else 0.
+///
+/// A part that is programmed once with pages larger than the agent's buffer is refused when the firmware is built, not
+/// on the device. This is an agent for pages of 2 KB:
+///
+/// ```
+/// # use nor_flash_model::NorFlashModel;
+/// # use powercut_upgrade::{agent::Agent, flash::WriteOnce, slots::{Layout, Region}};
+/// # let region = |start: u32, pages| Region { start: start * 2048, pages };
+/// # let layout = Layout {
+/// #     page_bytes: 2048,
+/// #     boot: region(0, 0),
+/// #     factory: region(0, 1),
+/// #     identification: region(1, 4),
+/// #     active: region(5, 9),
+/// #     staging: region(14, 10),
+/// # };
+/// # let pages = 24;
+/// let mut flash = WriteOnce(NorFlashModel::<8, 2048, 1>::new(pages));
+/// let not_provisioned = Agent::<2048>::start(&mut flash, &layout);
+/// # assert!(not_provisioned.is_err());
+/// ```
+///
+/// This differs in the buffer and does not compile:
+///
+/// ```compile_fail,E0080
+/// # use nor_flash_model::NorFlashModel;
+/// # use powercut_upgrade::{agent::Agent, flash::WriteOnce, slots::{Layout, Region}};
+/// # let region = |start: u32, pages| Region { start: start * 2048, pages };
+/// # let layout = Layout {
+/// #     page_bytes: 2048,
+/// #     boot: region(0, 0),
+/// #     factory: region(0, 1),
+/// #     identification: region(1, 4),
+/// #     active: region(5, 9),
+/// #     staging: region(14, 10),
+/// # };
+/// # let pages = 24;
+/// let mut flash = WriteOnce(NorFlashModel::<8, 2048, 1>::new(pages));
+/// let not_provisioned = Agent::<1024>::start(&mut flash, &layout);
+/// # assert!(not_provisioned.is_err());
+/// ```
+///
+/// Where units may be programmed twice, no buffer is needed, however large the page:
+///
+/// ```
+/// # use nor_flash_model::NorFlashModel;
+/// # use powercut_upgrade::{agent::Agent, flash::TwiceProgrammable, slots::{Layout, Region}};
+/// # let region = |start: u32, pages| Region { start: start * 131_072, pages };
+/// # let layout = Layout {
+/// #     page_bytes: 131_072,
+/// #     boot: region(0, 0),
+/// #     factory: region(0, 1),
+/// #     identification: region(1, 4),
+/// #     active: region(5, 9),
+/// #     staging: region(14, 10),
+/// # };
+/// # let pages = 24;
+/// let mut flash = TwiceProgrammable(NorFlashModel::<4, 131_072, 2>::new(pages));
+/// let not_provisioned = Agent::<0>::start(&mut flash, &layout);
+/// # assert!(not_provisioned.is_err());
+/// ```
 ///
 /// Agents that hash alike, of the same device and over the same flash, do the same from here on at the same questions
 /// and answers; only how long they wait may differ.
@@ -463,7 +525,12 @@ impl<const PAGE: usize> Agent<PAGE> {
         {
             return Some(ResultCode::InstallFailed);
         }
-        if state.phase == Phase::Rejected && is_planted(Bug::RejectedSlotInUse) {
+        let in_use = match state.phase {
+            Phase::Rejected => is_planted(Bug::RejectedSlotInUse),
+            Phase::Accepted => is_planted(Bug::InterruptedEraseInUse),
+            _ => false,
+        };
+        if in_use {
             return Some(ResultCode::InUse);
         }
         if id == state.image && state.phase == Phase::Rejected {

@@ -247,7 +247,10 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         let skips = is_planted(Bug::SwapSkipsACopy) && copies > 0 && copies + 1 < chain.copies();
         let copy = copies + u16::from(skips);
         let step = Record::Step { copies: copies + 1 };
-        if is_planted(Bug::StepRecordedBeforeCopy) {
+        let is_last = copies + 1 == chain.copies();
+        if is_planted(Bug::StepRecordedBeforeCopy)
+            || (is_last && is_planted(Bug::SwapClosedBeforeLastCopy))
+        {
             self.journal.append(self.flash, step)?;
             return swap::copy(self.flash, self.layout, direction, chain, copy);
         }

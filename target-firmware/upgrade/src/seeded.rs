@@ -103,6 +103,8 @@ bugs! {
     SwapBeginsUnrecorded = "swap-begins-unrecorded",
     /// A swap step is recorded before its copy is done.
     StepRecordedBeforeCopy = "step-recorded-before-copy",
+    /// A swap or revert is recorded as complete before its last copy is.
+    SwapClosedBeforeLastCopy = "swap-closed-before-last-copy",
     /// A page that was copied is not read back.
     CopyNotReadBack = "copy-not-read-back",
     /// Swap steps are acted on without being stated anew.
@@ -129,6 +131,10 @@ bugs! {
     AttemptNotPersisted = "attempt-not-persisted",
     /// The slot of a rejected image stays in use.
     RejectedSlotInUse = "rejected-slot-in-use",
+    /// A slot stays in use if power is lost while it is made ready for another image.
+    InterruptedEraseInUse = "interrupted-erase-in-use",
+    /// A record that does not pass its check makes the device erase what it has of the image.
+    SlotErasedOnCrcError = "slot-erased-on-crc-error",
 }
 
 #[cfg(feature = "seeded-bugs")]

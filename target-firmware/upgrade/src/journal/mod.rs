@@ -374,6 +374,9 @@ impl Journal {
                 if is_planted(Bug::AppendAfterReset) && is_blank {
                     self.next_slot = Some(slot);
                 }
+                if is_planted(Bug::SlotErasedOnCrcError) && !is_blank {
+                    let _ = flash::erase_page(flash, self.layout.staging.start);
+                }
                 if is_planted(Bug::TornRecordForgetsProgress)
                     && !is_blank
                     && let Phase::Downloading { committed, .. } = &mut self.state.phase
