@@ -1,17 +1,18 @@
 //! The flash an explored device sees: the model, with everything read written down, and an explorer that is told of
 //! each operation before it happens.
+use std::hash::Hash;
 use std::rc::Rc;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use nor_flash_model::{CutEffect, ModelError, NorFlashModel, fold};
-use powercut_upgrade::flash::UpgradeFlash;
+use powercut_upgrade::flash::{PageQuestion, UpgradeFlash};
 use powercut_upgrade::slots::Region;
 
 use super::explorer::Explorer;
 use super::fault::Fault;
 use super::footprint::{Footprint, Last, Segment};
 use super::memory::Memory;
-use super::merge::{Known, Observations};
+use super::merge::{Known, Observations, hash_of};
 use super::scene::Scene;
 
 /// A flash operation that is about to happen.
@@ -37,8 +38,9 @@ impl Pending<'_> {
             (CutEffect::After, Pending::Erase { address }) => Last::Erase {
                 page: (address / PAGE as u32) as u16,
             },
-            // A page that was torn depends on what was in it.
-            (_, Pending::Erase { .. }) => Last::Nothing,
+            (_, Pending::Erase { address }) => Last::TornErase {
+                page: (address / PAGE as u32) as u16,
+            },
         }
     }
 }
@@ -65,6 +67,12 @@ pub(super) struct Bench<
     pub(super) flash: NorFlashModel<UNIT, PAGE, PROGRAMS>,
     pub(super) memory: Memory,
     observations: Observations,
+    /// A page is being asked: what is read is no observation, the answer will be.
+    asking: bool,
+    /// What the FACTORY page held at the reset.
+    identity: u64,
+    /// Operations before the reset.
+    pub(super) begun: u64,
     explorer: Option<&'e mut Explorer<'s, UNIT, PAGE, PROGRAMS, BUFFER>>,
     meetings: Vec<Meeting<UNIT, PAGE, PROGRAMS>>,
     merged: Option<Known>,
@@ -86,6 +94,9 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
             flash,
             memory,
             observations: Observations::NONE,
+            asking: false,
+            identity: 0,
+            begun: 0,
             explorer,
             meetings: Vec::new(),
             merged: None,
@@ -130,7 +141,44 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
     /// A reset, power lost or not: nothing was read yet.
     pub(super) fn reset(&mut self) {
         self.observations = Observations::NONE;
+        let factory = self.scene.layout.factory;
+        let page = factory.start / PAGE as u32;
+        self.identity = self.flash.page_sum(page as usize);
+        self.begun = self.flash.operations();
         self.meet(None);
+    }
+
+    /// Device and platform go on with `state`; of what was read before, nothing else matters.
+    pub(super) fn stands_at(&mut self, state: &impl Hash) {
+        if self
+            .explorer
+            .as_ref()
+            .is_none_or(|explorer| !explorer.merges())
+        {
+            return;
+        }
+        // Who the device is was read too. It stays as it was read, even where a bug writes over it. Whether the boot
+        // has written anything decides whether it counts as quiet.
+        let is_quiet = self.flash.operations() == self.begun;
+        let state = fold(hash_of(state), self.identity ^ u64::from(is_quiet));
+        self.observations = Observations::since(state);
+        self.meet(None);
+    }
+
+    /// The answer of a page with weak bits, if it is the same however they read.
+    fn ask_either_way<R: Hash>(&mut self, ask: impl Fn(&mut Self) -> R) -> Option<R> {
+        let answers = [false, true].map(|ones| {
+            self.flash.read_weak_bits_as(Some(ones));
+            let looks = self.flash.weak_looks();
+            let answer = ask(self);
+            // Two looks may differ from each other: more than these two ways.
+            (answer, self.flash.weak_looks() - looks <= 1)
+        });
+        self.flash.read_weak_bits_as(None);
+        let is_one = answers.iter().all(|(_, alike)| *alike)
+            && hash_of(&answers[0].0) == hash_of(&answers[1].0);
+        let [(answer, _), _] = answers;
+        is_one.then_some(answer)
     }
 
     /// The oracle looked at all pages of this region.
@@ -214,7 +262,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
 
     fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), ModelError> {
         let done = self.flash.read(offset, bytes);
-        if self.explorer.is_some() && self.flash.is_powered() {
+        if self.explorer.is_some() && !self.asking && self.flash.is_powered() {
             self.observations
                 .add(if done.is_ok() { bytes } else { b"unreadable" });
             if let Some(meeting) = self.meetings.last_mut() {
@@ -253,6 +301,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
             if let Some(meeting) = self.meetings.last_mut() {
                 meeting.segment.erase(page);
             }
+            self.observations.add_erase(page);
             self.meet(Some(page));
         }
         Ok(())
@@ -279,4 +328,44 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
     for Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
 {
     const PROGRAMS_PER_UNIT: u8 = PROGRAMS;
+
+    fn goes_on_with(&mut self, state: &impl Hash) {
+        self.stands_at(state);
+    }
+
+    fn ask<R: Hash>(
+        &mut self,
+        page: u32,
+        question: PageQuestion,
+        ask: impl Fn(&mut Self) -> R,
+    ) -> R {
+        let index = page as usize / PAGE;
+        if !self.flash.is_powered() {
+            return ask(self);
+        }
+        let is_steady = self.flash.is_steady(index);
+        if !is_steady && !self.flash.reads_weak_bits_alike() {
+            return ask(self);
+        }
+        self.asking = true;
+        let answer = if is_steady {
+            Some(ask(self))
+        } else {
+            self.ask_either_way(&ask)
+        };
+        self.asking = false;
+        let Some(answer) = answer else {
+            return ask(self);
+        };
+        if let Some(explorer) = self.explorer.as_deref_mut() {
+            let hash = hash_of(&answer);
+            self.observations.add_answer(question, hash);
+            let content = self.flash.page_sum(index);
+            explorer.learn_answer(question, index as u16, content, hash);
+            if let Some(meeting) = self.meetings.last_mut() {
+                meeting.segment.ask(index as u16, question);
+            }
+        }
+        answer
+    }
 }

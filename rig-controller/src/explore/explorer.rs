@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use nor_flash_model::{Cut, CutEffect, NorFlashModel, split_mix};
+use powercut_upgrade::flash::PageQuestion;
 use serde::{Deserialize, Serialize};
 
 use super::bench::{Bench, Pending};
@@ -168,6 +169,19 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         let place = self.beyond(place);
         let schedules = self.counts.schedules - schedules;
         self.seen.learn(place, flash, footprint, schedules)
+    }
+
+    /// A page with this content was asked and answered.
+    pub(super) fn learn_answer(
+        &mut self,
+        question: PageQuestion,
+        page: u16,
+        content: u64,
+        answer: u64,
+    ) {
+        if self.merging {
+            self.seen.learn_answer(question, page, content, answer);
+        }
     }
 
     /// How many cuts are to come decides about the future too.

@@ -1,13 +1,17 @@
 //! What the future of a state depends on. A *footprint* says which units of flash a run, and every run that branches
 //! off it by a further cut, has looked at before they were erased or programmed over, and which it programmed without
 //! an erase. Two states that agree on that have the same future, whatever else they hold: a page that was torn and is
-//! erased before anybody reads it might as well be blank.
+//! erased before anybody reads it might as well be blank. Of some pages only the answer to a question matters
+//! ([`PageQuestion`]): a journal page whose HEADER was torn is no journal page, however it was torn.
 //!
 //! A [`Segment`] collects while a run goes on; a [`Footprint`] is what comes of it. Too much in a footprint costs time,
 //! too little would be wrong: what is in doubt counts as looked at.
 use std::cmp::Ordering;
 
 use nor_flash_model::{NorFlashModel, fold};
+use powercut_upgrade::flash::PageQuestion;
+
+use super::merge::Answers;
 
 /// A set of page numbers below 256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,6 +92,8 @@ pub(super) enum Last<'a> {
     },
     /// A page was erased, all of it.
     Erase { page: u16 },
+    /// A page was erased in part: byte by byte it depends on what it held.
+    TornErase { page: u16 },
 }
 
 /// See the module.
@@ -101,6 +107,8 @@ pub(super) struct Footprint {
     blank: Option<u16>,
     /// Units among `programmed` that `looked_at` does not mean though it names their pages.
     excepted: Vec<u32>,
+    /// Pages that were asked something, in order: only their answers matter.
+    asked: Vec<(u16, PageQuestion)>,
 }
 
 impl Footprint {
@@ -110,6 +118,7 @@ impl Footprint {
         programmed: Vec::new(),
         blank: None,
         excepted: Vec::new(),
+        asked: Vec::new(),
     };
 
     /// Equal for equal footprints.
@@ -131,13 +140,18 @@ impl Footprint {
             );
             hash = fold(fold(hash, bytes as u64), (bytes >> 64) as u64);
         }
+        for (page, question) in &self.asked {
+            hash = fold(hash, u64::from(*page) << 8 | *question as u64);
+        }
         hash
     }
 
-    /// What `flash` holds where this footprint looks; `None` if it would not take what is programmed.
+    /// What `flash` holds where this footprint looks; `None` if it would not take what is programmed, or if nobody knows
+    /// what it answers.
     pub(super) fn seen_in<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
         &self,
         flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+        answers: &Answers,
     ) -> Option<u64> {
         let takes = self.programmed.iter().all(|programmed| {
             let unit = programmed.unit as usize;
@@ -158,6 +172,10 @@ impl Footprint {
         }
         for unit in &self.excepted {
             sum = sum.wrapping_sub(flash.unit_sum(*unit as usize));
+        }
+        for &(page, question) in &self.asked {
+            let content = flash.page_sum(usize::from(page));
+            sum = fold(sum, answers.get(question, page, content)?);
         }
         Some(if settled {
             sum
@@ -184,6 +202,7 @@ pub(super) struct Segment {
     /// What whatever branched off programmed, in order of units.
     others: Vec<Programmed>,
     blank: Option<u16>,
+    asked: Vec<(u16, PageQuestion)>,
 }
 
 impl Segment {
@@ -198,6 +217,7 @@ impl Segment {
             looked_at: vec![Span::NONE; pages],
             others: Vec::new(),
             blank: None,
+            asked: Vec::new(),
         }
     }
 
@@ -248,6 +268,25 @@ impl Segment {
         }
     }
 
+    /// The run asked a page something. What was programmed here since the segment began takes part in the answer, so
+    /// then all of the page counts as looked at.
+    pub(super) fn ask(&mut self, page: u16, question: PageQuestion) {
+        if self.erased.contains(page) {
+            return;
+        }
+        if self.touched.contains(page) || self.fresh == Some(page) {
+            self.look(page, self.all_of(page));
+            return;
+        }
+        self.add_asked(page, question);
+    }
+
+    fn add_asked(&mut self, page: u16, question: PageQuestion) {
+        if let Err(at) = self.asked.binary_search(&(page, question)) {
+            self.asked.insert(at, (page, question));
+        }
+    }
+
     /// The run programmed a unit, all of it.
     pub(super) fn program(&mut self, unit: u32, bytes: &[u8]) {
         let page = self.page_of(unit);
@@ -291,7 +330,10 @@ impl Segment {
         };
         let gone =
             |segment: &Self, page: u16| segment.erased.contains(page) || erased_last == Some(page);
-        let page_last = programmed_last.map(|last| self.page_of(last.unit));
+        let page_last = match last {
+            Last::TornErase { page } => Some(page),
+            _ => programmed_last.map(|last| self.page_of(last.unit)),
+        };
         for &(page, span) in &later.looked_at {
             if gone(self, page) {
                 continue;
@@ -307,6 +349,16 @@ impl Segment {
                     self.looked_at[usize::from(page)].add(unit);
                 }
             }
+        }
+        for &(page, question) in &later.asked {
+            if gone(self, page) {
+                continue;
+            }
+            if self.touched.contains(page) || self.fresh == Some(page) || page_last == Some(page) {
+                self.look(page, self.all_of(page));
+                continue;
+            }
+            self.add_asked(page, question);
         }
         if let Some(page) = later.blank
             && !gone(self, page)
@@ -380,6 +432,7 @@ impl Segment {
             programmed: self.others,
             blank: self.blank,
             excepted,
+            asked: self.asked,
         }
     }
 }

@@ -105,7 +105,6 @@ pub(super) fn live_watched<
         if let Some(schedules) = bench.merged() {
             return Ok(End::Merged { schedules });
         }
-        let operations = bench.flash.operations();
         let outcome = boot::boot(bench, &layout, &mut || {});
         oracle::no_unit_was_programmed_too_often(&bench.flash)?;
         if !bench.flash.is_powered() {
@@ -126,7 +125,7 @@ pub(super) fn live_watched<
             AppEnd::PowerLost => {}
             AppEnd::Restart => bench.memory.rests = 0,
             AppEnd::Rest => {
-                let quiet = bench.flash.operations() == operations;
+                let quiet = bench.flash.operations() == bench.begun;
                 bench.memory.restless += u8::from(bench.memory.rests > 0 && !quiet);
                 bench.memory.rests += 1;
                 watch(Moment::Rest(bench.memory.rests), &bench.flash);
@@ -186,7 +185,16 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
     let mut link = Link::default();
     let mut out = [0; MAX_UPLINK_BYTES];
     let mut now_ms = 0;
+    let mut stood_at = None;
     for _ in 0..MOST_STEPS {
+        // Between changes of flash there is little to be gained.
+        if stood_at != Some(bench.flash.operations()) {
+            stood_at = Some(bench.flash.operations());
+            bench.stands_at(&("application", &agent, &link, runs_new, trial));
+            if bench.merged().is_some() {
+                return Ok(AppEnd::PowerLost);
+            }
+        }
         if agent.in_trial() && agent.heard_platform() {
             if scene.scenario == Scenario::NeverConfirms {
                 return Ok(AppEnd::Restart);
@@ -249,8 +257,9 @@ fn stopped<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFE
 const WITHDRAWN_AFTER: u16 = 4;
 
 /// The platform with one task at a time, and the link to it.
-#[derive(Default)]
+#[derive(Default, Hash)]
 struct Link {
+    /// Messages so far on a link that loses some; which ones depends on their number.
     messages: u64,
     last: Option<Status>,
     offered: bool,
@@ -271,10 +280,12 @@ impl Link {
         if let Uplink::Status(status) = &message {
             oracle::reports_truly(scene, status, runs, trial)?;
         }
-        self.messages += 1;
-        let mut random = scene.seed ^ self.messages << 20;
-        if split_mix(&mut random) % 1000 < u64::from(scene.loss_permille) {
-            return Ok(None);
+        if scene.loss_permille > 0 {
+            self.messages += 1;
+            let mut random = scene.seed ^ self.messages << 20;
+            if split_mix(&mut random) % 1000 < u64::from(scene.loss_permille) {
+                return Ok(None);
+            }
         }
         if let Some(earlier) = &scene.earlier
             && !bench.memory.is_superseded

@@ -4,10 +4,11 @@
 //! them went on to look, have the same future: see `footprint.rs`. Runs ask at each reset and after each erase: there an
 //! interrupted page is whole again, whichever of its hundreds of operations was cut.
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 
 use nor_flash_model::{NorFlashModel, fold};
+use powercut_upgrade::flash::PageQuestion;
 
 use super::footprint::Footprint;
 
@@ -49,6 +50,29 @@ pub(super) struct Seen {
     footprints: Hashed<Vec<(u64, Rc<Footprint>)>>,
     /// By place, footprint and what flash held there: schedules in that future.
     schedules: Hashed<u64>,
+    answers: Answers,
+}
+
+/// What pages answer to questions: by question, page and content.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Hashed<u64>);
+
+impl Answers {
+    fn key(question: PageQuestion, page: u16, content: u64) -> u64 {
+        fold(
+            content,
+            u64::from(page) << 8
+                | match question {
+                    PageQuestion::Header => 1,
+                    PageQuestion::Records => 2,
+                },
+        )
+    }
+
+    /// What a page with this content answered, if it was asked.
+    pub(super) fn get(&self, question: PageQuestion, page: u16, content: u64) -> Option<u64> {
+        self.0.get(&Self::key(question, page, content)).copied()
+    }
 }
 
 impl Seen {
@@ -62,7 +86,7 @@ impl Seen {
             .get(&place)?
             .iter()
             .find_map(|(hash, footprint)| {
-                let seen = footprint.seen_in(flash)?;
+                let seen = footprint.seen_in(flash, &self.answers)?;
                 let schedules = *self.schedules.get(&key(place, *hash, seen))?;
                 Some(Known {
                     footprint: Rc::clone(footprint),
@@ -81,7 +105,7 @@ impl Seen {
     ) -> Rc<Footprint> {
         let hash = footprint.hash();
         // Flash that does not take what was programmed in it broke an invariant; that future is no model for others.
-        let Some(seen) = footprint.seen_in(flash) else {
+        let Some(seen) = footprint.seen_in(flash, &self.answers) else {
             return Rc::new(footprint);
         };
         self.schedules.insert(key(place, hash, seen), schedules);
@@ -94,6 +118,18 @@ impl Seen {
         footprint
     }
 
+    /// A page with this content was asked and answered.
+    pub(super) fn learn_answer(
+        &mut self,
+        question: PageQuestion,
+        page: u16,
+        content: u64,
+        answer: u64,
+    ) {
+        let key = Answers::key(question, page, content);
+        self.answers.0.insert(key, answer);
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.schedules.len()
@@ -104,22 +140,78 @@ fn key(place: u64, footprint: u64, seen: u64) -> u64 {
     fold(fold(place, footprint), seen)
 }
 
-/// Everything that was read, in order.
+/// Where a device is: the state it stood at last, and everything it has read and erased since, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Observations(pub(super) u64);
 
 impl Observations {
     pub(super) const NONE: Self = Self(0);
 
+    /// Nothing was read since the device stood at a state that hashes like this.
+    pub(super) fn since(state: u64) -> Self {
+        Self(fold(1, state))
+    }
+
     pub(super) fn add(&mut self, bytes: &[u8]) {
+        let mut hash = Folded(fold(self.0, bytes.len() as u64));
+        hash.write(bytes);
+        self.0 = hash.0;
+    }
+
+    /// A page was erased: the device is past that now.
+    pub(super) fn add_erase(&mut self, page: u16) {
+        self.0 = fold(self.0, u64::from(page) | 1 << 32);
+    }
+
+    /// A page answered a question.
+    pub(super) fn add_answer(&mut self, question: PageQuestion, answer: u64) {
+        self.0 = fold(self.0, fold(question as u64, answer));
+    }
+}
+
+/// A fast hash of whatever implements [`Hash`].
+pub(super) fn hash_of(value: &impl Hash) -> u64 {
+    let mut hash = Folded(0);
+    value.hash(&mut hash);
+    hash.0
+}
+
+struct Folded(u64);
+
+impl Hasher for Folded {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
-        let mut hash = fold(self.0, bytes.len() as u64);
         for word in words {
-            hash = fold(hash, u64::from_le_bytes(*word));
+            self.0 = fold(self.0, u64::from_le_bytes(*word));
         }
-        for byte in rest {
-            hash = fold(hash, u64::from(*byte));
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            self.0 = fold(self.0, u64::from_le_bytes(word) ^ (rest.len() as u64) << 56);
         }
-        self.0 = hash;
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = fold(self.0, value);
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
     }
 }

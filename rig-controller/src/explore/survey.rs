@@ -574,6 +574,68 @@ mod tests {
         assert_eq!(survey.run(part, &|_, _| true).0, counts);
     }
 
+    /// Explores the same part with and without following runs that met.
+    fn both_ways(survey: &Survey, part: Part) {
+        let run = |merging| {
+            let survey = Survey {
+                merging,
+                ..survey.clone()
+            };
+            survey.run(part, &|_, _| true)
+        };
+        let ((merged, failures), (whole, all_failures)) = (run(true), run(false));
+        assert_eq!(
+            (merged.schedules, merged.failed),
+            (whole.schedules, whole.failed),
+            "{survey}"
+        );
+        assert_eq!(failures, all_failures, "{survey}");
+        assert_eq!((whole.schedules, whole.merged), (whole.runs, 0));
+        assert!(merged.merged * 2 >= merged.runs, "{merged:?}");
+    }
+
+    #[test]
+    fn runs_that_met_need_not_be_followed_twice() {
+        for (geometry, scenario) in [
+            (Geometry::Tiny, Scenario::NeverConfirms),
+            (Geometry::TinyOnce, Scenario::Withdrawn),
+        ] {
+            let one = survey(geometry, scenario, SINGLE);
+            both_ways(&one, Part { index: 1, of: 9 });
+            let lossy = Survey {
+                loss_permille: 100,
+                ..one.clone()
+            };
+            both_ways(&lossy, Part { index: 5, of: 9 });
+            let pairs = Survey {
+                image_pages: 4,
+                tearing: Tearing::Whole,
+                depth: Depth::Exhaustive { cuts: 2 },
+                ..one
+            };
+            both_ways(&pairs, Part { index: 99, of: 199 });
+        }
+    }
+
+    #[test]
+    #[ignore = "minutes, even when optimised"]
+    fn runs_that_met_in_two_cuts_of_any_kind_need_not_be_followed_twice() {
+        for (geometry, scenario) in [
+            (Geometry::Tiny, Scenario::Longer),
+            (Geometry::TinyOnce, Scenario::Shorter),
+            (Geometry::Tiny, Scenario::NeverConfirms),
+        ] {
+            let pairs = Survey {
+                image_pages: 4,
+                ..survey(geometry, scenario, Depth::Exhaustive { cuts: 2 })
+            };
+            for index in [3, 120, 244, 371] {
+                println!("{pairs} {index}");
+                both_ways(&pairs, Part { index, of: 400 });
+            }
+        }
+    }
+
     #[test]
     fn a_cut_that_never_happens_is_no_pass() {
         let line = "core:tiny:longer:seed=1:cuts=op99999/before";

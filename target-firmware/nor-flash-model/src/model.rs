@@ -6,7 +6,7 @@ use embedded_storage::nor_flash::{
 };
 
 use crate::cut::{Cut, CutEffect};
-use crate::flicker::Flicker;
+use crate::flicker::{Flicker, Noise};
 use crate::mix::fold;
 use crate::page::{Page, UnitPlace};
 
@@ -75,6 +75,10 @@ pub struct NorFlashModel<const UNIT: usize, const PAGE: usize, const PROGRAMS: u
     /// Power-ons since the last cut, the first one 0, and looks at weak bits since then.
     boot: u32,
     look: u32,
+    /// What weak bits read as, whatever the script says.
+    weak_as: Option<bool>,
+    /// Looks at weak bits, ever.
+    weak_looks: u64,
 }
 
 impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNIT, PAGE, PROGRAMS> {
@@ -96,6 +100,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
             flicker: Flicker::Boots(0),
             boot: 0,
             look: 0,
+            weak_as: None,
+            weak_looks: 0,
         }
     }
 
@@ -192,6 +198,27 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
     /// Whether no bit of the page with this index is weak and no unit of it unreadable.
     pub fn is_settled(&self, page: usize) -> bool {
         self.pages[page].is_settled()
+    }
+
+    /// Whether every look at the page with this index sees the same: no bit is weak. Units may fail to read.
+    pub fn is_steady(&self, page: usize) -> bool {
+        self.pages[page].is_steady()
+    }
+
+    /// Whether all weak bits that one look meets read alike, zeros or ones.
+    pub fn reads_weak_bits_alike(&self) -> bool {
+        !matches!(self.flicker, Flicker::Random(_))
+    }
+
+    /// From now on weak bits read as ones or as zeros, whatever their script says, which stays where it is; `None`: by
+    /// the script again.
+    pub fn read_weak_bits_as(&mut self, ones: Option<bool>) {
+        self.weak_as = ones;
+    }
+
+    /// Looks that met weak bits so far.
+    pub fn weak_looks(&self) -> u64 {
+        self.weak_looks
     }
 
     /// A number that says how weak bits will read from now on, as far as [`NorFlashModel::page_sum`] does not.
@@ -332,8 +359,16 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> ReadNorFlash
                 return Err(ModelError::Unreadable((at - from + unit * UNIT) as u32));
             }
             if noise.is_none() && page.is_weak(from, now.len()) {
-                noise = Some(self.flicker.noise(self.boot, self.look));
-                self.look = self.look.wrapping_add(1);
+                self.weak_looks += 1;
+                noise = Some(match self.weak_as {
+                    Some(true) => Noise::Ones,
+                    Some(false) => Noise::Zeros,
+                    None => {
+                        let noise = self.flicker.noise(self.boot, self.look);
+                        self.look = self.look.wrapping_add(1);
+                        noise
+                    }
+                });
             }
             page.read(from, now, noise);
             at += now.len();

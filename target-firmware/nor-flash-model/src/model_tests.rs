@@ -299,6 +299,21 @@ fn a_silent_failure_changes_nothing_and_reports_success_and_rot_turns_bits_over(
 }
 
 #[test]
+fn weak_bits_can_be_read_either_way_without_moving_their_script() {
+    let mut flash = torn(CutEffect::Weak(Flicker::Looks(0b01)), 1);
+    assert!(!flash.is_steady(0) && flash.reads_weak_bits_alike());
+    let looks = flash.weak_looks();
+    for (ones, seen) in [(true, [0xFF; 4]), (false, [0; 4])] {
+        flash.read_weak_bits_as(Some(ones));
+        assert_eq!(look(&mut flash), seen);
+    }
+    assert_eq!(flash.weak_looks(), looks + 2);
+    flash.read_weak_bits_as(None);
+    assert_eq!(look(&mut flash), [0xFF; 4], "the script's first look");
+    assert_eq!(look(&mut flash), [0; 4]);
+}
+
+#[test]
 fn a_weak_bit_does_not_rot() {
     let mut flash = torn(CutEffect::Weak(Flicker::Looks(0b01)), 1);
     flash.rot(0, 0xFF);

@@ -65,6 +65,12 @@ impl Page {
         self.unsettled.is_none()
     }
 
+    pub(crate) fn is_steady(&self) -> bool {
+        self.unsettled
+            .as_ref()
+            .is_none_or(|unsettled| unsettled.weak.iter().all(|weak| *weak == 0))
+    }
+
     /// Whether no unit was programmed since the page was erased.
     pub(crate) fn is_untouched(&self) -> bool {
         self.programmed == 0

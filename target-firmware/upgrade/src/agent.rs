@@ -180,6 +180,7 @@ impl<const PAGE: usize> Hash for Agent<PAGE> {
         if let Some(download) = &self.download {
             download.signed.image_id().hash(hasher);
             download.store.hash(hasher);
+            download.received.hash(hasher);
         }
         self.timer.deadline_ms().is_some().hash(hasher);
         self.result.hash(hasher);

@@ -90,6 +90,9 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         }
         let mut rescued = false;
         loop {
+            // Besides these there is only who the device is, and that never changes.
+            self.flash
+                .goes_on_with(&("bootloader", &self.journal, rescued));
             match self.journal.state().phase {
                 Phase::Ready => self.begin_swap()?,
                 Phase::Swapping { copies } => {

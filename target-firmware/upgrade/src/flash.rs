@@ -7,6 +7,7 @@ use embedded_storage::nor_flash::{
 };
 
 use crate::seeded::{Bug, is_planted};
+use core::hash::Hash;
 
 /// Largest program unit the core supports, in bytes.
 pub const MAX_UNIT_BYTES: usize = 16;
@@ -19,6 +20,31 @@ pub trait UpgradeFlash: NorFlash {
     /// How often a unit may be programmed between two erases of its page: 1 on write-once parts, 2 where the driver
     /// is also a `MultiwriteNorFlash` that allows one repetition (nRF).
     const PROGRAMS_PER_UNIT: u8;
+
+    /// Whoever runs on this flash goes on with `state`: of all that was read since power-on, nothing else matters from
+    /// here on. For flash in a simulator that has to know when two devices have the same future; drivers leave it alone.
+    fn goes_on_with(&mut self, state: &impl Hash) {
+        let _ = state;
+    }
+
+    /// Asks `question` about the page that starts at `page`: of what it reads there, only the answer matters. Like
+    /// [`UpgradeFlash::goes_on_with`] it is of use to simulators; they may ask more than once.
+    fn ask<R: Hash>(&mut self, page: u32, question: PageQuestion, ask: impl Fn(&mut Self) -> R) -> R
+    where
+        Self: Sized,
+    {
+        let _ = (page, question);
+        ask(self)
+    }
+}
+
+/// What is asked about a page. Together with what the page holds it determines the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PageQuestion {
+    /// Which HEADER a journal page has, and whether it is sealed.
+    Header,
+    /// What the records of a journal page make of the state in its HEADER.
+    Records,
 }
 
 /// A flash driver refused an operation or failed in it.

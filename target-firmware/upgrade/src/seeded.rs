@@ -133,7 +133,7 @@ bugs! {
     RejectedSlotInUse = "rejected-slot-in-use",
     /// A slot stays in use if power is lost while it is made ready for another image.
     InterruptedEraseInUse = "interrupted-erase-in-use",
-    /// A record that does not pass its check makes the device erase what it has of the image.
+    /// A record that does not pass its check makes the device erase the slot and begin the download anew.
     SlotErasedOnCrcError = "slot-erased-on-crc-error",
 }
 
@@ -162,6 +162,19 @@ pub use switch::plant;
 pub(crate) struct Received {
     #[cfg(feature = "seeded-bugs")]
     hasher: Option<sha2::Sha256>,
+}
+
+impl core::hash::Hash for Received {
+    #[cfg_attr(
+        not(feature = "seeded-bugs"),
+        expect(unused_variables, reason = "there is nothing")
+    )]
+    fn hash<H: core::hash::Hasher>(&self, hasher: &mut H) {
+        #[cfg(feature = "seeded-bugs")]
+        if let Some(received) = &self.hasher {
+            sha2::Digest::finalize(received.clone()).hash(hasher);
+        }
+    }
 }
 
 #[cfg_attr(

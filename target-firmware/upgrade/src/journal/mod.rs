@@ -9,7 +9,7 @@
 //!   written once the HEADER is there, and nobody acts on a page before its SEAL is. So a page that reads sealed, even
 //!   by a torn SEAL that will not always, has a HEADER that stays; and one that does not was never acted on. The newest
 //!   that reads sealed is therefore spared, and of what is older the unsealed goes first, then the oldest; where nothing
-//!   older is left, the oldest page is spared and the newest goes ([`Journal::victim`]). Power may fail in every SEAL that
+//!   older is left, the oldest page is spared and the newest goes (`Journal::victim`). Power may fail in every SEAL that
 //!   is tried, for ever, and the last state that was acted on is still there;
 //! - what was read after a reset may read differently next time: a torn record, a torn SEAL, even a torn record that
 //!   reads blank now. Whoever acts on it calls [`Journal::reassert`] first, which states it anew in a fresh page;
@@ -24,7 +24,7 @@ mod tests;
 
 pub use state::{Phase, Record, SessionId, State};
 
-use crate::flash::{self, FlashError, UpgradeFlash};
+use crate::flash::{self, FlashError, PageQuestion, UpgradeFlash};
 use crate::manifest::{ImageId, SecurityCounter};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::Layout;
@@ -65,6 +65,14 @@ impl Opened {
         }
         self.generation.is_newer_than(other.generation) != is_planted(Bug::OlderGenerationWins)
     }
+}
+
+/// What the records of a page come to.
+#[derive(Debug, Clone, Copy, Hash)]
+struct Replayed {
+    state: State,
+    anchored: bool,
+    next_slot: Option<u16>,
 }
 
 /// The journal as read, and, once something was written in this boot, the page being written.
@@ -329,6 +337,13 @@ impl Journal {
 
     /// What stands in a page, if its HEADER is valid.
     fn look_at<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<(Opened, State)> {
+        let address = self.layout.identification_page(page);
+        flash.ask(address, PageQuestion::Header, |flash| {
+            self.read_opening(flash, page)
+        })
+    }
+
+    fn read_opening<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<(Opened, State)> {
         let (generation, state) = self
             .read_header(flash, page)
             .filter(|(_, state)| state.chain.0 <= self.layout.active.pages)?;
@@ -362,35 +377,54 @@ impl Journal {
 
     /// Applies the records of the newest page to the state its header gave.
     fn replay<F: UpgradeFlash>(&mut self, flash: &mut F, page: u16) {
+        let address = self.layout.identification_page(page);
+        let replayed = flash.ask(address, PageQuestion::Records, |flash| {
+            self.read_records(flash, page)
+        });
+        self.state = replayed.state;
+        self.anchored = replayed.anchored;
+        self.next_slot = replayed.next_slot;
+        if let Phase::Downloading { programs, .. } = &mut self.state.phase {
+            // The boot that wrote this page may have programmed what comes next.
+            *programs = programs.saturating_add(u8::from(!is_planted(Bug::ProgramsNotCounted)));
+        }
+    }
+
+    fn read_records<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Replayed {
         let format = self.format::<F>();
         let start = self.layout.identification_page(page);
         let session = self.state.session();
+        let mut replayed = Replayed {
+            state: self.state,
+            anchored: false,
+            next_slot: None,
+        };
         for slot in 0..format.capacity() {
             let mut bytes = [0; 8];
             flash::read(flash, start + format.slot(slot), &mut bytes);
             let record = page::decode_record(session, slot, bytes);
-            let Some(next) = record.and_then(|record| self.state.after(record)) else {
+            let Some(next) = record.and_then(|record| replayed.state.after(record)) else {
                 let is_blank = bytes == [0xFF; 8];
                 if is_planted(Bug::AppendAfterReset) && is_blank {
-                    self.next_slot = Some(slot);
+                    replayed.next_slot = Some(slot);
                 }
-                if is_planted(Bug::SlotErasedOnCrcError) && !is_blank {
-                    let _ = flash::erase_page(flash, self.layout.staging.start);
+                if is_planted(Bug::SlotErasedOnCrcError)
+                    && !is_blank
+                    && matches!(replayed.state.phase, Phase::Downloading { .. })
+                {
+                    replayed.state.phase = Phase::Accepted;
                 }
                 if is_planted(Bug::TornRecordForgetsProgress)
                     && !is_blank
-                    && let Phase::Downloading { committed, .. } = &mut self.state.phase
+                    && let Phase::Downloading { committed, .. } = &mut replayed.state.phase
                 {
                     *committed = 0;
                 }
                 break;
             };
-            self.anchored = slot == 0 && record == Some(Record::Anchor);
-            self.state = next;
+            replayed.anchored = slot == 0 && record == Some(Record::Anchor);
+            replayed.state = next;
         }
-        if let Phase::Downloading { programs, .. } = &mut self.state.phase {
-            // The boot that wrote this page may have programmed what comes next.
-            *programs = programs.saturating_add(u8::from(!is_planted(Bug::ProgramsNotCounted)));
-        }
+        replayed
     }
 }

@@ -75,7 +75,7 @@ impl Activity {
 }
 
 /// Who a device is, what it runs, and how the last upgrade went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Status {
     /// Which device.
     pub device: DeviceId,
