@@ -61,6 +61,17 @@ impl Span {
         self.from <= unit && unit < self.to
     }
 
+    /// What is left when units at its ends go for which `is_gone` holds.
+    fn without(mut self, is_gone: impl Fn(u32) -> bool) -> Self {
+        while self.from < self.to && is_gone(self.from) {
+            self.from += 1;
+        }
+        while self.from < self.to && is_gone(self.to - 1) {
+            self.to -= 1;
+        }
+        if self.is_empty() { Self::NONE } else { self }
+    }
+
     fn is_empty(self) -> bool {
         self.from >= self.to
     }
@@ -253,12 +264,9 @@ impl Segment {
             self.looked_at[usize::from(page)].join(span);
             return;
         }
-        for unit in span.from..span.to {
-            let settled = find(&self.own, unit).is_ok_and(|at| self.own[at].whole);
-            if !settled {
-                self.looked_at[usize::from(page)].add(unit);
-            }
-        }
+        let is_own = |unit| find(&self.own, unit).is_ok_and(|at| self.own[at].whole);
+        let span = span.without(is_own);
+        self.looked_at[usize::from(page)].join(span);
     }
 
     /// The run looked at all of these pages.
@@ -342,13 +350,13 @@ impl Segment {
                 self.looked_at[usize::from(page)].join(span);
                 continue;
             }
-            for unit in span.from..span.to {
+            let is_settled = |unit| {
                 let own = find(&self.own, unit).ok().map(|at| self.own[at].whole);
                 let last = programmed_last.filter(|last| last.unit == unit);
-                if !own.or(last.map(|last| last.whole)).unwrap_or(false) {
-                    self.looked_at[usize::from(page)].add(unit);
-                }
-            }
+                own.or(last.map(|last| last.whole)).unwrap_or(false)
+            };
+            let span = span.without(is_settled);
+            self.looked_at[usize::from(page)].join(span);
         }
         for &(page, question) in &later.asked {
             if gone(self, page) {

@@ -187,9 +187,10 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
     let mut now_ms = 0;
     let mut stood_at = None;
     for _ in 0..MOST_STEPS {
-        // Between changes of flash there is little to be gained.
-        if stood_at != Some(bench.flash.operations()) {
-            stood_at = Some(bench.flash.operations());
+        // Between erases there is little to be gained.
+        let erases = bench.memory.erases();
+        if stood_at != Some(erases) {
+            stood_at = Some(erases);
             bench.stands_at(&("application", &agent, &link, runs_new, trial));
             if bench.merged().is_some() {
                 return Ok(AppEnd::PowerLost);

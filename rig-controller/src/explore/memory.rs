@@ -106,6 +106,11 @@ impl Memory {
         }
     }
 
+    /// Pages erased so far.
+    pub(super) fn erases(&self) -> u32 {
+        u32::from(self.slot_erases) + u32::from(self.journal_erases)
+    }
+
     pub(super) fn hash(&self) -> u64 {
         let fragments = u64::from(self.expected)
             | u64::from(self.cut_in) << 16

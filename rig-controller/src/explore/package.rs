@@ -15,7 +15,7 @@ const DEVICE_KEY: [u8; 32] = [0x42; 32];
 const TRUSTED: [u8; 32] = [7; 32];
 const STRANGER: [u8; 32] = [9; 32];
 /// Bytes at each end of a page that hold something where the rest is blank.
-const PAGE_END_BYTES: usize = 2048;
+const PAGE_END_BYTES: usize = 256;
 /// Boots a made-up image gets to confirm itself.
 const TRIAL_ATTEMPTS: u8 = 3;
 

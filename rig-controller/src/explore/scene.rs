@@ -9,8 +9,9 @@ use super::scenario::Scenario;
 
 /// The journal is about to begin anew with its numbers: that has to work as well as any other time.
 const LAST_GENERATION: Generation = Generation(u32::MAX - 3);
-/// Of pages larger than this, images fill the ends only: 128 KB of programs a page are more than can be explored.
-const MOST_FULL_PAGE_BYTES: usize = 16 * 1024;
+/// Of pages larger than this, images fill the ends only: two cuts among the thousands of programs that a full page takes
+/// are more than can be explored.
+const MOST_FULL_PAGE_BYTES: usize = 2 * 1024;
 /// Pages of the larger image of a small scene.
 pub const SMALL_PAGES: u16 = 9;
 
