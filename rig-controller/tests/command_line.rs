@@ -240,3 +240,101 @@ fn progress_costs_no_more_journal_erases_than_it_may_and_a_limit_that_is_exceede
         "{out}"
     );
 }
+
+/// Where the inputs of a plan's upgrades are.
+const SOURCES: [&str; 6] = [
+    "--bench",
+    "bench.yaml",
+    "--firmware",
+    "firmware",
+    "--links",
+    "links",
+];
+
+#[test]
+fn a_plan_is_explored_in_process_each_upgrade_once_and_its_schedules_are_replayed() {
+    let inputs = Inputs::new(&format!(
+        "{PLAN}repeat: 2\nmatrix: {{ fragment_bytes: [160, 500] }}\n"
+    ));
+    let explore = |more: &[&str]| {
+        let start = [
+            "explore",
+            "--in-process",
+            "plan.yaml",
+            "--partition",
+            "0/64",
+        ];
+        rig(&inputs, &[&start, SOURCES.as_slice(), more].concat())
+    };
+    let (code, said, complaint) = explore(&["--junit", "junit.xml"]);
+    assert_eq!(code, 0, "{said}{complaint}");
+    for slice in ["/2 p:1:mb-1:seed=", "/2 p:3:mb-1:seed=", " 0 failed"] {
+        assert!(said.contains(slice), "{said}");
+    }
+    let junit = std::fs::read_to_string(inputs.path("junit.xml")).unwrap();
+    assert!(junit.contains("classname=\"explore.p\""), "{junit}");
+
+    let (code, said, _) = explore(&["--case", "4", "--random", "1"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("1/1 p:3:mb-1:seed="), "{said}");
+    let (code, _, complaint) = explore(&["--case", "5"]);
+    assert_eq!(code, 2);
+    assert!(complaint.contains("there is no case 5"), "{complaint}");
+
+    let replay = |line: &str, more: &[&str]| {
+        let start = ["replay", line, "--plan", "plan.yaml"];
+        rig(&inputs, &[&start, SOURCES.as_slice(), more].concat())
+    };
+    let line = "core:p:1:mb-2:seed=3:cuts=op37/before,op90/weak-boots6";
+    let (code, said, complaint) = replay(line, &["--times", "2"]);
+    assert_eq!(code, 0, "{complaint}");
+    assert!(
+        said.contains(&format!("{line}: pass\n2 of 2 runs identical")),
+        "{said}"
+    );
+    let (code, said, _) = replay("core:p:1:mb-1:seed=3:cuts=op999999/before", &[]);
+    assert_eq!(code, 3, "a cut that never happens is no pass");
+    assert!(said.contains("T1"), "{said}");
+}
+
+#[test]
+fn a_schedule_that_the_board_cannot_show_is_refused_before_the_board_is_started() {
+    let inputs = Inputs::new(PLAN);
+    let on_board = |line: &str| {
+        let start = ["replay", line, "--on-board", "--plan", "plan.yaml"];
+        rig(&inputs, &[&start, SOURCES.as_slice()].concat())
+    };
+    for (line, said) in [
+        (
+            "core:p:1:mb-1:seed=3:cuts=op37/before,op90/weak-looks6",
+            "op90/weak-looks6 leaves weak bits",
+        ),
+        (
+            "core:p:1:mb-1:seed=3:cuts=op37/unreadable",
+            "op37/unreadable leaves units that cannot be read",
+        ),
+        (
+            "core:p:1:mb-1:seed=3:cuts=none:faults=silent37",
+            "silent37 is a fault of flash",
+        ),
+        (
+            "core:tiny:longer:seed=1:cuts=op37/before",
+            "is of images made up for exploration",
+        ),
+    ] {
+        let (code, _, complaint) = on_board(line);
+        assert_eq!(code, 2, "{complaint}");
+        assert!(complaint.contains(said), "{complaint}");
+    }
+    // This one it could; the bench of this test has no emulator.
+    let (code, said, _) = on_board("core:p:1:mb-1:seed=3:cuts=op37/prefix3");
+    assert_eq!(code, 3, "{said}");
+    assert!(
+        said.contains("cuts=op37/prefix3: pass"),
+        "in process: {said}"
+    );
+    assert!(
+        said.contains("cuts that happened: 1 in process, 0 on the board"),
+        "{said}"
+    );
+}

@@ -2,6 +2,7 @@
 //! content before, so that the same case leaves the same flash every time. Bits only ever move in the
 //! direction the operation moves them: a torn program clears some of the bits it was to clear, a torn erase
 //! sets some of the bits it was to set.
+use nor_flash_model::split_mix;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -17,38 +18,51 @@ pub fn tear(flash: &mut [u8], kind: &FlashOpKind, shape: TornShape, page_bytes: 
             before,
             value,
         } => {
-            let Some(unit) = flash
-                .get_mut(address as usize..)
-                .and_then(|rest| rest.first_chunk_mut::<4>())
-            else {
+            let start = address as usize;
+            let Some(unit) = flash.get_mut(start..start + 4) else {
                 return;
             };
-            let to_clear = before & !value;
-            let cleared = to_clear
-                & match shape {
-                    TornShape::Half => 0x0000_FFFF,
-                    TornShape::OtherHalf => 0xFFFF_0000,
-                    TornShape::Bits(seed) => generator(seed, address).next_u32(),
-                };
-            *unit = (before & !cleared).to_le_bytes();
+            let to_clear = (before & !value).to_le_bytes();
+            let before = before.to_le_bytes();
+            let done = done_bits(shape, address, 4);
+            for (at, byte) in unit.iter_mut().enumerate() {
+                *byte = before[at] & !(to_clear[at] & done[at]);
+            }
         }
         FlashOpKind::Erase { address } => {
             let start = address as usize;
             let Some(page) = flash.get_mut(start..start + page_bytes) else {
                 return;
             };
-            let (first, second) = page.split_at_mut(page_bytes / 2);
-            match shape {
-                TornShape::Half => first.fill(0xFF),
-                TornShape::OtherHalf => second.fill(0xFF),
-                TornShape::Bits(seed) => {
-                    let mut random = vec![0; page_bytes];
-                    generator(seed, address).fill_bytes(&mut random);
-                    for (byte, random) in page.iter_mut().zip(random) {
-                        *byte |= random;
-                    }
-                }
+            for (byte, done) in page.iter_mut().zip(done_bits(shape, address, page_bytes)) {
+                *byte |= done;
             }
+        }
+    }
+}
+
+/// Which bits of the unit or page of `length` bytes at `address` were reached, if they had to change at all.
+fn done_bits(shape: TornShape, address: u32, length: usize) -> Vec<u8> {
+    let bytes = |is_done: &dyn Fn(usize) -> bool| {
+        (0..length)
+            .map(|at| if is_done(at) { 0xFF } else { 0 })
+            .collect()
+    };
+    match shape {
+        TornShape::Half => bytes(&|at| at < length / 2),
+        TornShape::OtherHalf => bytes(&|at| at >= length / 2),
+        TornShape::Prefix(count) => bytes(&|at| at < usize::from(count)),
+        TornShape::AllBut(left_out) => bytes(&|at| at != usize::from(left_out)),
+        TornShape::Bits(seed) => {
+            let mut random = vec![0; length];
+            generator(seed, address).fill_bytes(&mut random);
+            random
+        }
+        TornShape::ByteBits(seed) => {
+            let mut state = seed;
+            (0..length)
+                .map(|_| split_mix(&mut state).to_le_bytes()[0])
+                .collect()
         }
     }
 }
@@ -60,6 +74,10 @@ fn generator(seed: u32, address: u32) -> ChaCha8Rng {
 
 #[cfg(test)]
 mod tests {
+    use embedded_storage::nor_flash::NorFlash;
+    use nor_flash_model::{Cut, CutEffect, NorFlashModel};
+    use proptest::prelude::*;
+
     use super::*;
 
     const PAGE: usize = 1024;
@@ -126,6 +144,53 @@ mod tests {
         // Golden: a change here makes every recorded replay line mean something else.
         let torn = torn_program(u32::MAX, 0, TornShape::Bits(20_261_122));
         assert_eq!(torn, 0x26D1_7BC2);
+    }
+
+    fn any_shape() -> impl Strategy<Value = (TornShape, CutEffect)> {
+        prop_oneof![
+            Just((TornShape::Half, CutEffect::TornFirstHalf)),
+            Just((TornShape::OtherHalf, CutEffect::TornSecondHalf)),
+            (0..1100_u16).prop_map(|n| (TornShape::Prefix(n), CutEffect::TornPrefix(n))),
+            (0..1100_u16).prop_map(|n| (TornShape::AllBut(n), CutEffect::TornAllBut(n))),
+            (0..6_u16).prop_map(|n| (TornShape::Prefix(n), CutEffect::TornPrefix(n))),
+            (0..6_u16).prop_map(|n| (TornShape::AllBut(n), CutEffect::TornAllBut(n))),
+            any::<u64>().prop_map(|n| (TornShape::ByteBits(n), CutEffect::TornBits(n))),
+        ]
+    }
+
+    /// A page of the model in which `content` was programmed, and its bytes.
+    fn page_with(content: &[u8]) -> (NorFlashModel<4, PAGE, 2>, Vec<u8>) {
+        let mut model = NorFlashModel::new(1);
+        model.write(0, content).unwrap();
+        let bytes = model.bytes();
+        (model, bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn the_flash_model_and_the_board_tear_a_program_alike(
+            (shape, effect) in any_shape(), before: u32, value: u32, unit in 0..256_u32,
+        ) {
+            let mut content = vec![0xFF; PAGE];
+            let at = unit as usize * 4;
+            content[at..at + 4].copy_from_slice(&before.to_le_bytes());
+            let (mut model, mut board) = page_with(&content);
+            model.cut_at(Cut { operation: model.operations() + 1, effect });
+            let _ = model.write(unit * 4, &value.to_le_bytes());
+            tear(&mut board, &FlashOpKind::Program { address: unit * 4, before, value }, shape, PAGE);
+            prop_assert_eq!(model.bytes(), board);
+        }
+
+        #[test]
+        fn the_flash_model_and_the_board_tear_an_erase_alike(
+            (shape, effect) in any_shape(), content in prop::collection::vec(any::<u8>(), PAGE),
+        ) {
+            let (mut model, mut board) = page_with(&content);
+            model.cut_at(Cut { operation: model.operations() + 1, effect });
+            let _ = model.erase(0, PAGE as u32);
+            tear(&mut board, &FlashOpKind::Erase { address: 0 }, shape, PAGE);
+            prop_assert_eq!(model.bytes(), board);
+        }
     }
 
     #[test]

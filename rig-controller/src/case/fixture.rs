@@ -1,4 +1,4 @@
-//! What the tests of this folder share: two small signed images, a device fresh from the factory, and flash that the
+//! What the tests of this folder share, and those of the exploration of such images: two small signed images, a device fresh from the factory, and flash that the
 //! core's own code writes while an observer is told, as a board's driver would.
 use ed25519_dalek::{Signer, SigningKey};
 use embedded_storage::nor_flash::{
@@ -17,7 +17,7 @@ use super::oracle::Images;
 use crate::board::{Decision, FlashOp, FlashOpKind, SharedObserver, tear};
 use crate::platform::Package;
 
-pub(super) const LAYOUT: Layout = Layout::MICROBIT;
+pub(crate) const LAYOUT: Layout = Layout::MICROBIT;
 pub(super) const PAGE: usize = 1024;
 pub(super) const FLASH_BYTES: usize = 256 * PAGE;
 pub(super) const DEVICE: DeviceId = DeviceId(*b"device01");
@@ -54,7 +54,7 @@ fn package(minor: u8, size: usize) -> Package {
 }
 
 /// 1.0.0 with security counter 2, 1.1.0 with 3.
-pub(super) fn images() -> Images {
+pub(crate) fn images() -> Images {
     Images {
         old: package(0, OLD_BYTES),
         new: package(1, NEW_BYTES),
@@ -62,7 +62,7 @@ pub(super) fn images() -> Images {
 }
 
 /// A device fresh from the factory that runs the old image.
-pub(super) fn provisioned() -> Vec<u8> {
+pub(crate) fn provisioned() -> Vec<u8> {
     let old = images().old;
     let key = SigningKey::from_bytes(&SIGNER).verifying_key().to_bytes();
     let factory = Factory {

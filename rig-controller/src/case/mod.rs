@@ -4,7 +4,7 @@
 //! [`oracle`] checks the invariants against flash ([`flash_view`]) and link; [`verdict`] says what came of it.
 pub mod cancel;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod flash_view;
 pub mod monitor;
 pub mod oracle;

@@ -10,16 +10,34 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::signals::Signals;
+use super::sources::SourceArgs;
 use super::{CliError, exit, explore_results, say};
 use crate::case::cancel::Cancel;
-use crate::explore::campaign::{self, Profile, SliceRecord, Standing};
+use crate::case::verdict::Invariant;
+use crate::explore::campaign::{self, Profile, Slice, SliceRecord, Standing};
 use crate::explore::{
-    Counts, Depth, Geometry, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing, shrink,
+    Breach, Counts, Depth, Geometry, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing, shrink,
 };
+use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
+
+/// The seed of who gives none.
+const DEFAULT_SEED: u64 = 1;
 
 /// Options of `rig explore`.
 #[derive(Debug, Args)]
 pub(super) struct ExploreArgs {
+    /// The upgrades of this test plan, with real images on the board's flash as it is provisioned, in place of made-up ones;
+    /// every single cut of them unless --depth or --random says otherwise.
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["profile", "geometry", "scenario", "pages", "fragment_bytes", "loss"])]
+    in_process: Option<PathBuf>,
+    /// With --in-process: only the upgrade of this case; may be given several times.
+    #[arg(long, value_name = "N", requires = "in_process")]
+    case: Vec<usize>,
+    /// With --in-process: the bench whose first board is provisioned.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_BENCH)]
+    bench: PathBuf,
+    #[command(flatten)]
+    sources: SourceArgs,
     /// How much to explore.
     #[arg(long, value_enum, default_value = "quick")]
     profile: ProfileName,
@@ -54,9 +72,9 @@ pub(super) struct ExploreArgs {
     /// Work out every digest and signature, also of what was looked at before: the same result, in more time.
     #[arg(long)]
     no_memo: bool,
-    /// Decides random schedules and what the link loses.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Decides random schedules and what the link loses [default: 1]; in place of a plan's seed.
+    #[arg(long)]
+    seed: Option<u64>,
     /// Only part M of N (from 0), to share the work out over machines.
     #[arg(long, value_name = "M/N", default_value = "0/1", value_parser = parse_part)]
     partition: Part,
@@ -119,52 +137,23 @@ fn parse_part(text: &str) -> Result<Part, String> {
 
 /// Runs the verb.
 pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
-    let profile = match args.profile {
-        ProfileName::Quick => Profile::Quick,
-        ProfileName::Full => Profile::Full,
-    };
-    let depth = match (args.depth, args.random) {
-        (Some(cuts), _) => Some(Depth::Exhaustive { cuts: cuts.get() }),
-        (None, Some(samples)) => Some(Depth::Random {
-            samples: samples.get(),
-            cuts: 8,
-            seed: args.seed,
-        }),
-        (None, None) => None,
-    };
-    let mut surveys = match depth {
-        None => profile.surveys(args.seed),
-        Some(depth) => campaign::surveys(
-            &Geometry::ALL,
-            &Scenario::ALL,
-            &Survey {
-                image_pages: args.pages,
-                fragment_bytes: args.fragment_bytes,
-                loss_permille: args.loss,
-                seed: args.seed,
-                tearing: args.tearing,
-                depth,
-                ..Survey::default()
-            },
-        ),
+    let (mut surveys, options) = match &args.in_process {
+        Some(plan) => planned_surveys(args, plan)?,
+        None => (made_up_surveys(args), String::new()),
     };
     for survey in &mut surveys {
         survey.merging = !args.no_merge;
         survey.remembering = !args.no_memo;
     }
-    surveys.retain(|survey| {
-        (args.geometry.is_empty() || args.geometry.contains(&survey.geometry))
-            && (args.scenario.is_empty() || args.scenario.contains(&survey.scenario))
-    });
     let slices = campaign::slices(&surveys, args.partition);
     if !args.merge.is_empty() {
         let begun = Instant::now();
         let records = explore_results::merged(&slices, &args.merge, args.record.as_deref())?;
         explore_results::say_missing(&slices, &records);
         if let Some(path) = &args.junit {
-            explore_results::write_junit(path, &slices, &records)?;
+            explore_results::write_junit(path, &slices, &records, &options)?;
         }
-        return Ok(summary(&records, slices.len(), begun).into());
+        return Ok(summary(&records, &slices, begun, &options).into());
     }
     let names: BTreeSet<&str> = slices.iter().map(campaign::Slice::name).collect();
     let mut earlier = match &args.record {
@@ -202,10 +191,73 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     }
     let records = records.into_inner().unwrap_or_default();
     if let Some(path) = &args.junit {
-        explore_results::write_junit(path, &slices, &records)?;
+        explore_results::write_junit(path, &slices, &records, &options)?;
     }
-    let code = summary(&records, slices.len(), begun);
+    let code = summary(&records, &slices, begun, &options);
     Ok(signals.exit().unwrap_or_else(|| code.into()))
+}
+
+/// What the options ask for of a single exploration, if anything.
+fn depth(args: &ExploreArgs) -> Option<Depth> {
+    match (args.depth, args.random) {
+        (Some(cuts), _) => Some(Depth::Exhaustive { cuts: cuts.get() }),
+        (None, Some(samples)) => Some(Depth::Random {
+            samples: samples.get(),
+            cuts: 8,
+            seed: args.seed.unwrap_or(DEFAULT_SEED),
+        }),
+        (None, None) => None,
+    }
+}
+
+fn made_up_surveys(args: &ExploreArgs) -> Vec<Survey> {
+    let profile = match args.profile {
+        ProfileName::Quick => Profile::Quick,
+        ProfileName::Full => Profile::Full,
+    };
+    let seed = args.seed.unwrap_or(DEFAULT_SEED);
+    let mut surveys = match depth(args) {
+        None => profile.surveys(seed),
+        Some(depth) => campaign::surveys(
+            &Geometry::ALL,
+            &Scenario::ALL,
+            &Survey {
+                image_pages: args.pages,
+                fragment_bytes: args.fragment_bytes,
+                loss_permille: args.loss,
+                seed,
+                tearing: args.tearing,
+                depth,
+                ..Survey::default()
+            },
+        ),
+    };
+    surveys.retain(|survey| {
+        (args.geometry.is_empty() || args.geometry.contains(&survey.geometry))
+            && (args.scenario.is_empty() || args.scenario.contains(&survey.scenario))
+    });
+    surveys
+}
+
+/// A survey of each upgrade of the plan, and the options that `rig replay` needs for their schedules.
+fn planned_surveys(args: &ExploreArgs, plan: &Path) -> Result<(Vec<Survey>, String), CliError> {
+    let sources = Sources {
+        plan: plan.to_owned(),
+        bench: args.bench.clone(),
+        firmware: args.sources.firmware.clone(),
+        links: args.sources.links.clone(),
+    };
+    let inputs = Inputs::load(sources, args.seed)?;
+    let like = Survey {
+        tearing: args.tearing,
+        depth: depth(args).unwrap_or(Depth::Exhaustive { cuts: 1 }),
+        ..Survey::default()
+    };
+    let surveys = upgrades(&inputs, &args.case)?
+        .into_iter()
+        .map(|upgrade| upgrade.survey(&like))
+        .collect();
+    Ok((surveys, inputs.sources.options(inputs.plan.name())))
 }
 
 fn show(record: &SliceRecord, standing: Standing, begun: Instant, known: usize) {
@@ -223,19 +275,22 @@ fn show(record: &SliceRecord, standing: Standing, begun: Instant, known: usize) 
     ));
 }
 
-/// Says what came of it; the exit code.
-fn summary(records: &[SliceRecord], slices: usize, begun: Instant) -> u8 {
+/// Says what came of it; the exit code. `options` are what `rig replay` needs for the schedules.
+fn summary(records: &[SliceRecord], slices: &[Slice], begun: Instant, options: &str) -> u8 {
     let mut counts = Counts::default();
     for record in records {
         counts += record.counts;
     }
     let failures = records.iter().flat_map(|record| &record.failures);
-    for failure in failures.clone().take(10) {
+    for failure in failures.take(10) {
         say::line(&format!("FAILED {}: {}", failure.invariant, failure.reason));
-        say::line(&format!("  rig replay {}", failure.schedule));
+        say::line(&format!("  rig replay {}{options}", failure.schedule));
     }
-    if let Some(failure) = failures.clone().next() {
-        report_shrunk(&failure.schedule);
+    if let Some(schedule) = records
+        .iter()
+        .find_map(|record| explore_results::first_failure(slices, &record.slice, &record.failures))
+    {
+        report_shrunk(&schedule, options);
     }
     say::line(&format!(
         "{} schedules in {} runs ({} of them ended in a state explored before), {} flash operations, {} failed, {:.1} s",
@@ -248,10 +303,11 @@ fn summary(records: &[SliceRecord], slices: usize, begun: Instant) -> u8 {
     ));
     if counts.failed > 0 {
         exit::FIRMWARE
-    } else if records.len() < slices {
+    } else if records.len() < slices.len() {
         say::line(&format!(
-            "stopped: {} of {slices} slices are done",
-            records.len()
+            "stopped: {} of {} slices are done",
+            records.len(),
+            slices.len()
         ));
         exit::BENCH
     } else {
@@ -259,13 +315,10 @@ fn summary(records: &[SliceRecord], slices: usize, begun: Instant) -> u8 {
     }
 }
 
-fn report_shrunk(line: &str) {
-    let Ok(schedule) = line.parse::<Schedule>() else {
-        return;
-    };
-    if let Some(shrunk) = shrink(&schedule) {
+fn report_shrunk(schedule: &Schedule, options: &str) {
+    if let Some(shrunk) = shrink(schedule) {
         say::line(&format!(
-            "  shrunk ({}, {} tried): rig replay {}",
+            "  shrunk ({}, {} tried): rig replay {}{options}",
             if shrunk.is_minimal {
                 "locally minimal"
             } else {
@@ -278,29 +331,37 @@ fn report_shrunk(line: &str) {
     }
 }
 
-/// Runs one schedule again, for `rig replay`.
-pub(super) fn replay(line: &str, times: u32) -> Result<ExitCode, CliError> {
-    let schedule: Schedule = line.parse()?;
-    let first = crate::explore::replay(&schedule);
+/// Runs one schedule again, for `rig replay`; `options` are what that needs for it.
+pub(super) fn replay(schedule: &Schedule, times: u32, options: &str) -> ExitCode {
+    let first = crate::explore::replay(schedule);
     let same = (1..times)
-        .filter(|_| crate::explore::replay(&schedule) == first)
+        .filter(|_| crate::explore::replay(schedule) == first)
         .count();
-    match &first {
-        Ok(()) => say::line(&format!("{schedule}: pass")),
-        Err(breach) => say::line(&format!("{schedule}: {breach}")),
-    }
+    say_judged(schedule, &first);
     if times > 1 {
         say::line(&format!("{} of {times} runs identical", same + 1));
     }
     if first.is_err() {
-        report_shrunk(line);
+        report_shrunk(schedule, options);
     }
-    Ok(match first {
+    code(&first).into()
+}
+
+/// Says how a schedule came out in process.
+pub(super) fn say_judged(schedule: &Schedule, judged: &Result<(), Breach>) {
+    match judged {
+        Ok(()) => say::line(&format!("{schedule}: pass")),
+        Err(breach) => say::line(&format!("{schedule}: {breach}")),
+    }
+}
+
+/// The exit code of a schedule that came out so.
+pub(super) fn code(judged: &Result<(), Breach>) -> u8 {
+    match judged {
         Ok(()) => exit::PASS,
-        Err(breach) if breach.invariant == crate::case::verdict::Invariant::T1 => exit::BENCH,
+        Err(breach) if breach.invariant == Invariant::T1 => exit::BENCH,
         Err(_) => exit::FIRMWARE,
     }
-    .into())
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::explore::{RecordError, read};
 use super::{CliError, say};
-use crate::explore::campaign::{Slice, SliceRecord};
+use crate::explore::campaign::{FailureRecord, Slice, SliceRecord};
 use crate::explore::results::{SurveyResult, by_survey, merge};
 use crate::explore::{Schedule, shrink};
 use crate::report::{Finding, FindingKind, JunitFile, replace_file};
@@ -51,21 +51,41 @@ pub(super) fn say_missing(slices: &[Slice], records: &[SliceRecord]) {
     }
 }
 
-/// Writes one test case a survey; the class is the geometry.
+/// The first of `failures`, which are of the slice or survey of this name.
+pub(super) fn first_failure(
+    slices: &[Slice],
+    name: &str,
+    failures: &[FailureRecord],
+) -> Option<Schedule> {
+    let is_of = |slice: &&Slice| {
+        let of = slice.name();
+        of == name
+            || of
+                .rsplit_once('/')
+                .is_some_and(|(survey, _)| survey == name)
+    };
+    let slice = slices.iter().find(is_of)?;
+    slice.schedule(&failures.first()?.schedule)
+}
+
+/// Writes one test case a survey; the class is the geometry or the plan. `options` are what `rig replay` needs for the
+/// schedules.
 pub(super) fn write_junit(
     path: &Path,
     slices: &[Slice],
     records: &[SliceRecord],
+    options: &str,
 ) -> Result<(), CliError> {
     let mut junit = JunitFile::new(path, "explore");
     for survey in by_survey(slices, records) {
-        junit.add_finding(&finding(&survey));
+        let first = first_failure(slices, &survey.survey, &survey.failures);
+        junit.add_finding(&finding(&survey, first.as_ref(), options));
     }
     Ok(junit.write()?)
 }
 
-fn finding(result: &SurveyResult) -> Finding {
-    let (geometry, name) = result
+fn finding(result: &SurveyResult, schedule: Option<&Schedule>, options: &str) -> Finding {
+    let (subject, name) = result
         .survey
         .split_once(':')
         .unwrap_or(("explore", &result.survey));
@@ -78,7 +98,7 @@ fn finding(result: &SurveyResult) -> Finding {
         (Some(first), _) => (
             FindingKind::Failure(format!("firmware failure {}", first.invariant)),
             first.reason.clone(),
-            explanation(result),
+            explanation(result, schedule, options),
         ),
         (None, 1..) => (
             FindingKind::Failure("firmware failure".to_owned()),
@@ -94,7 +114,7 @@ fn finding(result: &SurveyResult) -> Finding {
     };
     let counts = &result.counts;
     Finding {
-        class: format!("explore.{geometry}"),
+        class: format!("explore.{subject}"),
         name: name.to_owned(),
         kind,
         message,
@@ -107,19 +127,20 @@ fn finding(result: &SurveyResult) -> Finding {
 }
 
 /// The first failures, and the first of them made small.
-fn explanation(result: &SurveyResult) -> String {
+fn explanation(result: &SurveyResult, schedule: Option<&Schedule>, options: &str) -> String {
     let mut lines = vec![format!(
         "{} of {} schedules failed",
         result.counts.failed, result.counts.schedules
     )];
     for failure in result.failures.iter().take(MOST_FAILURES) {
         lines.push(format!("{}: {}", failure.invariant, failure.reason));
-        lines.push(format!("run it again: rig replay {}", failure.schedule));
+        lines.push(format!(
+            "run it again: rig replay {}{options}",
+            failure.schedule
+        ));
     }
-    let first = result.failures.first();
-    let schedule = first.and_then(|failure| failure.schedule.parse::<Schedule>().ok());
-    if let Some(shrunk) = schedule.as_ref().and_then(shrink) {
-        lines.push(format!("shrunk: rig replay {}", shrunk.schedule));
+    if let Some(shrunk) = schedule.and_then(shrink) {
+        lines.push(format!("shrunk: rig replay {}{options}", shrunk.schedule));
         lines.push(format!("shrunk, {}", shrunk.breach));
     }
     lines.join("\n")
@@ -133,7 +154,7 @@ mod tests {
     fn write(known: &[SliceRecord]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("junit.xml");
-        write_junit(&path, &quick(0, 1), known).unwrap();
+        write_junit(&path, &quick(0, 1), known, "").unwrap();
         std::fs::read_to_string(path).unwrap()
     }
 

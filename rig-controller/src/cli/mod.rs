@@ -12,6 +12,7 @@ mod plan;
 mod progress;
 mod progress_cost;
 mod replay;
+mod replay_schedule;
 mod run;
 mod say;
 mod signals;
@@ -28,6 +29,7 @@ use crate::firmware::FirmwareError;
 use crate::plan::{ParseCaseLineError, PlanError};
 use crate::platform::PlatformError;
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
+use crate::run::on_board::NotOnBoardError;
 use crate::run::{InputError, RunError};
 
 /// Proves that firmware upgrades survive power cuts.
@@ -92,6 +94,9 @@ pub enum CliError {
     /// A schedule of the exploration in process.
     #[error(transparent)]
     Schedule(#[from] ParseScheduleError),
+    /// A schedule that the board cannot show.
+    #[error(transparent)]
+    NotOnBoard(#[from] NotOnBoardError),
     /// The record of an exploration.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -136,6 +141,7 @@ impl CliError {
             | Self::CaseLine(_)
             | Self::Results(_)
             | Self::Schedule(_)
+            | Self::NotOnBoard(_)
             | Self::Record(_)
             | Self::Merge(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
@@ -156,7 +162,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.verb {
         Verb::Run(args) => run::run(args),
-        Verb::Replay(args) => replay::replay(args),
+        Verb::Replay(args) => replay::replay(&args),
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
         Verb::Explore(args) => explore::explore(&args),
         #[cfg(feature = "seeded-bugs")]

@@ -7,12 +7,13 @@ use clap::Args;
 
 use super::progress::Display;
 use super::signals::Signals;
-use super::{CliError, exit, say};
+use super::{CliError, exit, replay_schedule, say};
 use crate::case::cancel::Cancel;
-use crate::explore::Schedule;
+use crate::explore::{PlannedLine, Schedule};
 use crate::plan::CaseLine;
 use crate::platform::UdpPlatform;
 use crate::report::CaseResult;
+use crate::run::on_board::NotOnBoardError;
 use crate::run::replay::{Fingerprint, Replayed, replay as run_again};
 use crate::run::{Inputs, Progress, Rig, Sources, evidence, result_of, virtual_boards};
 
@@ -20,9 +21,9 @@ use crate::run::{Inputs, Progress, Rig, Sources, evidence, result_of, virtual_bo
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     /// A case as it was printed (smoke:7:mb-1:seed=1:cuts=op3121), a schedule of `rig explore`
-    /// (core:tiny:longer:seed=1:cuts=op37/before), or a folder of evidence, which brings along everything the
+    /// (core:tiny:longer:seed=1:cuts=op37/before or core:smoke:1:mb-1:seed=1:cuts=op37/before), or a folder of evidence, which brings along everything the
     /// options name.
-    case: String,
+    pub(super) case: String,
     /// The plan the case is of [default: test-plans/PLAN.yaml].
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -37,16 +38,41 @@ pub(super) struct ReplayArgs {
     links: Option<PathBuf>,
     /// Run it this often, and compare verdict and flash after every cut.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    times: u32,
+    pub(super) times: u32,
+    /// Run a schedule of a plan's case on the board too, with the same cuts, and compare flash after each of them with the
+    /// run in process. A case runs on the board anyway.
+    #[arg(long)]
+    pub(super) on_board: bool,
     /// Keep evidence of the first run in this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
+impl ReplayArgs {
+    /// Where inputs are, `defaults` where the options do not say.
+    pub(super) fn sources(&self, defaults: Sources) -> Sources {
+        let given = |path: &Option<PathBuf>, default| path.clone().unwrap_or(default);
+        Sources {
+            plan: given(&self.plan, defaults.plan),
+            bench: given(&self.bench, defaults.bench),
+            firmware: given(&self.firmware, defaults.firmware),
+            links: given(&self.links, defaults.links),
+        }
+    }
+}
+
 /// Runs the verb.
-pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, CliError> {
+pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
+    if PlannedLine::is_one(&args.case) {
+        return replay_schedule::replay(args);
+    }
     if Schedule::is_one(&args.case) {
-        return super::explore::replay(&args.case, args.times);
+        if args.on_board {
+            let line = args.case.clone();
+            return Err(NotOnBoardError::MadeUp { line }.into());
+        }
+        let schedule = args.case.parse()?;
+        return Ok(super::explore::replay(&schedule, args.times, ""));
     }
     let folder = PathBuf::from(&args.case);
     let (line, defaults, recorded) = if folder.is_dir() {
@@ -57,13 +83,19 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, CliError> {
         let defaults = Sources::defaults(&line.plan);
         (line, defaults, None)
     };
-    let sources = Sources {
-        plan: args.plan.unwrap_or(defaults.plan),
-        bench: args.bench.unwrap_or(defaults.bench),
-        firmware: args.firmware.unwrap_or(defaults.firmware),
-        links: args.links.unwrap_or(defaults.links),
-    };
-    let inputs = Inputs::load_case(sources, &line)?;
+    let inputs = Inputs::load_case(args.sources(defaults), &line)?;
+    run_on_board(args, &inputs, &line, &|replayed| {
+        compare(replayed, args.times as usize, recorded.as_ref())
+    })
+}
+
+/// Runs the one case of `inputs` with the cuts of `line`; what `judge` makes of its runs outweighs the verdict.
+pub(super) fn run_on_board(
+    args: &ReplayArgs,
+    inputs: &Inputs,
+    line: &CaseLine,
+    judge: &dyn Fn(&Replayed) -> Option<u8>,
+) -> Result<ExitCode, CliError> {
     let board = inputs.board(&line.board)?;
     let cancel = Cancel::default();
     let signals = Signals::watch(cancel.clone())?;
@@ -72,11 +104,11 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, CliError> {
     let display = Display::new(args.times as usize);
     let boards = virtual_boards(&inputs.bench);
     let listener = |progress: &Progress<'_>| display.show(progress);
-    let rig = Rig::new(&inputs, &platform, &boards, &cancel, &listener);
+    let rig = Rig::new(inputs, &platform, &boards, &cancel, &listener);
     let times = args.times as usize;
     let mut code = exit::PASS;
     for case in &inputs.cases {
-        let replayed = run_again(&inputs, &rig, case, &line, times)?;
+        let replayed = run_again(inputs, &rig, case, line, times)?;
         display.finish();
         let Some(verdict) = &replayed.first.verdict else {
             break;
@@ -92,19 +124,22 @@ pub(super) fn replay(args: ReplayArgs) -> Result<ExitCode, CliError> {
             say::line(&format!("flash {}: sha256 {digest}", number + 1));
         }
         if let Some(out) = &args.out {
-            let mut result = result_of(&inputs, case, board, &replayed.first, verdict);
+            let mut result = result_of(inputs, case, board, &replayed.first, verdict);
             result.evidence = Some(out.clone());
-            evidence::write(out, &inputs, case, &replayed.first, &result)?;
+            evidence::write(out, inputs, case, &replayed.first, &result)?;
             say::line(&format!("Evidence: {}", out.display()));
         }
-        code = compare(&replayed, times, recorded.as_ref())
-            .unwrap_or_else(|| exit::of_class(verdict.class()));
+        code = judge(&replayed).unwrap_or_else(|| exit::of_class(verdict.class()));
     }
     Ok(signals.exit().unwrap_or_else(|| code.into()))
 }
 
 /// Says whether the runs are the same; the exit code if they are not.
-fn compare(replayed: &Replayed, times: usize, recorded: Option<&CaseResult>) -> Option<u8> {
+pub(super) fn compare(
+    replayed: &Replayed,
+    times: usize,
+    recorded: Option<&CaseResult>,
+) -> Option<u8> {
     let mut code = None;
     if times > 1 {
         let identical = replayed.identical();

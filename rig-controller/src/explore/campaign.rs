@@ -2,15 +2,17 @@
 //! result is one line of JSON, so a campaign that was stopped goes on where it was, and the records of several machines
 //! are put together by putting the lines together.
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use super::explorer::Counts;
 use super::geometry::Geometry;
 use super::oracle::Breach;
+use super::plan_line::PlannedLine;
 use super::scenario::Scenario;
+use super::schedule::Schedule;
 use super::survey::{Depth, Part, Survey};
 use crate::case::cancel::Cancel;
 use crate::case::verdict::Invariant;
@@ -19,6 +21,8 @@ use crate::case::verdict::Invariant;
 pub const SCHEMA: u32 = 1;
 /// Slices of one survey. Fixed, so that a record made with another number of cores is still of use.
 const SLICES: u64 = 8;
+/// Slices of a survey of a test plan's upgrade: real images take a hundred times as long.
+const PLANNED_SLICES: u64 = 64;
 
 /// What to explore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,9 +123,13 @@ pub struct FailureRecord {
 /// The slices that fall to `part` of a campaign.
 pub fn slices(surveys: &[Survey], part: Part) -> Vec<Slice> {
     let all = surveys.iter().flat_map(|survey| {
-        (0..SLICES).map(move |index| Slice {
+        let of = match survey.planned {
+            Some(_) => PLANNED_SLICES,
+            None => SLICES,
+        };
+        (0..of).map(move |index| Slice {
             survey: survey.clone(),
-            part: Part { index, of: SLICES },
+            part: Part { index, of },
             name: format!("{survey}/{index}"),
         })
     });
@@ -136,6 +144,17 @@ impl Slice {
     /// Survey and slice; equal for equal work.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The schedule of a failure of this slice, from its line.
+    pub fn schedule(&self, line: &str) -> Option<Schedule> {
+        match &self.survey.planned {
+            Some(upgrade) => {
+                let line: PlannedLine = line.parse().ok()?;
+                (line.case == *upgrade.name()).then(|| line.of(Arc::clone(upgrade)))
+            }
+            None => line.parse().ok(),
+        }
     }
 
     /// Explores it; `None` if `stop` was cancelled before it was done.

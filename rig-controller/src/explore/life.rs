@@ -58,7 +58,30 @@ pub(super) fn live<
     const BUFFER: usize,
 >(
     bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+    next_cut: impl FnMut(u64) -> Option<Cut>,
+) -> Result<End, Breach> {
+    live_watched(bench, next_cut, |_, _| ())
+}
+
+/// A moment at which somebody may look at flash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// A cut has just happened.
+    Cut,
+    /// So many boots in a row have had nothing left to do.
+    Rest(u8),
+}
+
+/// Like [`live`]; `watch` sees flash at every [`Moment`].
+pub(super) fn live_watched<
+    const UNIT: usize,
+    const PAGE: usize,
+    const PROGRAMS: u8,
+    const BUFFER: usize,
+>(
+    bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
     mut next_cut: impl FnMut(u64) -> Option<Cut>,
+    mut watch: impl FnMut(Moment, &NorFlashModel<UNIT, PAGE, PROGRAMS>),
 ) -> Result<End, Breach> {
     let layout = bench.scene.layout;
     loop {
@@ -66,6 +89,7 @@ pub(super) fn live<
             return Ok(End::Merged { schedules });
         }
         if !bench.flash.is_powered() {
+            watch(Moment::Cut, &bench.flash);
             bench.memory.cut(&bench.scene.fragments);
             bench.flash.power_on();
             if let Some(cut) = next_cut(bench.flash.operations()) {
@@ -76,7 +100,7 @@ pub(super) fn live<
         if oracle::is_tried_for_ever(bench.scene, &bench.memory) {
             return Ok(End::Rest);
         }
-        oracle::converges(&bench.memory)?;
+        oracle::converges(bench.scene, &bench.memory)?;
         bench.reset();
         if let Some(schedules) = bench.merged() {
             return Ok(End::Merged { schedules });
@@ -104,6 +128,7 @@ pub(super) fn live<
                 let quiet = bench.flash.operations() == bench.begun;
                 bench.memory.restless += u8::from(bench.memory.rests > 0 && !quiet);
                 bench.memory.rests += 1;
+                watch(Moment::Rest(bench.memory.rests), &bench.flash);
                 oracle::rest_is_quiet(&bench.memory)?;
                 if bench.memory.rests >= RESTS && quiet {
                     return Ok(End::Rest);

@@ -4,7 +4,9 @@
 //! Owns what a *schedule* is (geometry, scenario, seed, cuts, faults), how many of them there are and in what order they are
 //! tried, the oracle over the model, and how a failing one is made small. Promises: the same schedule gives the same
 //! flash and the same verdict, everywhere; a run that is skipped is one whose device, flash and platform are in a
-//! state that was explored before (see `merge.rs`). It starts nothing, opens no port and waits for no clock.
+//! state that was explored before (see `merge.rs`). Images are made up, small enough for many cuts, or those of a test plan
+//! on a board's own flash (see `plan_scene.rs`), which a board can play as well. It starts nothing, opens no port and waits
+//! for no clock.
 mod bench;
 pub mod campaign;
 mod effects;
@@ -19,6 +21,8 @@ mod merge;
 pub mod mutants;
 mod oracle;
 mod package;
+mod plan_line;
+mod plan_scene;
 mod planted;
 pub mod progress_cost;
 mod recall;
@@ -34,8 +38,10 @@ pub use explorer::{Counts, Failure};
 pub use fault::{Fault, ParseFaultError};
 pub use geometry::Geometry;
 pub use oracle::Breach;
+pub use plan_line::PlannedLine;
+pub use plan_scene::{CaseName, PlannedUpgrade, SceneError, distinct_upgrades};
 pub use scenario::Scenario;
 pub use scene::SMALL_PAGES;
 pub use schedule::{ParseScheduleError, Schedule};
 pub use shrink::{Shrunk, shrink};
-pub use survey::{Depth, Part, Survey, replay};
+pub use survey::{Depth, Flashes, Part, Survey, replay, replay_with_flash};

@@ -11,7 +11,7 @@ use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::Status;
 
 use super::memory::Memory;
-use super::package::{Package, TRIAL_ATTEMPTS};
+use super::package::Package;
 use super::scenario::{Ending, Scenario};
 use super::scene::Scene;
 use crate::case::verdict::Invariant;
@@ -33,7 +33,9 @@ impl std::fmt::Display for Breach {
 
 /// Boots after the last cut within which a device comes to rest: the interrupted one, one for each attempt of a
 /// trial, one for the revert, and those at rest.
-const MOST_BOOTS: u8 = TRIAL_ATTEMPTS + 8;
+fn most_boots(scene: &Scene) -> u8 {
+    scene.new.trial_attempts().saturating_add(8)
+}
 /// Times an image is fetched anew whose content is not what its manifest names.
 const MOST_RESTARTS: u8 = 2;
 /// Boots at rest that may write to flash, but for the first: one that finds an anchor torn which the first could read.
@@ -280,15 +282,18 @@ pub(super) fn staying_is_right(memory: &Memory, reason: StayReason) -> Result<()
 /// An image that never confirms itself and has none to give way to, because the old one rotted, is installed again and
 /// again: a device that does something is better than one that stays in its bootloader. L2 does not ask for an end.
 pub(super) fn is_tried_for_ever(scene: &Scene, memory: &Memory) -> bool {
-    memory.is_rotten && memory.boots > MOST_BOOTS && scene.scenario.ending() == Ending::Reverted
+    memory.is_rotten
+        && memory.boots > most_boots(scene)
+        && scene.scenario.ending() == Ending::Reverted
 }
 
 /// L2, at each boot.
-pub(super) fn converges(memory: &Memory) -> Result<(), Breach> {
-    if memory.boots > MOST_BOOTS {
+pub(super) fn converges(scene: &Scene, memory: &Memory) -> Result<(), Breach> {
+    let most = most_boots(scene);
+    if memory.boots > most {
         return broken(
             Invariant::L2,
-            format!("not at rest {MOST_BOOTS} boots after the last cut"),
+            format!("not at rest {most} boots after the last cut"),
         );
     }
     Ok(())
@@ -342,7 +347,7 @@ pub(super) fn ends_as_expected<const BUFFER: usize>(
     let reported = last.map(|status| (status.result, status.result_image));
     let confirmed = runs_new && !agent.in_trial() && agent.state().confirmed == new;
     let reverted = !runs_new && reported == Some((ResultCode::InstallFailed, new));
-    let used_up = memory.cuts >= TRIAL_ATTEMPTS;
+    let used_up = memory.cuts >= scene.new.trial_attempts();
     let as_expected = match scene.scenario.ending() {
         Ending::Confirmed => {
             (confirmed && last.is_some_and(|status| status.running == new)) || (used_up && reverted)

@@ -1,4 +1,5 @@
-//! Images made up for exploration, signed and sealed with keys that exist only here.
+//! Images as a scripted platform sends them: made up for exploration, signed and sealed with keys that exist only here,
+//! or of a firmware set.
 use ed25519_dalek::{Signer, SigningKey};
 use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
@@ -7,21 +8,25 @@ use powercut_upgrade::manifest::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::platform;
+
 const HARDWARE: u16 = 0x51;
 const DEVICE_KEY: [u8; 32] = [0x42; 32];
 const TRUSTED: [u8; 32] = [7; 32];
 const STRANGER: [u8; 32] = [9; 32];
 /// Bytes at each end of a page that hold something where the rest is blank.
 const PAGE_END_BYTES: usize = 256;
-/// Boots an image gets to confirm itself.
-pub(super) const TRIAL_ATTEMPTS: u8 = 3;
+/// Boots a made-up image gets to confirm itself.
+const TRIAL_ATTEMPTS: u8 = 3;
 
 /// A signed image, and its fragments as the platform would send them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Package {
     pub(super) signed: SignedManifest,
     /// What was signed.
     pub(super) image: Vec<u8>,
+    /// Of the device it is encrypted for.
+    key: DeviceKey,
     /// What is sent, as it was before it was encrypted.
     pub(super) sent: Vec<u8>,
     /// What is sent.
@@ -93,9 +98,19 @@ impl Package {
         if recipe.corrupt {
             sent[size_bytes / 2] ^= 1;
         }
-        let cipher = cipher(&signed);
+        Self::sealed(DeviceKey(DEVICE_KEY), signed, image, sent)
+    }
+
+    /// A package of a firmware set, as the platform serves it to the device with this key.
+    pub(super) fn served(package: &platform::Package, key: DeviceKey) -> Self {
+        let image = package.image().to_vec();
+        Self::sealed(key, *package.signed(), image.clone(), image)
+    }
+
+    fn sealed(key: DeviceKey, signed: SignedManifest, image: Vec<u8>, sent: Vec<u8>) -> Self {
+        let cipher = FragmentCipher::new(&key, &signed);
         let seal = |sent: &[u8]| {
-            sent.chunks(usize::from(recipe.fragment_bytes))
+            sent.chunks(usize::from(signed.manifest().fragment_bytes))
                 .enumerate()
                 .map(|(index, fragment)| {
                     let mut sealed = fragment.to_vec();
@@ -112,18 +127,21 @@ impl Package {
             swapped: seal(&swapped),
             sent,
             image,
+            key,
         }
     }
 
     /// Whether the device takes `sealed` for fragment `index` of this image.
     pub(super) fn opens(&self, index: FragmentIndex, sealed: &[u8]) -> bool {
         let mut opened = sealed.to_vec();
-        cipher(&self.signed).open(index, &mut opened).is_ok()
+        let cipher = FragmentCipher::new(&self.key, &self.signed);
+        cipher.open(index, &mut opened).is_ok()
     }
-}
 
-fn cipher(signed: &SignedManifest) -> FragmentCipher {
-    FragmentCipher::new(&DeviceKey(DEVICE_KEY), signed)
+    /// Boots this image gets to confirm itself.
+    pub(super) fn trial_attempts(&self) -> u8 {
+        self.signed.manifest().trial_attempts
+    }
 }
 
 /// The identity of the explored device.

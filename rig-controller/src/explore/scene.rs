@@ -16,7 +16,7 @@ const MOST_FULL_PAGE_BYTES: usize = 2 * 1024;
 pub const SMALL_PAGES: u16 = 9;
 
 /// What an uncut run costs in erases.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) slot_erases: u16,
     pub(super) journal_erases: u16,
@@ -45,9 +45,11 @@ impl Fragments {
 }
 
 /// A device and what it is offered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scene {
     pub(super) layout: Layout,
+    /// What flash holds when the device leaves the factory, whole; `None` if it is put together from the parts below.
+    pub(super) factory_flash: Option<Vec<u8>>,
     pub(super) scenario: Scenario,
     pub(super) old: Package,
     pub(super) new: Package,
@@ -110,6 +112,7 @@ impl Scene {
         };
         Self {
             layout,
+            factory_flash: None,
             scenario,
             old,
             pages: 5 + 2 * (usize::from(image_pages) + 1) + 1,
@@ -138,6 +141,17 @@ impl Scene {
             padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);
             flash.write(at, &padded)
         };
+        if let Some(content) = &self.factory_flash {
+            for (at, unit) in (0..)
+                .step_by(F::WRITE_SIZE)
+                .zip(content.chunks(F::WRITE_SIZE))
+            {
+                if unit.iter().any(|byte| *byte != 0xFF) {
+                    write(at, unit)?;
+                }
+            }
+            return Ok(());
+        }
         write(self.layout.factory.start, &factory().encode())?;
         write(self.layout.active.start, &self.old.image)?;
         write(

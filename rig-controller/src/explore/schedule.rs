@@ -1,18 +1,21 @@
 //! A schedule as a short line that can be pasted back: `core:tiny:longer:seed=1:cuts=op37/before,op41/weak-boots6`.
 //! An image of another size than the small scene's says so: `core:nrf51:longer:pages=65:seed=1:cuts=...`; faults of flash
-//! that are no cuts follow these: `core:tiny:longer:seed=1:cuts=none:faults=silent37,rot41@0x1f00.3`.
+//! that are no cuts follow these: `core:tiny:longer:seed=1:cuts=none:faults=silent37,rot41@0x1f00.3`. Of an upgrade of a
+//! test plan the line names the case in place of all that: see `plan_line.rs`.
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use nor_flash_model::Cut;
 
 use super::fault::Fault;
 use super::geometry::Geometry;
+use super::plan_scene::PlannedUpgrade;
 use super::scenario::Scenario;
 use super::scene::SMALL_PAGES;
 
 /// What the line begins with.
-const PREFIX: &str = "core";
+pub(super) const PREFIX: &str = "core";
 
 /// Everything that determines a run in process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Schedule {
     pub seed: u64,
     /// Of 1000 datagrams, so many are lost.
     pub loss_permille: u16,
+    /// The upgrade of a test plan it is of, from which all above follows; `None` if the images are made up.
+    pub planned: Option<Arc<PlannedUpgrade>>,
     /// The cuts, in order.
     pub cuts: Vec<Cut>,
     /// Faults of flash, in order.
@@ -45,6 +50,7 @@ impl Schedule {
             fragment_bytes: None,
             seed: 1,
             loss_permille: 0,
+            planned: None,
             cuts: Vec::new(),
             faults: Vec::new(),
         }
@@ -58,6 +64,10 @@ impl Schedule {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(planned) = &self.planned {
+            write!(f, "{PREFIX}:{}", planned.name())?;
+            return cuts_and_faults(f, &self.cuts, &self.faults);
+        }
         write!(f, "{PREFIX}:{}:{}", self.geometry, self.scenario)?;
         if self.image_pages != SMALL_PAGES {
             write!(f, ":pages={}", self.image_pages)?;
@@ -68,17 +78,27 @@ impl fmt::Display for Schedule {
         if self.loss_permille != 0 {
             write!(f, ":loss={}", self.loss_permille)?;
         }
-        write!(f, ":seed={}:cuts=", self.seed)?;
-        if self.cuts.is_empty() {
-            f.write_str("none")?;
-        }
-        list(f, &self.cuts)?;
-        if self.faults.is_empty() {
-            return Ok(());
-        }
-        f.write_str(":faults=")?;
-        list(f, &self.faults)
+        write!(f, ":seed={}", self.seed)?;
+        cuts_and_faults(f, &self.cuts, &self.faults)
     }
+}
+
+/// The end of every line.
+pub(super) fn cuts_and_faults(
+    f: &mut fmt::Formatter<'_>,
+    cuts: &[Cut],
+    faults: &[Fault],
+) -> fmt::Result {
+    f.write_str(":cuts=")?;
+    if cuts.is_empty() {
+        f.write_str("none")?;
+    }
+    list(f, cuts)?;
+    if faults.is_empty() {
+        return Ok(());
+    }
+    f.write_str(":faults=")?;
+    list(f, faults)
 }
 
 fn list(f: &mut fmt::Formatter<'_>, entries: &[impl fmt::Display]) -> fmt::Result {
@@ -91,7 +111,7 @@ fn list(f: &mut fmt::Formatter<'_>, entries: &[impl fmt::Display]) -> fmt::Resul
 
 /// A text is no schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a schedule: {reason}; a schedule looks like core:tiny:longer:seed=1:cuts=op37/before,op41/weak-boots6", .text.escape_debug())]
+#[error("`{}` is not a schedule: {reason}; a schedule looks like core:tiny:longer:seed=1:cuts=op37/before,op41/weak-boots6 or core:smoke:1:mb-1:seed=20261122:cuts=op37/before", .text.escape_debug())]
 pub struct ParseScheduleError {
     /// What was given.
     pub text: String,
@@ -153,32 +173,45 @@ fn parse(text: &str) -> Result<Schedule, String> {
             "seed" => schedule.seed = value.parse().map_err(|_| bad())?,
             "cuts" => {
                 has_cuts = true;
-                if value != "none" {
-                    schedule.cuts = value
-                        .split(',')
-                        .map(|cut| cut.parse::<Cut>().map_err(|error| error.to_string()))
-                        .collect::<Result<_, _>>()?;
-                }
+                schedule.cuts = cuts_in(value)?;
             }
-            "faults" => {
-                schedule.faults = value
-                    .split(',')
-                    .map(|fault| fault.parse::<Fault>().map_err(|error| error.to_string()))
-                    .collect::<Result<_, _>>()?;
-            }
+            "faults" => schedule.faults = faults_in(value)?,
             _ => return Err(format!("`{}` is unknown", name.escape_debug())),
         }
     }
     if !has_cuts {
         return Err("the cuts are missing".to_owned());
     }
-    if !schedule.cuts.is_sorted_by(|a, b| a.operation < b.operation) {
-        return Err("the cuts are not in order".to_owned());
-    }
-    if !schedule.faults.is_sorted_by_key(|fault| fault.operation()) {
-        return Err("the faults are not in order".to_owned());
-    }
     Ok(schedule)
+}
+
+/// What follows `cuts=`.
+pub(super) fn cuts_in(text: &str) -> Result<Vec<Cut>, String> {
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    let cuts = text
+        .split(',')
+        .map(|cut| cut.parse::<Cut>().map_err(|error| error.to_string()))
+        .collect::<Result<Vec<_>, _>>()?;
+    if cuts.is_sorted_by(|a, b| a.operation < b.operation) {
+        Ok(cuts)
+    } else {
+        Err("the cuts are not in order".to_owned())
+    }
+}
+
+/// What follows `faults=`.
+pub(super) fn faults_in(text: &str) -> Result<Vec<Fault>, String> {
+    let faults = text
+        .split(',')
+        .map(|fault| fault.parse::<Fault>().map_err(|error| error.to_string()))
+        .collect::<Result<Vec<_>, _>>()?;
+    if faults.is_sorted_by_key(|fault| fault.operation()) {
+        Ok(faults)
+    } else {
+        Err("the faults are not in order".to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What is asked for, in terms of geometries and scenarios; from here on sizes are constants of types.
 use std::fmt;
+use std::sync::Arc;
 
 #[cfg(feature = "seeded-bugs")]
 use nor_flash_model::Operation;
@@ -11,9 +12,10 @@ use super::explorer::{Counts, Explorer, Failure, Search, Share};
 #[cfg(feature = "seeded-bugs")]
 use super::fault::Fault;
 use super::geometry::Geometry;
-use super::life::{arm, live};
+use super::life::{Moment, arm, live, live_watched};
 use super::memory::Memory;
 use super::oracle::{Breach, broken};
+use super::plan_scene::PlannedUpgrade;
 use super::recall::Remembering;
 use super::scenario::Scenario;
 use super::scene::{Reference, SMALL_PAGES, Scene};
@@ -63,6 +65,8 @@ pub struct Survey {
     pub loss_permille: u16,
     /// Decides which.
     pub seed: u64,
+    /// The upgrade of a test plan it is of, from which all above follows; `None` if the images are made up.
+    pub planned: Option<Arc<PlannedUpgrade>>,
     /// What a cut may leave.
     pub tearing: Tearing,
     /// How deep to look.
@@ -83,6 +87,7 @@ impl Default for Survey {
             fragment_bytes: None,
             loss_permille: 0,
             seed: 1,
+            planned: None,
             tearing: Tearing::Weak,
             depth: Depth::Exhaustive { cuts: 1 },
             merging: true,
@@ -100,11 +105,15 @@ impl fmt::Display for Survey {
             fragment_bytes,
             loss_permille,
             seed,
+            planned,
             tearing,
             depth,
             merging: _,
             remembering: _,
         } = self;
+        if let Some(planned) = planned {
+            write!(f, "{planned}:")?;
+        }
         write!(f, "{geometry}:{scenario}:pages={image_pages}:")?;
         if let Some(bytes) = fragment_bytes {
             write!(f, "fragment={bytes}:")?;
@@ -156,6 +165,7 @@ impl Survey {
             fragment_bytes: self.fragment_bytes,
             seed: self.seed,
             loss_permille: self.loss_permille,
+            planned: self.planned.clone(),
             cuts,
             faults: Vec::new(),
         }
@@ -167,7 +177,45 @@ impl Survey {
 /// # Errors
 /// The invariant it breaks; T1 if a cut never happens, because the device is at rest before.
 pub fn replay(schedule: &Schedule) -> Result<(), Breach> {
-    on_geometry(schedule.geometry, Replay(schedule))
+    let flashes = None;
+    on_geometry(schedule.geometry, Replay { schedule, flashes })
+}
+
+/// What flash held, whole, in a run of one schedule; a weak bit reads 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flashes {
+    /// After each cut.
+    pub after_cuts: Vec<Vec<u8>>,
+    /// After the second boot in a row that had nothing left to do, if it came to that after the last cut.
+    pub at_rest: Option<Vec<u8>>,
+}
+
+impl Flashes {
+    fn add<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+        &mut self,
+        moment: Moment,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    ) {
+        match moment {
+            Moment::Cut => {
+                self.after_cuts.push(flash.bytes());
+                self.at_rest = None;
+            }
+            Moment::Rest(2) => self.at_rest = Some(flash.bytes()),
+            Moment::Rest(_) => {}
+        }
+    }
+}
+
+/// Like [`replay`], with what flash held meanwhile.
+pub fn replay_with_flash(schedule: &Schedule) -> (Result<(), Breach>, Flashes) {
+    let mut flashes = Flashes::default();
+    let replay = Replay {
+        schedule,
+        flashes: Some(&mut flashes),
+    };
+    let judged = on_geometry(schedule.geometry, replay);
+    (judged, flashes)
 }
 
 /// A kind of fault, to try at many places.
@@ -286,13 +334,16 @@ pub(super) fn on_geometry<T: OnGeometry>(geometry: Geometry, task: T) -> T::Outp
 fn prepare<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
     schedule: &Schedule,
 ) -> Result<(Scene, NorFlashModel<UNIT, PAGE, PROGRAMS>), Breach> {
-    let mut scene = Scene::new(
-        schedule.geometry,
-        schedule.scenario,
-        schedule.image_pages,
-        schedule.fragment_bytes,
-        schedule.seed,
-    );
+    let mut scene = match &schedule.planned {
+        Some(planned) => planned.scene(),
+        None => Scene::new(
+            schedule.geometry,
+            schedule.scenario,
+            schedule.image_pages,
+            schedule.fragment_bytes,
+            schedule.seed,
+        ),
+    };
     scene.loss_permille = schedule.loss_permille;
     let mut factory = Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
         &scene,
@@ -303,16 +354,26 @@ fn prepare<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFE
     if let Err(error) = scene.provision(&mut factory) {
         return broken(Invariant::T1, format!("the scene does not fit: {error}"));
     }
-    let flash = factory.flash;
-    let mut uncut =
-        Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash.clone(), Memory::default(), None);
-    live(&mut uncut, |_| None)?;
-    let reference = Reference {
-        slot_erases: uncut.memory.slot_erases,
-        journal_erases: uncut.memory.journal_erases,
-        operations: uncut.flash.operations() - flash.operations(),
+    let mut flash = factory.flash;
+    if schedule.planned.is_some() {
+        // As on the board, where the device's first operation is number 1.
+        flash.count_anew();
+    }
+    let measure = || {
+        let (flash, memory) = (flash.clone(), Memory::default());
+        let before = flash.operations();
+        let mut uncut = Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, memory, None);
+        live(&mut uncut, |_| None)?;
+        Ok(Reference {
+            slot_erases: uncut.memory.slot_erases,
+            journal_erases: uncut.memory.journal_erases,
+            operations: uncut.flash.operations() - before,
+        })
     };
-    scene.reference = reference;
+    scene.reference = match &schedule.planned {
+        Some(planned) => planned.reference(measure)?,
+        None => measure()?,
+    };
     Ok((scene, flash))
 }
 
@@ -389,7 +450,10 @@ impl OnGeometry for Span<'_> {
     }
 }
 
-struct Replay<'a>(&'a Schedule);
+struct Replay<'a> {
+    schedule: &'a Schedule,
+    flashes: Option<&'a mut Flashes>,
+}
 
 impl OnGeometry for Replay<'_> {
     type Output = Result<(), Breach>;
@@ -397,15 +461,24 @@ impl OnGeometry for Replay<'_> {
     fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
         self,
     ) -> Self::Output {
-        let (scene, mut flash) = prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(self.0)?;
-        let mut cuts = self.0.cuts.iter().copied();
+        let Self {
+            schedule,
+            mut flashes,
+        } = self;
+        let (scene, mut flash) = prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(schedule)?;
+        let mut cuts = schedule.cuts.iter().copied();
         if let Some(first) = cuts.next() {
             arm(&mut flash, first);
         }
         let mut bench =
             Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, Memory::default(), None);
-        bench.faults = self.0.faults.clone().into_iter();
-        live(&mut bench, |_| cuts.next())?;
+        bench.faults = schedule.faults.clone().into_iter();
+        let watch = |moment, flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>| {
+            if let Some(flashes) = &mut flashes {
+                flashes.add(moment, flash);
+            }
+        };
+        live_watched(&mut bench, |_| cuts.next(), watch)?;
         if let Some(cut) = bench.flash.planned_cut().or(cuts.next()) {
             return broken(
                 Invariant::T1,
@@ -413,12 +486,12 @@ impl OnGeometry for Replay<'_> {
             );
         }
         // Counted by the device's lives, not by who plans the cuts.
-        if usize::from(bench.memory.cuts) != self.0.cuts.len().min(usize::from(u8::MAX)) {
+        if usize::from(bench.memory.cuts) != schedule.cuts.len().min(usize::from(u8::MAX)) {
             return broken(
                 Invariant::T1,
                 format!(
                     "{} cuts were planned, power was lost {} times",
-                    self.0.cuts.len(),
+                    schedule.cuts.len(),
                     bench.memory.cuts
                 ),
             );

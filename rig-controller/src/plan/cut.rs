@@ -7,6 +7,9 @@
 //! | `op3121` | right after flash operation 3121 of the case took full effect |
 //! | `op3121/before` | just before it |
 //! | `op3121/bits:77` | in the middle of it: a random part of its bits, drawn from 77, took effect |
+//! | `op3121/prefix:3` | in the middle of it: the first 3 bytes of its unit or page took effect |
+//! | `op3121/all-but:1` | in the middle of it: all but byte 1 took effect |
+//! | `op3121/byte-bits:77` | in the middle of it: a random part of its bits, as the flash model draws it from 77 |
 //! | `swap+45/other-half` | in the middle of the 45th operation of the swap |
 //! | `send17/3` | after payload byte 3 of the datagram that requests fragment 17 |
 //! | `status2/10` | after payload byte 10 of the second status message the device sends in the case |
@@ -193,6 +196,9 @@ impl fmt::Display for Cut {
             Torn::Shape(TornShape::Half) => f.write_str("/half"),
             Torn::Shape(TornShape::OtherHalf) => f.write_str("/other-half"),
             Torn::Shape(TornShape::Bits(seed)) => write!(f, "/bits:{seed}"),
+            Torn::Shape(TornShape::Prefix(bytes)) => write!(f, "/prefix:{bytes}"),
+            Torn::Shape(TornShape::AllBut(byte)) => write!(f, "/all-but:{byte}"),
+            Torn::Shape(TornShape::ByteBits(seed)) => write!(f, "/byte-bits:{seed}"),
         }
     }
 }
@@ -262,10 +268,13 @@ fn parse(text: &str) -> Result<Cut, String> {
         Some("before") => Torn::Before,
         Some("half") => Torn::Shape(TornShape::Half),
         Some("other-half") => Torn::Shape(TornShape::OtherHalf),
-        Some(shape) => match shape.strip_prefix("bits:") {
-            Some(seed) => Torn::Shape(TornShape::Bits(number_in(seed, "seed of the bits")?)),
-            None => return Err(format!("nothing is torn `{}`", shape.escape_debug())),
-        },
+        Some(shape) => Torn::Shape(match shape.split_once(':') {
+            Some(("bits", seed)) => TornShape::Bits(number_in(seed, "seed of the bits")?),
+            Some(("byte-bits", seed)) => TornShape::ByteBits(number_in(seed, "seed of the bits")?),
+            Some(("prefix", bytes)) => TornShape::Prefix(number_in(bytes, "prefix")?),
+            Some(("all-but", byte)) => TornShape::AllBut(number_in(byte, "byte")?),
+            _ => return Err(format!("nothing is torn `{}`", shape.escape_debug())),
+        }),
     };
     if let Some(rest) = parts.next() {
         return Err(format!("`{}` is too much", rest.escape_debug()));
@@ -293,6 +302,9 @@ pub(super) mod tests {
             Just(TornShape::Half),
             Just(TornShape::OtherHalf),
             any::<u32>().prop_map(TornShape::Bits),
+            any::<u16>().prop_map(TornShape::Prefix),
+            any::<u16>().prop_map(TornShape::AllBut),
+            any::<u64>().prop_map(TornShape::ByteBits),
         ]
     }
 
@@ -340,6 +352,9 @@ pub(super) mod tests {
             "op3121",
             "op3121/before",
             "op3121/bits:77",
+            "op3121/prefix:3",
+            "op3121/all-but:1",
+            "op3121/byte-bits:77",
             "swap+45/other-half",
             "send17/3",
             "status2/10",
@@ -361,6 +376,8 @@ pub(super) mod tests {
             ("op007", "no number"),
             ("nap+3", "no phase `nap`"),
             ("op1/bits:4294967296", "no number of a seed"),
+            ("op1/prefix:-1", "no number of a prefix"),
+            ("op1/halves:2", "nothing is torn"),
             ("op1/half/half", "too much"),
             ("", "names no fragment"),
         ] {

@@ -436,6 +436,9 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
     })
 }
 
+/// Shapes of a torn operation that have a number.
+const SHAPE_KEYS: &[&str] = &["bits", "byte_bits", "prefix", "all_but"];
+
 fn torn_shape(value: Value<'_>) -> Result<Torn, Fault> {
     if value.as_text().is_some() {
         return value.one_of(
@@ -447,9 +450,27 @@ fn torn_shape(value: Value<'_>) -> Result<Torn, Fault> {
             ],
         );
     }
-    let bits = value.fields("`torn`", &["bits"])?.require("bits")?;
-    let seed = bits.integer("`bits`", 0..=u32::MAX.into())?;
-    Ok(Torn::Shape(TornShape::Bits(seed as u32)))
+    let fields = value.fields("`torn`", SHAPE_KEYS)?;
+    let mut given = SHAPE_KEYS
+        .iter()
+        .filter_map(|key| Some((*key, fields.get(key)?)));
+    let (key, number) = match given.next() {
+        Some(shape) => shape,
+        None => ("bits", fields.require("bits")?),
+    };
+    if given.next().is_some() {
+        return Err(value.fault(
+            "`torn` names more than one shape",
+            "write one of: bits, byte_bits, prefix, all_but",
+        ));
+    }
+    let up_to = |most: u64| number.integer(&format!("`{key}`"), 0..=most);
+    Ok(Torn::Shape(match key {
+        "byte_bits" => TornShape::ByteBits(up_to(u64::MAX)?),
+        "prefix" => TornShape::Prefix(up_to(u16::MAX.into())? as u16),
+        "all_but" => TornShape::AllBut(up_to(u16::MAX.into())? as u16),
+        _ => TornShape::Bits(up_to(u32::MAX.into())? as u32),
+    }))
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ cuts:
   - at: { send: 17, byte: 3 }
   - at: { phase: swap, number: 45, torn: { bits: 12345 } }
   - at: { phase: trial, number: 1, torn: before }
+  - at: { operation: 4000, torn: { prefix: 3 } }
+  - at: { operation: 4001, torn: { all_but: 1 } }
+  - at: { operation: 4002, torn: { byte_bits: 77 } }
 expect: { final: to, outcome: confirmed, refetch_fragments_per_cut: 2 }
 ";
 
@@ -80,7 +83,10 @@ fn every_key_arrives_in_every_case() {
             "op3121/other-half",
             "send17/3",
             "swap+45/bits:12345",
-            "trial+1/before"
+            "trial+1/before",
+            "op4000/prefix:3",
+            "op4001/all-but:1",
+            "op4002/byte-bits:77"
         ]
     );
 }
@@ -219,6 +225,10 @@ fn slips_are_refused_with_their_place_and_the_nearest_key() {
         (
             "cuts:\n  - at: { fragment: 1, phase: after-data, torn: before }",
             "p.yaml:4:49: `before` belongs to operations",
+        ),
+        (
+            "cuts:\n  - at: { operation: 1, torn: { bits: 1, prefix: 2 } }",
+            "`torn` names more than one shape",
         ),
         (
             "cuts:\n  - random: { count: 0, during: [swap] }",

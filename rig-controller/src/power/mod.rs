@@ -12,6 +12,13 @@ pub enum TornShape {
     OtherHalf,
     /// A random subset of the bits that were to change, drawn from this seed.
     Bits(u32),
+    /// The first so many bytes of the unit or page.
+    Prefix(u16),
+    /// All but the byte with this number, from 0, in the unit or page.
+    AllBut(u16),
+    /// A random subset of the bits that were to change, drawn from this seed byte by byte and wherever the operation is:
+    /// the subset that the flash model of the exploration draws.
+    ByteBits(u64),
 }
 
 /// A relay failed to do what it was told: always a *bench error*.

@@ -1,10 +1,12 @@
 //! Everything a run reads: plan, bench, link profiles and firmware, checked against each other before any board
 //! gets power.
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::bench::{Bench, BenchFileError, VirtualBoard};
 use crate::case::oracle::Images;
+use crate::explore::SceneError;
 use crate::firmware::{DeviceIdentity, FirmwareError, FirmwareSet};
 use crate::link::{LinkError, LinkProfile};
 use crate::plan::{Case, ImageName, Plan, PlanError, suite_name};
@@ -39,6 +41,25 @@ impl Sources {
             firmware: DEFAULT_FIRMWARE.into(),
             links: DEFAULT_LINKS.into(),
         }
+    }
+
+    /// The options that lead `rig replay` to these sources for a case of the plan `plan`, each with a space before it: those
+    /// whose default would mean something else.
+    pub fn options(&self, plan: &str) -> String {
+        let defaults = Self::defaults(plan);
+        let mut options = String::new();
+        for (option, given, default) in [
+            ("--plan", &self.plan, &defaults.plan),
+            ("--bench", &self.bench, &defaults.bench),
+            ("--firmware", &self.firmware, &defaults.firmware),
+            ("--links", &self.links, &defaults.links),
+        ] {
+            if given != default {
+                let path = quoted(&given.display().to_string());
+                let _ = write!(options, " {option} {path}");
+            }
+        }
+        options
     }
 
     /// Where a folder of evidence has them.
@@ -83,6 +104,16 @@ pub enum InputError {
         case: usize,
         /// What is wrong.
         source: FirmwareError,
+    },
+    /// The upgrade of a case cannot be explored in process.
+    #[error("{}: case {case}: {source}", .plan.display())]
+    Scene {
+        /// The plan.
+        plan: PathBuf,
+        /// The case.
+        case: usize,
+        /// What is wrong.
+        source: SceneError,
     },
     /// A case was asked for that the plan does not have.
     #[error("{}: there is no case {asked}; the plan has cases 1 to {count}", .plan.display())]
@@ -265,6 +296,16 @@ impl Inputs {
             old: get(&case.from)?,
             new: get(&case.to)?,
         })
+    }
+}
+
+/// As a shell takes it for one word.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

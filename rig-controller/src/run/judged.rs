@@ -1,9 +1,7 @@
 //! What came of one attempt at a case, and its record for reports.
-use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::inputs::{Inputs, Sources};
+use super::inputs::{Inputs, Sources, quoted};
 use super::rig::{happened, modem_power};
 use crate::bench::VirtualBoard;
 use crate::board::Observability;
@@ -121,33 +119,8 @@ fn observed(class: VerdictClass, board: Observability) -> (Vec<Invariant>, Vec<N
 
 /// The command that runs the case again, with every option whose default would mean something else.
 fn replay_command(sources: &Sources, line: &CaseLine) -> String {
-    let mut command = format!("rig replay {}", quoted(&line.to_string()));
-    let defaults = Sources::defaults(&line.plan);
-    for (option, given, default) in [
-        ("--plan", &sources.plan, &defaults.plan),
-        ("--bench", &sources.bench, &defaults.bench),
-        ("--firmware", &sources.firmware, &defaults.firmware),
-        ("--links", &sources.links, &defaults.links),
-    ] {
-        if given != default {
-            let _ = write!(command, " {option} {}", path(given));
-        }
-    }
-    command
-}
-
-fn path(path: &Path) -> String {
-    quoted(&path.display().to_string())
-}
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    let options = sources.options(&line.plan);
+    format!("rig replay {}{options}", quoted(&line.to_string()))
 }
 
 #[cfg(test)]

@@ -3,16 +3,20 @@
 //! [`Inputs`] holds everything a run reads, checked before anything starts. [`Rig`] runs one case on one board,
 //! after a reference run (`references`) has shown what there is to cut. [`run_plan`] deals the cases of a plan
 //! out to the boards by number, one worker a board; what comes out of a case does not depend on when or beside what it ran.
-//! [`evidence`] keeps what is needed to look into a case, and to run it again anywhere; [`replay`] does that.
+//! [`upgrade`] makes the upgrade of a case ready for the exploration in process, and [`on_board`] plays a schedule of it on the
+//! board. [`evidence`] keeps what is needed to look into a case, and to run it again anywhere; [`replay`] does that.
 pub mod evidence;
+mod in_process;
 mod inputs;
 mod judged;
+pub mod on_board;
 mod plan_run;
 mod progress;
 mod references;
 pub mod replay;
 mod rig;
 
+pub use in_process::{upgrade, upgrades};
 pub use inputs::{DEFAULT_BENCH, DEFAULT_FIRMWARE, DEFAULT_LINKS, InputError, Inputs, Sources};
 pub use judged::{Attempt, result_of};
 pub use plan_run::{Keep, Options, RunError, Summary, run_plan};

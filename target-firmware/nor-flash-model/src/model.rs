@@ -143,6 +143,12 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
         true
     }
 
+    /// What was done so far was done before the life of the device: operations and erases count from here on.
+    pub fn count_anew(&mut self) {
+        self.operations = 0;
+        self.erases.fill(0);
+    }
+
     /// Operations so far.
     pub fn operations(&self) -> u64 {
         self.operations

@@ -20,6 +20,22 @@ fn a_program_only_clears_bits_and_the_third_of_a_unit_is_refused() {
 }
 
 #[test]
+fn what_was_done_before_the_devices_life_is_in_flash_but_has_no_number() {
+    let mut flash = Nrf51::new(1);
+    flash.erase(0, 1024).unwrap();
+    flash.write(0, &[0xF0; 4]).unwrap();
+    flash.count_anew();
+    assert_eq!((flash.operations(), flash.erases()), (0, &[0][..]));
+    flash.cut_at(Cut {
+        operation: 1,
+        effect: CutEffect::After,
+    });
+    assert_eq!(flash.write(0, &[0x3F; 4]), Err(ModelError::PowerLost));
+    assert_eq!(flash.bytes()[..4], [0x30; 4]);
+    assert_eq!(flash.programs(0), 2, "the first program counts as wear");
+}
+
+#[test]
 fn a_write_once_part_refuses_the_second_program() {
     let mut flash = NorFlashModel::<8, 2048, 1>::new(1);
     flash.write(0, &[1; 8]).unwrap();

@@ -1,0 +1,380 @@
+//! An upgrade of a test plan as a scene: the images of a firmware set, on the board's flash exactly as a case provisions
+//! it, so that operation numbers mean the same as on the board. What is not the same: the platform is scripted, of a link
+//! only its loss is played (not what arrives twice), and images that panic or hang on probation restart as one does that never
+//! confirms itself, which asks the same of flash.
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use powercut_upgrade::factory::Factory;
+use powercut_upgrade::slots::Layout;
+use sha2::{Digest, Sha256};
+
+use super::geometry::Geometry;
+use super::oracle::Breach;
+use super::package::Package;
+use super::scenario::Scenario;
+use super::scene::{Fragments, Reference, Scene};
+use super::survey::Survey;
+use crate::case::oracle::Images;
+use crate::link::LinkProfile;
+use crate::plan::{Case, Outcome};
+
+/// Which case of which plan, on which board. Reads `smoke:1:mb-1:seed=20261122`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseName {
+    /// The plan's name.
+    pub plan: String,
+    /// The case's number in it, from 1.
+    pub index: usize,
+    /// The board: who the device is follows from it.
+    pub board: String,
+    /// The seed of the plan.
+    pub seed: u64,
+}
+
+impl fmt::Display for CaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            plan,
+            index,
+            board,
+            seed,
+        } = self;
+        write!(f, "{plan}:{index}:{board}:seed={seed}")
+    }
+}
+
+/// The upgrade of a case cannot be explored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SceneError {
+    /// The identity in flash cannot be read.
+    #[error(
+        "the board's flash has no FACTORY page; build the firmware set anew with `rig firmware build`"
+    )]
+    NoIdentity,
+    /// Nothing in the manifest makes a device refuse the image.
+    #[error(
+        "the plan expects that {image} is refused, but it is signed by a trusted key and its security counter is not below the one in force; name an image that has to be refused, or expect another outcome"
+    )]
+    NothingToRefuse {
+        /// The new image.
+        image: String,
+    },
+}
+
+/// The upgrade of one case, ready to be explored.
+pub struct PlannedUpgrade {
+    name: CaseName,
+    scene: Scene,
+    geometry: Geometry,
+    image_pages: u16,
+    fragment_bytes: u16,
+    /// Of images and flash, in short.
+    digest: String,
+    /// What the uncut run costs, once it was run.
+    reference: OnceLock<Result<Reference, Breach>>,
+}
+
+impl PlannedUpgrade {
+    /// The upgrade of `case` on `board`, whose flash is provisioned with `flash`.
+    ///
+    /// # Errors
+    /// When what the plan expects is nothing these images can lead to.
+    pub fn new(
+        case: &Case,
+        board: &str,
+        images: &Images,
+        flash: Vec<u8>,
+        layout: Layout,
+        link: &LinkProfile,
+    ) -> Result<Self, SceneError> {
+        let factory = flash
+            .get(layout.factory.start as usize..)
+            .and_then(<[u8]>::first_chunk)
+            .and_then(|page| Factory::decode(page).ok())
+            .ok_or(SceneError::NoIdentity)?;
+        let old = Package::served(&images.old, factory.device_key.clone());
+        let new = Package::served(&images.new, factory.device_key);
+        let (before, after) = (images.old.manifest(), images.new.manifest());
+        let in_force = before
+            .security_counter
+            .max(factory.minimum_security_counter);
+        let scenario = match case.expect.outcome {
+            Outcome::Confirmed if after.size_bytes < before.size_bytes => Scenario::Shorter,
+            Outcome::Confirmed => Scenario::Longer,
+            Outcome::Reverted => Scenario::NeverConfirms,
+            Outcome::Refused if images.new.signed().verify(&factory.trusted_keys).is_err() => {
+                Scenario::BadSignature
+            }
+            Outcome::Refused if after.security_counter < in_force => Scenario::Older,
+            Outcome::Refused => {
+                return Err(SceneError::NothingToRefuse {
+                    image: case.to.to_string(),
+                });
+            }
+        };
+        let digest = Sha256::new()
+            .chain_update(&flash)
+            .chain_update(new.signed.encode())
+            .finalize();
+        let pages = |size_bytes: u32| layout.image_pages(size_bytes);
+        Ok(Self {
+            name: CaseName {
+                plan: case.plan.clone(),
+                index: case.index,
+                board: board.to_owned(),
+                seed: case.plan_seed,
+            },
+            geometry: Geometry::Nrf51,
+            image_pages: pages(before.size_bytes).max(pages(after.size_bytes)),
+            fragment_bytes: after.fragment_bytes,
+            digest: hex::encode(&digest[..4]),
+            reference: OnceLock::new(),
+            scene: Scene {
+                pages: flash.len() / layout.page_bytes as usize,
+                factory_flash: Some(flash),
+                scenario,
+                earlier: None,
+                fragments: Fragments {
+                    count: after.fragments(),
+                    bytes: u32::from(after.fragment_bytes),
+                    page_bytes: layout.page_bytes,
+                    are_written_through: Geometry::Nrf51.programs_twice(),
+                },
+                reference: Reference::default(),
+                loss_permille: loss_permille(link),
+                seed: case.seed,
+                layout,
+                old,
+                new,
+            },
+        })
+    }
+
+    /// Which case it is of.
+    pub fn name(&self) -> &CaseName {
+        &self.name
+    }
+
+    /// Its scene, without what its uncut run costs.
+    pub(super) fn scene(&self) -> Scene {
+        self.scene.clone()
+    }
+
+    /// What its uncut run costs; `measure` runs it, once.
+    pub(super) fn reference(
+        &self,
+        measure: impl FnOnce() -> Result<Reference, Breach>,
+    ) -> Result<Reference, Breach> {
+        self.reference.get_or_init(measure).clone()
+    }
+
+    /// `like`, but of this upgrade.
+    #[must_use]
+    pub fn survey(self: Arc<Self>, like: &Survey) -> Survey {
+        Survey {
+            geometry: self.geometry,
+            scenario: self.scene.scenario,
+            image_pages: self.image_pages,
+            fragment_bytes: Some(self.fragment_bytes),
+            loss_permille: self.scene.loss_permille,
+            seed: self.name.seed,
+            planned: Some(self),
+            ..like.clone()
+        }
+    }
+}
+
+impl fmt::Display for PlannedUpgrade {
+    /// Its case and what it is made of: equal for equal work.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:images={}", self.name, self.digest)
+    }
+}
+
+impl fmt::Debug for PlannedUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PlannedUpgrade")
+            .field(&self.to_string())
+            .finish()
+    }
+}
+
+impl PartialEq for PlannedUpgrade {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.scene == other.scene
+    }
+}
+
+impl Eq for PlannedUpgrade {}
+
+/// Of 1000 questions, so many get no answer.
+fn loss_permille(link: &LinkProfile) -> u16 {
+    let arrives = |percent: f64| 1.0 - percent / 100.0;
+    let answered = arrives(link.to_platform.drop_percent) * arrives(link.to_device.drop_percent);
+    let lost = ((1.0 - answered) * 1000.0).round();
+    // Something has to come through, or no upgrade ends.
+    (0..999)
+        .find(|permille| f64::from(*permille) >= lost)
+        .unwrap_or(999)
+}
+
+/// The different upgrades among `cases`, each as the cases that are alike but for their cuts; the first of them stands for
+/// all.
+pub fn distinct_upgrades(cases: &[Case], link: impl Fn(&Case) -> LinkProfile) -> Vec<Vec<&Case>> {
+    let loss: Vec<u16> = cases
+        .iter()
+        .map(|case| loss_permille(&link(case)))
+        .collect();
+    let mut upgrades: Vec<(u16, Vec<&Case>)> = Vec::new();
+    for (case, loss) in cases.iter().zip(loss) {
+        let alike = upgrades.iter_mut().find(|(other_loss, others)| {
+            let other = others[0];
+            *other_loss == loss
+                && other.from == case.from
+                && other.to == case.to
+                && other.suite == case.suite
+                && other.fragment_bytes == case.fragment_bytes
+                && other.expect.outcome == case.expect.outcome
+        });
+        match alike {
+            Some((_, others)) => others.push(case),
+            None => upgrades.push((loss, vec![case])),
+        }
+    }
+    upgrades.into_iter().map(|(_, cases)| cases).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use nor_flash_model::CutEffect;
+
+    use super::*;
+    use crate::case::fixture;
+    use crate::explore::campaign;
+    use crate::explore::survey::{Depth, Part, replay_with_flash};
+    use crate::link::WayProfile;
+    use crate::plan::Plan;
+
+    fn cases(lines: &str) -> Vec<Case> {
+        let text = format!("plan: p\nseed: 7\n{lines}");
+        Plan::parse(Path::new("p.yaml"), &text).unwrap().cases()
+    }
+
+    fn lossy() -> LinkProfile {
+        let way = WayProfile {
+            drop_percent: 4.0,
+            ..WayProfile::default()
+        };
+        LinkProfile {
+            to_platform: way,
+            to_device: way,
+            ..LinkProfile::ideal()
+        }
+    }
+
+    /// The upgrade of the two small images of the fixture, whatever the plan calls them.
+    fn upgrade(expect: &str) -> Result<Arc<PlannedUpgrade>, SceneError> {
+        let case = cases(&format!(
+            "upgrade: {{ from: 1.0.0, to: 1.1.0 }}\nexpect: {expect}\n"
+        ))
+        .swap_remove(0);
+        let (images, flash) = (fixture::images(), fixture::provisioned());
+        let link = LinkProfile::ideal();
+        PlannedUpgrade::new(&case, "mb-1", &images, flash, fixture::LAYOUT, &link).map(Arc::new)
+    }
+
+    fn confirmed() -> Arc<PlannedUpgrade> {
+        upgrade("{ final: to }").unwrap()
+    }
+
+    #[test]
+    fn cases_that_differ_in_cuts_and_repetition_alone_are_one_upgrade_under_the_lowest_number() {
+        let cases = cases(
+            "repeat: 2
+groups:
+  - { name: a, upgrade: { from: 1.0.0, to: 1.1.0 }, matrix: { link: [ideal, lossy] } }
+  - { name: b, upgrade: { from: 1.0.0, to: 1.1.0 }, modem_power: with_board, cuts: [{ at: { operation: 3 } }] }
+  - { name: c, upgrade: { from: 1.0.0, to: 1.1.0 }, matrix: { fragment_bytes: [500] } }
+",
+        );
+        let link = |case: &Case| match case.link.as_str() {
+            "lossy" => lossy(),
+            _ => LinkProfile::ideal(),
+        };
+        let upgrades: Vec<Vec<usize>> = distinct_upgrades(&cases, link)
+            .iter()
+            .map(|cases| cases.iter().map(|case| case.index).collect())
+            .collect();
+        assert_eq!(upgrades, [vec![1, 2, 5, 6], vec![3, 4], vec![7, 8]]);
+    }
+
+    #[test]
+    fn a_question_is_lost_if_it_or_its_answer_is() {
+        assert_eq!(loss_permille(&LinkProfile::ideal()), 0);
+        assert_eq!(loss_permille(&lossy()), 78);
+        let dead = LinkProfile {
+            to_device: WayProfile {
+                drop_percent: 100.0,
+                ..WayProfile::default()
+            },
+            ..lossy()
+        };
+        assert_eq!(loss_permille(&dead), 999);
+    }
+
+    #[test]
+    fn operations_are_numbered_from_one_on_the_flash_a_board_is_provisioned_with() {
+        let survey = confirmed().survey(&Survey::default());
+        let operations = survey.operations().unwrap();
+        assert_eq!(*operations.start(), 1);
+        let cut = |operation, effect| nor_flash_model::Cut { operation, effect };
+        let (judged, flashes) =
+            replay_with_flash(&survey.schedule(vec![cut(1, CutEffect::Before)]));
+        assert_eq!(judged, Ok(()));
+        assert_eq!(flashes.after_cuts, [fixture::provisioned()]);
+        assert!(flashes.at_rest.is_some());
+        let last = cut(*operations.end(), CutEffect::After);
+        assert_eq!(replay_with_flash(&survey.schedule(vec![last])).0, Ok(()));
+    }
+
+    #[test]
+    fn every_single_cut_of_planned_upgrades_is_survived_and_they_end_as_the_plan_says() {
+        for expect in ["{ final: to }", "{ final: from, outcome: reverted }"] {
+            let survey = upgrade(expect).unwrap().survey(&Survey {
+                depth: Depth::Exhaustive { cuts: 1 },
+                ..Survey::default()
+            });
+            let (counts, failures) = survey.run(Part { index: 1, of: 7 }, &|_, _| true);
+            assert_eq!(failures, []);
+            assert!(counts.schedules > 1_000, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_needs_a_reason_in_the_image() {
+        let error = upgrade("{ final: from, outcome: refused }").unwrap_err();
+        assert!(error.to_string().contains("1.1.0 is refused, but"));
+    }
+
+    #[test]
+    fn slices_say_plan_case_and_images_and_know_the_lines_of_their_failures() {
+        let survey = confirmed().survey(&Survey::default());
+        let slices = campaign::slices(std::slice::from_ref(&survey), Part { index: 0, of: 1 });
+        let name = slices[0].name();
+        assert!(name.starts_with("p:1:mb-1:seed=7:images="), "{name}");
+        let cuts = vec!["op3/prefix1".parse().unwrap()];
+        let schedule = survey.schedule(cuts);
+        let line = schedule.to_string();
+        assert_eq!(line, "core:p:1:mb-1:seed=7:cuts=op3/prefix1");
+        assert_eq!(slices[0].schedule(&line), Some(schedule));
+        for other in [
+            "core:p:2:mb-1:seed=7:cuts=none",
+            "core:tiny:longer:cuts=none",
+        ] {
+            assert_eq!(slices[0].schedule(other), None);
+        }
+    }
+}
