@@ -14,7 +14,7 @@ use super::sources::SourceArgs;
 use super::{CliError, exit, explore_results, say};
 use crate::case::cancel::Cancel;
 use crate::case::verdict::Invariant;
-use crate::explore::campaign::{self, Profile, Slice, SliceRecord, Standing};
+use crate::explore::campaign::{self, News, Profile, Slice, SliceRecord, Standing};
 use crate::explore::{
     Breach, Counts, Depth, Geometry, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing, shrink,
 };
@@ -171,8 +171,12 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     let begun = Instant::now();
     let records = Mutex::new(earlier);
     let refused = Mutex::new(None);
-    campaign::run(&slices, &known, jobs, &stop, &|record, standing| {
-        show(&record, standing, begun, known.len());
+    campaign::run(&slices, &known, jobs, &stop, &|news, standing| {
+        let record = match news {
+            News::Done(record) => record,
+            News::Underway => return show(None, standing, begun),
+        };
+        show(Some(&record), standing, begun);
         if let Some(path) = &args.record
             && let Err(error) = append(path, &record)
         {
@@ -260,17 +264,22 @@ fn planned_surveys(args: &ExploreArgs, plan: &Path) -> Result<(Vec<Survey>, Stri
     Ok((surveys, inputs.sources.options(inputs.plan.name())))
 }
 
-fn show(record: &SliceRecord, standing: Standing, begun: Instant, known: usize) {
+/// `record` is of a slice that was done just now; without, all are under way.
+fn show(record: Option<&SliceRecord>, standing: Standing, begun: Instant) {
     let seconds = begun.elapsed().as_secs_f64().max(0.001);
-    let fresh = (standing.done - known).max(1) as f64;
-    let left = seconds / fresh * (standing.slices - standing.done) as f64;
+    let left = seconds / standing.share.max(1e-6) * (1.0 - standing.share);
+    let what = match record {
+        Some(record) => format!(
+            "{}: {} schedules, {} failed",
+            record.slice, record.counts.schedules, record.counts.failed
+        ),
+        None => "under way".to_owned(),
+    };
     say::line(&format!(
-        "{:4}/{} {}: {} schedules, {} failed; {:.0} a second, {left:.0} s left",
+        "{:4}/{} {what}; {:.1} %, {:.0} a second, {left:.0} s left",
         standing.done,
         standing.slices,
-        record.slice,
-        record.counts.schedules,
-        record.counts.failed,
+        100.0 * standing.share,
         standing.schedules as f64 / seconds,
     ));
 }

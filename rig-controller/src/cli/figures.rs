@@ -1,10 +1,11 @@
 //! `rig figures`: what a run took, from its results: time, power cycles, bytes on the wire, memory. `rig figures
-//! progress` needs no run and is in `progress_cost.rs`.
+//! progress` and `rig figures exploration` need no run and have files of their own.
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::exploration_rates::{self, ExplorationArgs};
 use super::progress_cost::{self, ProgressArgs};
 use super::{CliError, exit, say};
 use crate::case::verdict::VerdictClass;
@@ -35,12 +36,16 @@ pub(super) struct FiguresArgs {
 enum Measure {
     /// Measure in process what keeping progress in flash costs.
     Progress(ProgressArgs),
+    /// Measure how fast the exploration in process is; build with --release.
+    Exploration(ExplorationArgs),
 }
 
 /// Prints the figures of the cases that passed, or measures what was asked for.
 pub(super) fn figures(args: &FiguresArgs) -> Result<ExitCode, CliError> {
-    if let Some(Measure::Progress(progress)) = &args.measure {
-        return Ok(progress_cost::progress(progress));
+    match &args.measure {
+        Some(Measure::Progress(progress)) => return Ok(progress_cost::progress(progress)),
+        Some(Measure::Exploration(args)) => return Ok(exploration_rates::exploration(args)),
+        None => {}
     }
     let results = read_results(&args.results)?;
     let passed: Vec<&CaseResult> = results

@@ -1,7 +1,8 @@
 //! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
 pub mod exit;
-pub mod explore;
+pub mod exploration_rates;
+mod explore;
 mod explore_results;
 mod figures;
 pub mod firmware;

@@ -3,7 +3,8 @@
 //! are put together by putting the lines together.
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,9 +28,10 @@ const PLANNED_SLICES: u64 = 64;
 /// What to explore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Every single cut in the two smallest geometries, some random schedules of up to 8: under three minutes.
+    /// Every single cut in the geometries with pages of up to 2 KB, every pair of cuts in the smallest upgrade, some
+    /// random schedules of up to 8: a minute.
     Quick,
-    /// Every single cut in every geometry, every pair close to each other in the smallest, many random schedules.
+    /// Every pair of cuts in every geometry, every single cut of 64 KiB images, ten million random schedules of up to 8.
     Full,
 }
 
@@ -44,6 +46,15 @@ impl Profile {
             seed,
         };
         let tiny: &[Geometry] = &[Geometry::Tiny, Geometry::TinyOnce];
+        let small_pages = [tiny, &[Geometry::Nrf51, Geometry::Stm32l4]].concat();
+        let large_pages = [
+            Geometry::Nrf52,
+            Geometry::Stm32u5,
+            Geometry::Stm32f4,
+            Geometry::Stm32f4Large,
+        ];
+        // All of a good upgrade, and all of a revert.
+        let through = [Scenario::Longer, Scenario::NeverConfirms];
         let small = |depth, loss_permille| Survey {
             loss_permille,
             seed,
@@ -52,12 +63,14 @@ impl Profile {
         };
         match self {
             Self::Quick => [
-                surveys(tiny, &Scenario::ALL, &small(single, 0)),
+                surveys(&small_pages, &Scenario::ALL, &small(single, 0)),
+                surveys(&[Geometry::TinyOnce], &through, &small(pairs, 0)),
                 surveys(tiny, &Scenario::ALL, &small(random(2), 50)),
             ]
             .concat(),
             Self::Full => [
-                surveys(&Geometry::ALL, &Scenario::ALL, &small(pairs, 0)),
+                surveys(&small_pages, &Scenario::ALL, &small(pairs, 0)),
+                surveys(&large_pages, &through, &small(pairs, 0)),
                 surveys(
                     &[Geometry::Nrf51, Geometry::Stm32l4],
                     &Scenario::ALL,
@@ -67,8 +80,8 @@ impl Profile {
                         ..small(single, 0)
                     },
                 ),
-                surveys(tiny, &Scenario::ALL, &small(random(400), 0)),
-                surveys(tiny, &Scenario::ALL, &small(random(100), 50)),
+                surveys(tiny, &Scenario::ALL, &small(random(450), 0)),
+                surveys(tiny, &Scenario::ALL, &small(random(150), 50)),
             ]
             .concat(),
         }
@@ -157,14 +170,23 @@ impl Slice {
         }
     }
 
-    /// Explores it; `None` if `stop` was cancelled before it was done.
-    fn run(&self, stop: &Cancel, judged: &AtomicU64) -> Option<SliceRecord> {
-        let last = AtomicU64::new(0);
-        let (counts, failures) = self.survey.run(self.part, &|_, counts| {
-            let before = last.swap(counts.schedules, Ordering::Relaxed);
-            judged.fetch_add(counts.schedules - before, Ordering::Relaxed);
+    /// Explores it; `None` if `stop` was cancelled before it was done. `tally` hears of each first cut that is done.
+    fn run(&self, stop: &Cancel, tally: &Tally<'_>) -> Option<SliceRecord> {
+        let span = self.survey.operations().unwrap_or(1..=1);
+        let operations = (span.end() + 1).saturating_sub(*span.start()).max(1);
+        let last = Mutex::new((0, 0));
+        let (counts, failures) = self.survey.run(self.part, &|operation, counts| {
+            let done = u128::from(operation + 1 - span.start())
+                * u128::from(self.part.of)
+                * u128::from(WHOLE_SLICE)
+                / u128::from(operations);
+            let done = (done as u64)
+                .saturating_sub(self.part.index * WHOLE_SLICE)
+                .min(WHOLE_SLICE);
+            tally.add(&last, counts.schedules, done);
             !stop.is_cancelled()
         });
+        tally.add(&last, counts.schedules, WHOLE_SLICE);
         let failures = failures
             .into_iter()
             .map(|failure| {
@@ -194,23 +216,89 @@ pub struct Standing {
     pub slices: usize,
     /// Schedules judged, also in slices that are not done.
     pub schedules: u64,
+    /// Of the slices that were to be explored, so much is done: 0 to 1.
+    pub share: f64,
 }
 
-/// Explores all slices that are not `known`, on `jobs` threads. `on_record` hears of each as it is done. Ends early once `stop` is cancelled.
+/// What a campaign tells.
+#[derive(Debug)]
+pub enum News {
+    /// A slice is done.
+    Done(SliceRecord),
+    /// Slices are under way; told every few seconds.
+    Underway,
+}
+
+/// Parts a slice is counted in.
+const WHOLE_SLICE: u64 = 1_000_000;
+/// How often a campaign says that it is under way.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// What the threads of a campaign have done together.
+struct Tally<'a> {
+    slices: usize,
+    open: usize,
+    done: AtomicUsize,
+    schedules: AtomicU64,
+    /// In parts of [`WHOLE_SLICE`].
+    parts: AtomicU64,
+    told: Mutex<Instant>,
+    tell: &'a (dyn Fn(News, Standing) + Sync),
+}
+
+impl Tally<'_> {
+    fn standing(&self) -> Standing {
+        let parts = self.parts.load(Ordering::Relaxed) as f64;
+        Standing {
+            done: self.done.load(Ordering::Relaxed),
+            slices: self.slices,
+            schedules: self.schedules.load(Ordering::Relaxed),
+            share: parts / (self.open.max(1) as f64 * WHOLE_SLICE as f64),
+        }
+    }
+
+    /// A slice has come to so many schedules and so many parts; `last` is where it was.
+    fn add(&self, last: &Mutex<(u64, u64)>, schedules: u64, parts: u64) {
+        {
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            let (before, parts_before) = std::mem::replace(&mut *last, (schedules, parts));
+            self.schedules
+                .fetch_add(schedules.saturating_sub(before), Ordering::Relaxed);
+            self.parts
+                .fetch_add(parts.saturating_sub(parts_before), Ordering::Relaxed);
+        }
+        if let Ok(mut told) = self.told.try_lock()
+            && told.elapsed() >= TELL_EVERY
+        {
+            *told = Instant::now();
+            (self.tell)(News::Underway, self.standing());
+        }
+    }
+}
+
+/// Explores all slices that are not `known`, on `jobs` threads. `tell` hears of each as it is done, and of how far all of
+/// them are. Ends early once `stop` is cancelled.
 pub fn run(
     slices: &[Slice],
     known: &BTreeSet<String>,
     jobs: usize,
     stop: &Cancel,
-    on_record: &(dyn Fn(SliceRecord, Standing) + Sync),
+    tell: &(dyn Fn(News, Standing) + Sync),
 ) {
     let open: Vec<&Slice> = slices
         .iter()
         .filter(|slice| !known.contains(slice.name()))
         .collect();
     let next = AtomicUsize::new(0);
-    let judged = AtomicU64::new(0);
-    let done = Mutex::new(slices.len() - open.len());
+    let tally = Tally {
+        slices: slices.len(),
+        open: open.len(),
+        done: AtomicUsize::new(slices.len() - open.len()),
+        schedules: AtomicU64::new(0),
+        parts: AtomicU64::new(0),
+        told: Mutex::new(Instant::now()),
+        tell,
+    };
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
@@ -218,20 +306,11 @@ pub fn run(
                     let Some(slice) = open.get(next.fetch_add(1, Ordering::Relaxed)) else {
                         break;
                     };
-                    let Some(record) = slice.run(stop, &judged) else {
+                    let Some(record) = slice.run(stop, &tally) else {
                         break;
                     };
-                    // A poisoned lock only means that another listener panicked; the count is still right.
-                    let mut done = done
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner);
-                    *done += 1;
-                    let standing = Standing {
-                        done: *done,
-                        slices: slices.len(),
-                        schedules: judged.load(Ordering::Relaxed),
-                    };
-                    on_record(record, standing);
+                    tally.done.fetch_add(1, Ordering::Relaxed);
+                    tell(News::Done(record), tally.standing());
                 }
             });
         }
