@@ -1,4 +1,4 @@
-//! Makes a failing schedule small: fewer cuts, then simpler results of each, then earlier ones, then fewer and earlier
+//! Makes a failing schedule small: fewer cuts, then earlier ones, then simpler results of each, then fewer and earlier
 //! faults, while the same invariant still breaks. The result is locally minimal: no single one of these steps keeps it failing.
 use nor_flash_model::{Cut, CutEffect};
 
@@ -89,7 +89,7 @@ impl Shrunk {
                 .chain(near)
                 .map(move |operation| moved(cuts, at, operation))
         });
-        let by_cuts = fewer.chain(simpler).chain(earlier).map(|cuts| Schedule {
+        let by_cuts = fewer.chain(earlier).chain(simpler).map(|cuts| Schedule {
             cuts,
             ..self.schedule.clone()
         });
