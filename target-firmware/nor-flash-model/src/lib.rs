@@ -177,8 +177,9 @@
 //!
 //! # Copies
 //!
-//! A clone shares its pages with the original until one of them writes, so a copy at every operation of a run costs
-//! little; [`NorFlashModel::page_sum`] tells equal content from different content at no cost.
+//! A clone shares its pages with the original until one of them writes, and of the page written to all but 1 KB, so a
+//! copy at every operation of a run costs little; [`NorFlashModel::page_sum`] tells equal content from different
+//! content at no cost.
 //!
 //! ```
 //! # use embedded_storage::nor_flash::NorFlash;
@@ -190,11 +191,13 @@
 //! assert_ne!(flash.page_sum(1), before.page_sum(1));
 //! # Ok::<(), ModelError>(())
 //! ```
+mod chunk;
 mod cut;
 mod flicker;
 mod mix;
 mod model;
 mod page;
+mod torn;
 
 pub use cut::{Cut, CutEffect, ParseCutError};
 pub use flicker::Flicker;

@@ -63,7 +63,9 @@ impl NorFlashError for ModelError {
 /// erases.
 #[derive(Debug, Clone)]
 pub struct NorFlashModel<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> {
-    pages: Vec<Arc<Page>>,
+    pages: Vec<Arc<Page<UNIT, PAGE>>>,
+    /// What every erased page is.
+    erased: Arc<Page<UNIT, PAGE>>,
     erases: Vec<u32>,
     operations: u64,
     cut: Option<Cut>,
@@ -87,9 +89,10 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
         const {
             assert!(UNIT > 0 && UNIT <= 16 && PAGE.is_multiple_of(UNIT) && PROGRAMS > 0);
         }
-        let erased = Arc::new(Page::erased(PAGE, PAGE / UNIT));
+        let erased = Arc::new(Page::erased());
         Self {
-            pages: vec![erased; pages],
+            pages: vec![Arc::clone(&erased); pages],
+            erased,
             erases: vec![0; pages],
             operations: 0,
             cut: None,
@@ -121,6 +124,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
         self.pages
             .iter()
             .flat_map(|page| page.bytes())
+            .flatten()
             .copied()
             .collect()
     }
@@ -192,7 +196,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
     /// may be programmed once more is another question.
     pub fn would_hold(&self, unit: usize, bytes: &[u8]) -> bool {
         let place = Self::place(unit);
-        self.pages[place.page].would_hold(place, bytes)
+        self.pages[place.page].would_hold(place.unit, bytes)
     }
 
     /// Whether no bit of the page with this index is weak and no unit of it unreadable.
@@ -233,7 +237,6 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
         UnitPlace {
             page: unit * UNIT / PAGE,
             unit: unit % (PAGE / UNIT),
-            unit_bytes: UNIT,
         }
     }
 
@@ -257,12 +260,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
     pub fn rot(&mut self, address: u32, mask: u8) {
         let (page, within) = (address as usize / PAGE, address as usize % PAGE);
         if let Some(page_of) = self.pages.get_mut(page) {
-            let place = UnitPlace {
-                page,
-                unit: within / UNIT,
-                unit_bytes: UNIT,
-            };
-            Arc::make_mut(page_of).flip(place, within, mask);
+            Arc::make_mut(page_of).flip(page, within, mask);
         }
     }
 
@@ -301,7 +299,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
     fn operate(
         &mut self,
         operation: Operation,
-        change: impl FnOnce(&mut Page, usize, Option<CutEffect>),
+        change: impl FnOnce(&mut Arc<Page<UNIT, PAGE>>, usize, Option<CutEffect>),
     ) -> Result<(), ModelError> {
         self.operations += 1;
         if let Some(log) = &mut self.log {
@@ -317,7 +315,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
             if matches!(operation, Operation::Erase { .. }) {
                 self.erases[page] += 1;
             }
-            change(Arc::make_mut(&mut self.pages[page]), page, effect);
+            change(&mut self.pages[page], page, effect);
         }
         let Some(effect) = effect else {
             return Ok(());
@@ -391,11 +389,14 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlash
     fn erase(&mut self, from: u32, to: u32) -> Result<(), ModelError> {
         self.check(from, to.saturating_sub(from) as usize, PAGE)?;
         for address in (from..to).step_by(PAGE) {
+            let erased = Arc::clone(&self.erased);
             self.operate(
                 Operation::Erase { address },
                 |target, page, effect| match effect {
-                    None => target.erase(),
-                    Some(effect) => target.tear_erase(page, effect, PROGRAMS),
+                    None | Some(CutEffect::After) => *target = erased,
+                    Some(effect) => {
+                        Arc::make_mut(target).tear_erase(page, effect, PROGRAMS, &erased);
+                    }
                 },
             )?;
         }
@@ -404,7 +405,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlash
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), ModelError> {
         self.check(offset, bytes.len(), UNIT)?;
-        for (index, wanted) in bytes.chunks_exact(UNIT).enumerate() {
+        for (index, wanted) in bytes.as_chunks().0.iter().enumerate() {
             let address = offset + (index * UNIT) as u32;
             let unit = address as usize % PAGE / UNIT;
             if self.pages[address as usize / PAGE].programs(unit) >= PROGRAMS {
@@ -414,11 +415,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlash
             let next = self.operations + 1;
             let fails = self.silent.take_if(|at| *at == next).is_some();
             self.operate(Operation::Program { address }, |target, page, effect| {
-                let place = UnitPlace {
-                    page,
-                    unit,
-                    unit_bytes: UNIT,
-                };
+                let place = UnitPlace { page, unit };
+                let target = Arc::make_mut(target);
                 if fails {
                     target.fail_to_program(place);
                 } else {

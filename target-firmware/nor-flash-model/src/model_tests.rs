@@ -344,3 +344,65 @@ fn the_log_has_every_operation_that_has_a_number() {
     assert_eq!(flash.write(2, &[0; 4]), Err(ModelError::NotAligned));
     assert_eq!(flash.log().len(), 3, "what is refused is no operation");
 }
+
+/// Two pages of four chunks each, the first page programmed and its erase cut.
+fn torn_large(effect: CutEffect) -> NorFlashModel<4, 4096, 2> {
+    let mut flash = NorFlashModel::new(2);
+    flash.write(0, &[0; 4096]).unwrap();
+    flash.cut_at(Cut {
+        operation: 1025,
+        effect,
+    });
+    let _ = flash.erase(0, 4096);
+    flash.power_on();
+    flash
+}
+
+#[test]
+fn a_read_over_chunks_and_pages_is_one_look() {
+    let mut flash = torn_large(CutEffect::Weak(Flicker::Looks(0b01)));
+    for seen in [0xFF, 0] {
+        let mut bytes = vec![1; 4100];
+        flash.read(0, &mut bytes).unwrap();
+        assert!(bytes[..4096] == [seen; 4096] && bytes[4096..] == [0xFF; 4]);
+    }
+    assert_eq!(flash.weak_looks(), 2);
+}
+
+#[test]
+fn an_unreadable_unit_in_a_later_chunk_fails_the_read_before_it_is_a_look() {
+    let mut flash = NorFlashModel::<8, 2048, 1>::new(1);
+    for (operation, effect) in [
+        (1, CutEffect::Weak(Flicker::Looks(0b01))),
+        (2, CutEffect::Unreadable),
+    ] {
+        flash.cut_at(Cut { operation, effect });
+        let address = if operation == 1 { 1016 } else { 1032 };
+        let _ = flash.write(address, &[0; 8]);
+        flash.power_on();
+    }
+    let error = Err(ModelError::Unreadable(1032));
+    assert_eq!(flash.read(1016, &mut [0; 24]), error);
+    assert_eq!(flash.weak_looks(), 0);
+    assert_eq!(flash.read(1016, &mut [0; 16]), Ok(()));
+    assert_eq!(flash.weak_looks(), 1);
+}
+
+#[test]
+fn an_erase_that_was_cut_uses_up_every_unit_of_every_chunk() {
+    let mut flash = torn_large(CutEffect::TornFirstHalf);
+    for address in [0, 1024, 4092] {
+        let refused = Err(ModelError::ProgrammedTooOften(address));
+        assert_eq!(flash.write(address, &[0; 4]), refused);
+    }
+    flash.erase(0, 4096).unwrap();
+    assert!(flash.is_untouched(0) && flash.programs(1023) == 0);
+}
+
+#[test]
+fn erased_pages_are_one_and_the_same() {
+    let mut flash = torn_large(CutEffect::TornFirstHalf);
+    assert!(!Arc::ptr_eq(&flash.pages[0], &flash.pages[1]));
+    flash.erase(0, 4096).unwrap();
+    assert!(Arc::ptr_eq(&flash.pages[0], &flash.pages[1]));
+}
