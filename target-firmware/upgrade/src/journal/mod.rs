@@ -67,6 +67,20 @@ impl Opened {
     }
 }
 
+/// What a HEADER says. Of pages that are not the newest only `opened` matters, and what the newest says is in what its
+/// records come to: so `opened` is all that is hashed.
+#[derive(Debug, Clone, Copy)]
+struct Opening {
+    opened: Opened,
+    state: State,
+}
+
+impl core::hash::Hash for Opening {
+    fn hash<H: core::hash::Hasher>(&self, hasher: &mut H) {
+        self.opened.hash(hasher);
+    }
+}
+
 /// What the records of a page come to.
 #[derive(Debug, Clone, Copy, Hash)]
 struct Replayed {
@@ -99,7 +113,7 @@ impl Journal {
             next_slot: None,
         };
         for page in 0..layout.identification.pages {
-            let Some((opened, state)) = journal.look_at(flash, page) else {
+            let Some(Opening { opened, state }) = journal.look_at(flash, page) else {
                 if is_planted(Bug::ReadErrorFatal) && !journal.is_readable(flash, page) {
                     break;
                 }
@@ -287,7 +301,7 @@ impl Journal {
         let mut sealed: Option<Opened> = None;
         let mut oldest: Option<Opened> = None;
         for page in 0..pages {
-            let Some((opened, _)) = self.look_at(flash, page) else {
+            let Some(Opening { opened, .. }) = self.look_at(flash, page) else {
                 continue;
             };
             let newer = |other: Opened| opened.generation.is_newer_than(other.generation);
@@ -308,13 +322,13 @@ impl Journal {
                 continue;
             }
             let (class, rank) = match (self.look_at(flash, page), spared) {
-                (Some((opened, _)), Some(spared)) if opened.page == spared.page => {
+                (Some(Opening { opened, .. }), Some(spared)) if opened.page == spared.page => {
                     if !is_planted(Bug::LivePageErased) {
                         continue;
                     }
                     (0, 0)
                 }
-                (Some((opened, _)), Some(spared)) => {
+                (Some(Opening { opened, .. }), Some(spared)) => {
                     let age = spared.generation.0.wrapping_sub(opened.generation.0);
                     match (
                         opened.generation.is_newer_than(spared.generation),
@@ -336,14 +350,14 @@ impl Journal {
     }
 
     /// What stands in a page, if its HEADER is valid.
-    fn look_at<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<(Opened, State)> {
+    fn look_at<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
         let address = self.layout.identification_page(page);
         flash.ask(address, PageQuestion::Header, |flash| {
             self.read_opening(flash, page)
         })
     }
 
-    fn read_opening<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<(Opened, State)> {
+    fn read_opening<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
         let (generation, state) = self
             .read_header(flash, page)
             .filter(|(_, state)| state.chain.0 <= self.layout.active.pages)?;
@@ -357,7 +371,7 @@ impl Journal {
             generation,
             sealed,
         };
-        Some((opened, state))
+        Some(Opening { opened, state })
     }
 
     fn is_readable<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> bool {
