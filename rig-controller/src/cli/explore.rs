@@ -94,9 +94,10 @@ pub(super) struct ExploreArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ProfileName {
-    /// Every single cut in the smallest geometries, some random schedules.
+    /// Every single cut on pages of up to 2 KB, every pair of cuts in the smallest upgrades, some random schedules.
     Quick,
-    /// Everything; takes hours.
+    /// Every pair of cuts on nearly all flash, every single cut of 64 KiB images, ten million random schedules; an hour
+    /// of one core.
     Full,
 }
 
