@@ -45,7 +45,8 @@ pub(super) struct ExploreArgs {
     /// times.
     #[arg(long, value_name = "NAME")]
     geometry: Vec<Geometry>,
-    /// Only this upgrade: longer, shorter, never-confirms, corrupt, bad-signature or older; may be given several times.
+    /// Only this upgrade: longer, shorter, never-confirms, corrupt, bad-signature, older, withdrawn or mended; may be given
+    /// several times.
     #[arg(long, value_name = "NAME")]
     scenario: Vec<Scenario>,
     /// Instead of a profile: every schedule of up to so many cuts.

@@ -1,8 +1,11 @@
 //! Which runs need not go on. Between two resets the device is a deterministic program whose only inputs are the
-//! flash it reads and the answers of a platform that is deterministic itself. So two runs that have read the same
-//! since their reset, with equal oracle memory, equally many cuts to come and flash that is equal wherever the first of
-//! them went on to look, have the same future: see `footprint.rs`. Runs ask at each reset and after each erase: there an
-//! interrupted page is whole again, whichever of its hundreds of operations was cut.
+//! flash it reads and the answers of a platform that is deterministic itself. Where it stands is therefore said by what it
+//! has read and erased since its reset, or, where bootloader and application say what they go on with
+//! ([`goes_on_with`](powercut_upgrade::flash::UpgradeFlash::goes_on_with)), by that and what was read and erased since. Two
+//! runs that stand at the same place, with equal oracle memory, equally many cuts to come and flash that is equal wherever
+//! the first of them went on to look, have the same future: see `footprint.rs`. Runs ask at each reset, at each such
+//! statement and after each erase: there an interrupted page is whole again, whichever of its hundreds of operations was
+//! cut. A test compares the counts with those of following every run to its end.
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
