@@ -47,10 +47,12 @@ impl Profile {
             seed,
         };
         let tiny: &[Geometry] = &[Geometry::Tiny, Geometry::TinyOnce];
-        let small_pages = [tiny, &[Geometry::Nrf51, Geometry::Stm32l4]].concat();
+        let part_pages = [Geometry::Nrf51, Geometry::Stm32l4];
+        let small_pages = [tiny, &part_pages].concat();
         let large_pages = [Geometry::Nrf52, Geometry::Stm32u5, Geometry::Stm32f4];
         // All of a good upgrade, and all of a revert.
         let through = [Scenario::Longer, Scenario::NeverConfirms];
+        let thorough = [Scenario::Longer, Scenario::Shorter, Scenario::NeverConfirms];
         let small = |depth, loss_permille| Survey {
             loss_permille,
             seed,
@@ -65,13 +67,14 @@ impl Profile {
             ]
             .concat(),
             Self::Full => [
-                surveys(&small_pages, &Scenario::ALL, &small(pairs, 0)),
+                surveys(tiny, &Scenario::ALL, &small(pairs, 0)),
+                surveys(&part_pages, &thorough, &small(pairs, 0)),
                 // A revert takes as long as five upgrades: `--depth 2 --geometry nrf52 --scenario never-confirms`.
                 surveys(&large_pages, &[Scenario::Longer], &small(pairs, 0)),
                 // Its 2,275 fragments make pairs of cuts a matter of hours: `--depth 2 --geometry stm32f4-large`.
                 surveys(&[Geometry::Stm32f4Large], &through, &small(single, 0)),
                 surveys(
-                    &[Geometry::Nrf51, Geometry::Stm32l4],
+                    &part_pages,
                     &Scenario::ALL,
                     &Survey {
                         image_pages: 64,
