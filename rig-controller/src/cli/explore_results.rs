@@ -149,6 +149,7 @@ fn explanation(result: &SurveyResult, schedule: Option<&Schedule>, options: &str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explore::campaign::Profile;
     use crate::explore::results::tests::{failure, quick, records};
 
     /// Surveys of the quick profile.

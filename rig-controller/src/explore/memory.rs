@@ -4,6 +4,18 @@ use nor_flash_model::fold;
 
 use super::scene::Fragments;
 
+/// How sure it is that the device fetches its image anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Restart {
+    /// It is under way for good, or was never begun.
+    #[default]
+    Settled,
+    /// It was counted when its first fragment was asked for, which the device has not dealt with yet.
+    Asked,
+    /// Power was lost before that: the state the device asked from may have been torn and may be gone. It is not counted.
+    Doubtful,
+}
+
 /// Counted over a whole schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Memory {
@@ -21,6 +33,8 @@ pub(super) struct Memory {
     pub(super) all_sent: bool,
     /// Times the whole image was fetched anew.
     pub(super) restarts: u8,
+    /// The first fragment of such a restart is in flight.
+    pub(super) restart: Restart,
     /// The platform's first task is over.
     pub(super) is_superseded: bool,
     /// A program failed silently.
@@ -49,6 +63,10 @@ impl Memory {
     /// Power was lost. That may cost the fragment in flight, or the fragments of its page if that one was cut before
     /// or the page is collected in RAM.
     pub(super) fn cut(&mut self, fragments: &Fragments) {
+        if self.restart == Restart::Asked {
+            self.restart = Restart::Doubtful;
+            self.restarts -= 1;
+        }
         if self.in_flight {
             let again = self.cuts > 0 && !self.progressed;
             self.cut_in = if again {
@@ -71,6 +89,13 @@ impl Memory {
         self.cuts = self.cuts.saturating_add(1);
     }
 
+    /// The image is fetched anew, from its first fragment on.
+    pub(super) fn restarted(&mut self) {
+        self.all_sent = false;
+        self.restarts += 1;
+        self.restart = Restart::Asked;
+    }
+
     /// Fragment `index` of `count` is sent.
     pub(super) fn sent(&mut self, index: u16, count: u16) {
         self.all_sent |= index + 1 == count;
@@ -82,6 +107,7 @@ impl Memory {
     pub(super) fn dealt_with(&mut self) {
         if self.in_flight {
             self.in_flight = false;
+            self.restart = Restart::Settled;
             self.progressed = true;
             self.expected += 1;
         }
@@ -95,6 +121,7 @@ impl Memory {
         self.progressed = true;
         self.all_sent = false;
         self.restarts = 0;
+        self.restart = Restart::Settled;
     }
 
     /// A page was erased, wholly or in part.
@@ -135,6 +162,6 @@ impl Memory {
         let flags = flags
             .into_iter()
             .fold(1, |bits, flag| bits << 1 | u64::from(flag));
-        fold(fold(flags, fragments), erases)
+        fold(fold(flags << 2 | self.restart as u64, fragments), erases)
     }
 }

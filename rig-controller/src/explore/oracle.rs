@@ -10,7 +10,7 @@ use powercut_upgrade::slots::{Placement, Slot};
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::Status;
 
-use super::memory::Memory;
+use super::memory::{Memory, Restart};
 use super::package::Package;
 use super::scenario::{Ending, Scenario};
 use super::scene::Scene;
@@ -247,12 +247,20 @@ pub(super) fn little_is_fetched_again(
         }
         _ => false,
     };
+    let restarts = is_corrupt && index == 0 && memory.restarts < MOST_RESTARTS;
+    if memory.restart == Restart::Doubtful {
+        // Either it goes on after all, or the device is where it was before.
+        memory.restart = Restart::Settled;
+        if restarts {
+            memory.restarted();
+            return Ok(());
+        }
+    }
     if index >= memory.expected || memory.is_rotten {
         return Ok(());
     }
-    if is_corrupt && index == 0 && memory.all_sent && memory.restarts < MOST_RESTARTS {
-        memory.all_sent = false;
-        memory.restarts += 1;
+    if restarts && memory.all_sent {
+        memory.restarted();
         return Ok(());
     }
     if memory
@@ -569,6 +577,34 @@ mod tests {
             memory.sent(index, 99);
             memory.dealt_with();
         }
+    }
+
+    #[test]
+    fn a_restart_counts_once_the_device_has_dealt_with_its_first_fragment() {
+        let scene = Scene::new(Geometry::TinyOnce, Scenario::Corrupt, 5, None, 1);
+        let count = scene.fragments.count;
+        let fetch = |memory: &mut Memory, range: std::ops::Range<u16>| {
+            range.into_iter().try_for_each(|index| {
+                little_is_fetched_again(&scene, memory, index)?;
+                memory.sent(index, count);
+                memory.dealt_with();
+                Ok::<(), Breach>(())
+            })
+        };
+        let mut memory = Memory::default();
+        fetch(&mut memory, 0..count).unwrap();
+        // The second time is asked for, and lost with a torn SEAL; the device is where it was, and begins once more.
+        little_is_fetched_again(&scene, &mut memory, 0).unwrap();
+        memory.sent(0, count);
+        memory.cut(&scene.fragments);
+        fetch(&mut memory, count - 1..count).unwrap();
+        fetch(&mut memory, 0..count).unwrap();
+        fetch(&mut memory, 0..count).unwrap();
+        assert_eq!(
+            fetch(&mut memory, 0..1).unwrap_err().invariant,
+            Invariant::L1,
+            "a fourth time"
+        );
     }
 
     #[test]
