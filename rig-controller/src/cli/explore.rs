@@ -114,7 +114,7 @@ pub enum RecordError {
         source: std::io::Error,
     },
     /// It is no record, or one of another version.
-    #[error("{}:{line}: {reason}; remove the file to begin anew", .path.display())]
+    #[error("{}:{line}: {reason}; remove this line, and its slice is explored again", .path.display())]
     Content {
         /// Which file.
         path: PathBuf,

@@ -361,8 +361,9 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
         if let Some(explorer) = self.explorer.as_deref_mut() {
             let hash = hash_of(&answer);
             self.observations.add_answer(question as u64, hash);
-            let content = self.flash.page_sum(index);
-            explorer.learn_answer(question, index as u16, content, hash);
+            if let Some(answers) = explorer.answers() {
+                answers.learn(question, index as u16, self.flash.page_sum(index), hash);
+            }
             if let Some(meeting) = self.meetings.last_mut() {
                 meeting.segment.ask(index as u16, question);
             }

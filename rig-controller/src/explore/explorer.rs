@@ -5,7 +5,6 @@
 use std::rc::Rc;
 
 use nor_flash_model::{Cut, CutEffect, NorFlashModel, split_mix};
-use powercut_upgrade::flash::PageQuestion;
 use serde::{Deserialize, Serialize};
 
 use super::bench::{Bench, Pending};
@@ -13,7 +12,7 @@ use super::effects::{Tearing, effects, random_effect};
 use super::footprint::{Footprint, MOST_PAGES, Segment};
 use super::life::{End, arm, live};
 use super::memory::Memory;
-use super::merge::{Known, Seen};
+use super::merge::{Answers, Known, Seen};
 use super::oracle::{Breach, broken};
 use super::scene::Scene;
 use crate::case::verdict::Invariant;
@@ -171,17 +170,9 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         self.seen.learn(place, flash, footprint, schedules)
     }
 
-    /// A page with this content was asked and answered.
-    pub(super) fn learn_answer(
-        &mut self,
-        question: PageQuestion,
-        page: u16,
-        content: u64,
-        answer: u64,
-    ) {
-        if self.merging {
-            self.seen.learn_answer(question, page, content, answer);
-        }
+    /// What pages answered, if runs that met are to be followed only once.
+    pub(super) fn answers(&mut self) -> Option<&mut Answers> {
+        self.merging.then_some(&mut self.seen.answers)
     }
 
     /// How many cuts are to come decides about the future too.

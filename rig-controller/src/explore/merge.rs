@@ -54,7 +54,7 @@ pub(super) struct Seen {
     footprints: Hashed<Vec<(u64, Rc<Footprint>)>>,
     /// By place, footprint and what flash held there: schedules in that future.
     schedules: Hashed<u64>,
-    answers: Answers,
+    pub(super) answers: Answers,
 }
 
 /// What pages answer to questions: by question, page and content.
@@ -63,14 +63,12 @@ pub(super) struct Answers(Hashed<u64>);
 
 impl Answers {
     fn key(question: PageQuestion, page: u16, content: u64) -> u64 {
-        fold(
-            content,
-            u64::from(page) << 8
-                | match question {
-                    PageQuestion::Header => 1,
-                    PageQuestion::Records => 2,
-                },
-        )
+        fold(content, u64::from(page) << 8 | question as u64)
+    }
+
+    /// A page with this content was asked and answered.
+    pub(super) fn learn(&mut self, question: PageQuestion, page: u16, content: u64, answer: u64) {
+        self.0.insert(Self::key(question, page, content), answer);
     }
 
     /// What a page with this content answered, if it was asked.
@@ -120,18 +118,6 @@ impl Seen {
         let footprint = Rc::new(footprint);
         known.push((hash, Rc::clone(&footprint)));
         footprint
-    }
-
-    /// A page with this content was asked and answered.
-    pub(super) fn learn_answer(
-        &mut self,
-        question: PageQuestion,
-        page: u16,
-        content: u64,
-        answer: u64,
-    ) {
-        let key = Answers::key(question, page, content);
-        self.answers.0.insert(key, answer);
     }
 
     /// How many there are.
