@@ -1,24 +1,32 @@
 //! The upgrade server: which devices there are, what each is to run, and what each has said and been given.
 //!
 //! [`Platform`] is what the rig needs of any platform; [`UdpPlatform`] is a real UDP server on this host that speaks
-//! the lean dialect. It holds packages in plaintext and encrypts for the device that asks, when it asks; a ledger
+//! the lean dialect. What is said to devices is the business of the [`Service`]; which devices there are and what
+//! each is to run is in a [`TaskBook`]. The service holds packages in plaintext and encrypts for the device that asks, when it asks; a ledger
 //! keeps what was encrypted under which key and nonce. What a device sends is never trusted: malformed datagrams and
 //! unknown devices are counted and get no answer.
+mod book;
 mod device;
 mod ledger;
+mod memory;
 mod package;
 mod service;
 mod udp;
+mod udp_server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
+pub use book::{Assignment, Exchange, Peer, Receipt, Registered, Settled, Stray, TaskBook};
 pub use device::{DeviceState, PlatformEvent, PlatformEventKind};
 pub use ledger::{DeviceKeyId, EncryptionLedger, NonceReuse};
+pub use memory::MemoryBook;
 pub use package::{Package, PackageError};
+pub use service::{Handled, Service};
 pub use udp::UdpPlatform;
+pub use udp_server::UdpServer;
 
 /// Names one publication of a package for a device; a new one is higher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,186 +4,128 @@
 //! offered at least once; publishing again starts over. Fragments are served as long as the session fits, whatever
 //! the device last reported: the device is the one to know what it needs.
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use powercut_upgrade::cipher::FragmentCipher;
-use powercut_upgrade::factory::{DeviceId, DeviceKey};
+use powercut_upgrade::factory::DeviceId;
 use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{
     Activity, Downlink, MAX_DOWNLINK_BYTES, Session, Status, Uplink,
 };
 
-use super::device::{DeviceState, PlatformEvent, PlatformEventKind};
+use super::TaskId;
+use super::book::{Assignment, Exchange, Peer, Registered, Settled, Stray, TaskBook};
+use super::device::{PlatformEvent, PlatformEventKind};
 use super::ledger::{DeviceKeyId, EncryptionLedger};
-use super::{EventWatcher, Package, PlatformError, StrayCounters, TaskId};
 
 /// When a device without a task asks again, seconds.
 const RETRY_AFTER_S: u16 = 60;
 
-/// All devices and their tasks.
-#[derive(Default)]
-pub(super) struct Service {
-    devices: HashMap<DeviceId, Device>,
+/// What the platform says to devices; what it knows of them and of their tasks is in its book.
+pub struct Service {
+    book: Arc<dyn TaskBook>,
+    downloads: HashMap<DeviceId, Download>,
     /// Who was last heard from where; only to say whose a malformed datagram probably is.
-    heard_from: HashMap<SocketAddr, DeviceId>,
-    tasks_published: u64,
-    strays: StrayCounters,
-    ledger: EncryptionLedger,
+    heard_from: HashMap<Peer, DeviceId>,
+    ledger: Option<EncryptionLedger>,
 }
 
-struct Device {
-    key: DeviceKey,
-    task: Option<Task>,
-    state: DeviceState,
-    events: Vec<PlatformEvent>,
-    watcher: Option<EventWatcher>,
-}
-
-struct Task {
-    package: Arc<Package>,
+/// A task as one device downloads it: what is derived once and kept while the task lasts.
+struct Download {
+    task: TaskId,
     image: ImageId,
     cipher: FragmentCipher,
-    offered: bool,
+    key: DeviceKeyId,
 }
 
 /// What handling one datagram led to.
-#[derive(Default)]
-pub(super) struct Handled {
+#[derive(Debug, Default)]
+pub struct Handled {
     /// The answer, if the datagram deserves one.
-    pub(super) answer: Option<Vec<u8>>,
-    /// What happened, and who wants to know.
-    pub(super) events: Vec<PlatformEvent>,
-    pub(super) watcher: Option<EventWatcher>,
+    pub answer: Option<Vec<u8>>,
+    /// When the answer may leave.
+    pub settled: Settled,
 }
 
 impl Service {
-    pub(super) fn register_device(&mut self, id: DeviceId, key: DeviceKey) {
-        self.devices.insert(
-            id,
-            Device {
-                key,
-                task: None,
-                state: DeviceState::default(),
-                events: Vec::new(),
-                watcher: None,
-            },
-        );
-    }
-
-    pub(super) fn publish(
-        &mut self,
-        id: DeviceId,
-        package: Arc<Package>,
-    ) -> Result<TaskId, PlatformError> {
-        let device = self
-            .devices
-            .get_mut(&id)
-            .ok_or(PlatformError::UnknownDevice(id))?;
-        device.task = Some(Task {
-            image: package.signed().image_id(),
-            cipher: FragmentCipher::new(&device.key, package.signed()),
-            package,
-            offered: false,
-        });
-        device.state = DeviceState::default();
-        device.events.clear();
-        self.tasks_published += 1;
-        Ok(TaskId(self.tasks_published))
-    }
-
-    pub(super) fn watch(&mut self, id: DeviceId, watcher: Option<EventWatcher>) {
-        if let Some(device) = self.devices.get_mut(&id) {
-            device.watcher = watcher;
+    /// A service for the devices and tasks of `book`; what it encrypts goes into `ledger`, if there is one.
+    pub fn new(book: Arc<dyn TaskBook>, ledger: Option<EncryptionLedger>) -> Self {
+        Self {
+            book,
+            downloads: HashMap::new(),
+            heard_from: HashMap::new(),
+            ledger,
         }
     }
 
-    pub(super) fn device_state(&self, id: DeviceId) -> Option<DeviceState> {
-        Some(self.devices.get(&id)?.state.clone())
+    /// The book has another task for this device, or none any more. (That is noticed anyway when the device next says
+    /// something; until then its former download would be kept.)
+    pub fn assignment_changed(&mut self, device: DeviceId) {
+        self.downloads.remove(&device);
     }
 
-    pub(super) fn events(&self, id: DeviceId) -> Vec<PlatformEvent> {
-        self.devices
-            .get(&id)
-            .map(|device| device.events.clone())
-            .unwrap_or_default()
-    }
-
-    pub(super) fn strays(&self) -> StrayCounters {
-        self.strays
-    }
-
-    pub(super) fn ledger(&self) -> EncryptionLedger {
-        self.ledger.clone()
-    }
-
-    /// Take one datagram.
-    pub(super) fn handle(&mut self, datagram: &[u8], from: SocketAddr) -> Handled {
+    /// Take one datagram. The book has noted it before this returns.
+    pub fn handle(&mut self, datagram: &[u8], from: Peer) -> Handled {
         let message = Uplink::decode(datagram);
         let sender = match &message {
             Ok(Uplink::Status(status)) => Some(status.device),
             Ok(Uplink::Request { device, .. }) => Some(*device),
             Err(_) => {
-                self.strays.malformed += 1;
+                self.book.stray(Stray::Malformed);
                 self.heard_from.get(&from).copied()
             }
         };
-        let Some((id, device)) =
-            sender.and_then(|id| self.devices.get_mut(&id).map(|device| (id, device)))
+        let Some((id, registered)) = sender.and_then(|id| Some((id, self.book.look_up(id)?)))
         else {
             if message.is_ok() {
-                self.strays.unknown_device += 1;
+                self.book.stray(Stray::UnknownDevice);
             }
             return Handled::default();
         };
         let mut kinds = Vec::new();
         let answer = if let Ok(message) = message {
             self.heard_from.insert(from, id);
-            Some(device.answer(message, &self.ledger, &mut kinds))
+            Some(self.answer(id, &registered, message, &mut kinds))
         } else {
             kinds.push(PlatformEventKind::Malformed {
                 length: datagram.len(),
             });
             None
         };
-        device.state.bytes_up += datagram.len() as u64;
-        device.state.bytes_down += answer.as_ref().map_or(0, Vec::len) as u64;
         let at = Instant::now();
-        let events: Vec<PlatformEvent> = kinds
-            .into_iter()
-            .map(|kind| PlatformEvent { at, kind })
-            .collect();
-        for event in &events {
-            device.state.count(&event.kind);
-        }
-        device.events.extend_from_slice(&events);
+        let exchange = Exchange {
+            events: kinds
+                .into_iter()
+                .map(|kind| PlatformEvent { at, kind })
+                .collect(),
+            bytes_up: datagram.len() as u64,
+            bytes_down: answer.as_ref().map_or(0, Vec::len) as u64,
+        };
         Handled {
             answer,
-            events,
-            watcher: device.watcher.clone(),
+            settled: self.book.note(id, &exchange),
         }
     }
-}
 
-impl Device {
     fn answer(
         &mut self,
+        id: DeviceId,
+        registered: &Registered,
         message: Uplink,
-        ledger: &EncryptionLedger,
         kinds: &mut Vec<PlatformEventKind>,
     ) -> Vec<u8> {
         match message {
             Uplink::Status(status) => {
                 kinds.push(PlatformEventKind::Hello(status));
-                let (kind, answer) = self.answer_status(&status);
+                let (kind, answer) = answer_status(registered.assignment.as_ref(), &status);
                 kinds.push(kind);
                 answer
             }
             Uplink::Request { session, index, .. } => {
                 kinds.push(PlatformEventKind::FragmentRequested { session, index });
-                let (kind, answer) = match self.fragment(session, index, ledger) {
+                let (kind, answer) = match self.fragment(id, registered, session, index) {
                     Ok(served) => served,
                     Err(result) => (
                         PlatformEventKind::Refused(result),
@@ -196,47 +138,37 @@ impl Device {
         }
     }
 
-    fn answer_status(&mut self, status: &Status) -> (PlatformEventKind, Vec<u8>) {
-        match &mut self.task {
-            Some(task) if task.to_be_offered(status) => {
-                task.offered = true;
-                (
-                    PlatformEventKind::OfferSent(task.image),
-                    encoded(&Downlink::Offer(&task.package.signed().encode())),
-                )
-            }
-            _ => (
-                PlatformEventKind::NothingSent,
-                encoded(&Downlink::Nothing {
-                    retry_after_s: RETRY_AFTER_S,
-                }),
-            ),
-        }
-    }
-
     fn fragment(
-        &self,
+        &mut self,
+        id: DeviceId,
+        registered: &Registered,
         session: Session,
         index: FragmentIndex,
-        ledger: &EncryptionLedger,
     ) -> Result<(PlatformEventKind, Vec<u8>), ResultCode> {
-        let task = self
-            .task
-            .as_ref()
-            .filter(|task| Session::of(task.image) == session)
-            .ok_or(ResultCode::NoSuchTask)?;
-        let plaintext = task
-            .package
-            .fragment(index)
-            .ok_or(ResultCode::NoSuchFragment)?;
-        ledger.record(
-            DeviceKeyId::of(&self.key),
-            *task.package.signed().digest(),
-            FragmentCipher::nonce(index),
-            plaintext,
-        );
+        let Some(assignment) = &registered.assignment else {
+            self.downloads.remove(&id);
+            return Err(ResultCode::NoSuchTask);
+        };
+        let package = &assignment.package;
+        let download = self
+            .downloads
+            .entry(id)
+            .and_modify(|download| {
+                if download.task != assignment.task {
+                    *download = Download::new(registered, assignment);
+                }
+            })
+            .or_insert_with(|| Download::new(registered, assignment));
+        if Session::of(download.image) != session {
+            return Err(ResultCode::NoSuchTask);
+        }
+        let plaintext = package.fragment(index).ok_or(ResultCode::NoSuchFragment)?;
+        if let Some(ledger) = &self.ledger {
+            let nonce = FragmentCipher::nonce(index);
+            ledger.record(download.key, *package.signed().digest(), nonce, plaintext);
+        }
         let mut sealed = plaintext.to_vec();
-        let tag = task.cipher.seal(index, &mut sealed);
+        let tag = download.cipher.seal(index, &mut sealed);
         sealed.extend_from_slice(&tag);
         let kind = PlatformEventKind::FragmentServed {
             index,
@@ -251,14 +183,42 @@ impl Device {
     }
 }
 
-impl Task {
-    fn to_be_offered(&self, status: &Status) -> bool {
-        let wants = matches!(status.activity, Activity::Idle | Activity::Downloading);
-        let runs_it = status.running == self.image;
-        let failed_it =
-            status.result_image == self.image && !matches!(status.result, ResultCode::Ok);
-        wants && !runs_it && !(failed_it && self.offered)
+impl Download {
+    fn new(registered: &Registered, assignment: &Assignment) -> Self {
+        let signed = assignment.package.signed();
+        Self {
+            task: assignment.task,
+            image: signed.image_id(),
+            cipher: FragmentCipher::new(&registered.key, signed),
+            key: DeviceKeyId::of(&registered.key),
+        }
     }
+}
+
+fn answer_status(assignment: Option<&Assignment>, status: &Status) -> (PlatformEventKind, Vec<u8>) {
+    match assignment {
+        Some(assignment) if to_be_offered(assignment, status) => {
+            let signed = assignment.package.signed();
+            (
+                PlatformEventKind::OfferSent(signed.image_id()),
+                encoded(&Downlink::Offer(&signed.encode())),
+            )
+        }
+        _ => (
+            PlatformEventKind::NothingSent,
+            encoded(&Downlink::Nothing {
+                retry_after_s: RETRY_AFTER_S,
+            }),
+        ),
+    }
+}
+
+fn to_be_offered(assignment: &Assignment, status: &Status) -> bool {
+    let image = assignment.package.signed().image_id();
+    let wants = matches!(status.activity, Activity::Idle | Activity::Downloading);
+    let runs_it = status.running == image;
+    let failed_it = status.result_image == image && !matches!(status.result, ResultCode::Ok);
+    wants && !runs_it && !(failed_it && assignment.offered)
 }
 
 fn encoded(message: &Downlink<'_>) -> Vec<u8> {

@@ -1,23 +1,61 @@
 use super::*;
 use crate::platform::package::tests::package;
+use crate::platform::{DeviceState, MemoryBook, Package, PlatformError, StrayCounters};
+use powercut_upgrade::factory::DeviceKey;
 use powercut_upgrade::manifest::{SecurityCounter, SignedManifest, Version};
 use powercut_upgrade::wire::lean::MAX_UPLINK_BYTES;
 use proptest::prelude::*;
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 const DEVICE: DeviceId = DeviceId(*b"device01");
 const KEY: DeviceKey = DeviceKey([9; 32]);
 const OLD: ImageId = ImageId([1; 16]);
 
-fn from() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 40_000))
+fn from() -> Peer {
+    Peer::Udp(SocketAddr::from(([127, 0, 0, 1], 40_000)))
 }
 
-fn service_with(package: Package) -> (Service, ImageId) {
-    let mut service = Service::default();
-    service.register_device(DEVICE, KEY);
+/// A service over tasks in memory.
+struct Fixture {
+    service: Service,
+    book: Arc<MemoryBook>,
+    ledger: EncryptionLedger,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let book = Arc::new(MemoryBook::default());
+        let ledger = EncryptionLedger::default();
+        Self {
+            service: Service::new(Arc::clone(&book) as _, Some(ledger.clone())),
+            book,
+            ledger,
+        }
+    }
+
+    fn handle(&mut self, datagram: &[u8], from: Peer) -> Handled {
+        self.service.handle(datagram, from)
+    }
+
+    /// What the datagram led to, as the device's log has it.
+    fn kinds(&mut self, device: DeviceId, datagram: &[u8]) -> Vec<PlatformEventKind> {
+        let before = self.book.events(device).len();
+        self.handle(datagram, from());
+        self.book
+            .events(device)
+            .split_off(before)
+            .into_iter()
+            .map(|event| event.kind)
+            .collect()
+    }
+}
+
+fn service_with(package: Package) -> (Fixture, ImageId) {
+    let service = Fixture::new();
+    service.book.register_device(DEVICE, KEY);
     let image = package.signed().image_id();
-    service.publish(DEVICE, Arc::new(package)).unwrap();
+    service.book.publish(DEVICE, Arc::new(package)).unwrap();
     (service, image)
 }
 
@@ -52,16 +90,8 @@ fn request(image: ImageId, index: u16) -> Vec<u8> {
     })
 }
 
-fn kinds(handled: &Handled) -> Vec<PlatformEventKind> {
-    handled
-        .events
-        .iter()
-        .map(|event| event.kind.clone())
-        .collect()
-}
-
 /// Whether a device that reports this is offered its task.
-fn offers(service: &mut Service, status: Status) -> bool {
+fn offers(service: &mut Fixture, status: Status) -> bool {
     let handled = service.handle(&bytes(Uplink::Status(status)), from());
     let mut answer = handled.answer.expect("a known device gets an answer");
     match Downlink::decode(&mut answer) {
@@ -77,15 +107,15 @@ fn an_idle_device_is_offered_the_signed_manifest_of_its_task() {
     let signed = *package.signed();
     let (mut service, image) = service_with(package);
     let hello = status(Activity::Idle);
-    let handled = service.handle(&bytes(Uplink::Status(hello)), from());
+    let hello_bytes = bytes(Uplink::Status(hello));
     assert_eq!(
-        kinds(&handled),
+        service.kinds(DEVICE, &hello_bytes),
         [
             PlatformEventKind::Hello(hello),
             PlatformEventKind::OfferSent(image)
         ]
     );
-    let mut answer = handled.answer.unwrap();
+    let mut answer = service.handle(&hello_bytes, from()).answer.unwrap();
     let Ok(Downlink::Offer(offered)) = Downlink::decode(&mut answer) else {
         panic!("no offer")
     };
@@ -137,14 +167,14 @@ fn a_device_that_runs_its_task_or_has_all_of_it_is_offered_nothing() {
 #[test]
 fn a_failure_reported_after_the_offer_ends_the_task_until_it_is_published_again() {
     let package = Arc::new(package(7, 1000, 160));
-    let mut service = Service::default();
-    service.register_device(DEVICE, KEY);
+    let mut service = Fixture::new();
+    service.book.register_device(DEVICE, KEY);
     let mut failed = status(Activity::Idle);
     failed.result = ResultCode::InstallFailed;
     failed.result_image = package.signed().image_id();
     let mut tasks = Vec::new();
     for _ in 0..2 {
-        tasks.push(service.publish(DEVICE, Arc::clone(&package)).unwrap());
+        tasks.push(service.book.publish(DEVICE, Arc::clone(&package)).unwrap());
         // What it reports now is of an earlier try.
         assert!(offers(&mut service, failed));
         assert!(!offers(&mut service, failed));
@@ -161,18 +191,17 @@ fn requests_for_another_session_or_beyond_the_last_fragment_are_refused() {
         (request(OLD, 0), ResultCode::NoSuchTask),
         (request(image, 7), ResultCode::NoSuchFragment),
     ] {
-        let handled = service.handle(&datagram, from());
         assert_eq!(
-            kinds(&handled).last(),
+            service.kinds(DEVICE, &datagram).last(),
             Some(&PlatformEventKind::Refused(result))
         );
-        let mut answer = handled.answer.unwrap();
+        let mut answer = service.handle(&datagram, from()).answer.unwrap();
         assert!(matches!(
             Downlink::decode(&mut answer),
             Ok(Downlink::Refusal { result: told, .. }) if told == result
         ));
     }
-    assert_eq!(service.ledger().pairs(), 0);
+    assert_eq!(service.ledger.pairs(), 0);
 }
 
 #[test]
@@ -184,7 +213,7 @@ fn state_counts_what_the_log_holds_and_starts_over_with_a_publication() {
         service.handle(&request(image, index), from());
     }
     service.handle(b"half a payload", from());
-    let state = service.device_state(DEVICE).unwrap();
+    let state = service.book.device_state(DEVICE).unwrap();
     assert_eq!(
         state,
         DeviceState {
@@ -199,28 +228,31 @@ fn state_counts_what_the_log_holds_and_starts_over_with_a_publication() {
             last_report: Some(status(Activity::Idle)),
         }
     );
-    assert_eq!(service.events(DEVICE).len(), 2 + 4 * 2 + 1);
-    service.publish(DEVICE, package).unwrap();
-    assert_eq!(service.device_state(DEVICE), Some(DeviceState::default()));
-    assert_eq!(service.events(DEVICE), []);
+    assert_eq!(service.book.events(DEVICE).len(), 2 + 4 * 2 + 1);
+    service.book.publish(DEVICE, package).unwrap();
+    assert_eq!(
+        service.book.device_state(DEVICE),
+        Some(DeviceState::default())
+    );
+    assert_eq!(service.book.events(DEVICE), []);
 }
 
 #[test]
 fn strangers_and_malformed_datagrams_are_counted_and_get_no_answer() {
-    let mut service = Service::default();
+    let mut service = Fixture::new();
     let hello = bytes(Uplink::Status(status(Activity::Idle)));
     assert!(service.handle(&hello, from()).answer.is_none());
     assert!(service.handle(&hello[1..], from()).answer.is_none());
     assert!(service.handle(b"", from()).answer.is_none());
     assert_eq!(
-        service.strays(),
+        service.book.strays(),
         StrayCounters {
             malformed: 2,
             unknown_device: 1
         }
     );
     assert!(matches!(
-        service.publish(DEVICE, Arc::new(package(1, 100, 32))),
+        service.book.publish(DEVICE, Arc::new(package(1, 100, 32))),
         Err(PlatformError::UnknownDevice(DEVICE))
     ));
 }
@@ -233,17 +265,17 @@ fn fragments_served_again_or_by_another_manifest_use_no_nonce_twice() {
     }
     let second = package(8, 1000, 160);
     let second_id = second.signed().image_id();
-    service.publish(DEVICE, Arc::new(second)).unwrap();
+    service.book.publish(DEVICE, Arc::new(second)).unwrap();
     service.handle(&request(second_id, 0), from());
-    assert_eq!(service.ledger().pairs(), 3);
-    assert_eq!(service.ledger().violations(), []);
+    assert_eq!(service.ledger.pairs(), 3);
+    assert_eq!(service.ledger.violations(), []);
 }
 
 #[test]
 fn devices_do_not_see_each_other_s_tasks() {
     let (mut service, image) = service_with(package(7, 1000, 160));
     let other = DeviceId(*b"device02");
-    service.register_device(other, DeviceKey([3; 32]));
+    service.book.register_device(other, DeviceKey([3; 32]));
     let mut hello = status(Activity::Idle);
     hello.device = other;
     assert!(!offers(&mut service, hello));
@@ -253,10 +285,13 @@ fn devices_do_not_see_each_other_s_tasks() {
         index: FragmentIndex(0),
     });
     assert_eq!(
-        kinds(&service.handle(&stolen, from())).last(),
+        service.kinds(other, &stolen).last(),
         Some(&PlatformEventKind::Refused(ResultCode::NoSuchTask))
     );
-    assert_eq!(service.device_state(DEVICE), Some(DeviceState::default()));
+    assert_eq!(
+        service.book.device_state(DEVICE),
+        Some(DeviceState::default())
+    );
 }
 
 #[test]
@@ -264,15 +299,13 @@ fn events_go_to_the_device_s_watcher() {
     let (mut service, _) = service_with(package(7, 1000, 160));
     let heard = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&heard);
-    service.watch(
+    service.book.watch(
         DEVICE,
         Some(Arc::new(move |_: &PlatformEvent| {
             *counter.lock().unwrap() += 1;
         })),
     );
-    let handled = service.handle(&bytes(Uplink::Status(status(Activity::Idle))), from());
-    let watcher = handled.watcher.unwrap();
-    handled.events.iter().for_each(|event| watcher(event));
+    service.handle(&bytes(Uplink::Status(status(Activity::Idle))), from());
     assert_eq!(*heard.lock().unwrap(), 2);
 }
 

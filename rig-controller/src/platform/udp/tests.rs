@@ -3,7 +3,9 @@ use crate::platform::PlatformEventKind;
 use crate::platform::package::tests::package;
 use powercut_upgrade::manifest::FragmentIndex;
 use powercut_upgrade::wire::lean::{Downlink, MAX_UPLINK_BYTES, Session, Uplink};
+use std::net::UdpSocket;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 const DEVICE: DeviceId = DeviceId(*b"device01");
 

@@ -1,0 +1,143 @@
+//! Devices and tasks in memory, for runs of test plans: every device has its own task, state and log, and each
+//! publication starts all three over.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use powercut_upgrade::factory::{DeviceId, DeviceKey};
+
+use super::book::{Assignment, Exchange, Registered, Settled, Stray, TaskBook};
+use super::device::{DeviceState, PlatformEvent, PlatformEventKind};
+use super::{EventWatcher, Package, PlatformError, StrayCounters, TaskId};
+
+/// All devices and their tasks.
+#[derive(Default)]
+pub struct MemoryBook(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    devices: HashMap<DeviceId, Device>,
+    tasks_published: u64,
+    strays: StrayCounters,
+}
+
+struct Device {
+    key: DeviceKey,
+    assignment: Option<Assignment>,
+    state: DeviceState,
+    events: Vec<PlatformEvent>,
+    watcher: Option<EventWatcher>,
+}
+
+impl MemoryBook {
+    /// Make a device known; its task, state and log are empty afterwards.
+    pub fn register_device(&self, id: DeviceId, key: DeviceKey) {
+        self.entries().devices.insert(
+            id,
+            Device {
+                key,
+                assignment: None,
+                state: DeviceState::default(),
+                events: Vec::new(),
+                watcher: None,
+            },
+        );
+    }
+
+    /// Make `package` the device's task and reset its state and log.
+    ///
+    /// # Errors
+    /// When the device is not registered.
+    pub fn publish(&self, id: DeviceId, package: Arc<Package>) -> Result<TaskId, PlatformError> {
+        let mut entries = self.entries();
+        let task = TaskId(entries.tasks_published + 1);
+        let device = entries
+            .devices
+            .get_mut(&id)
+            .ok_or(PlatformError::UnknownDevice(id))?;
+        device.assignment = Some(Assignment {
+            task,
+            package,
+            offered: false,
+        });
+        device.state = DeviceState::default();
+        device.events.clear();
+        entries.tasks_published = task.0;
+        Ok(task)
+    }
+
+    /// Have `watcher` called for every event of this device from now on.
+    pub fn watch(&self, id: DeviceId, watcher: Option<EventWatcher>) {
+        if let Some(device) = self.entries().devices.get_mut(&id) {
+            device.watcher = watcher;
+        }
+    }
+
+    /// What is known about a device since its last publication.
+    pub fn device_state(&self, id: DeviceId) -> Option<DeviceState> {
+        Some(self.entries().devices.get(&id)?.state.clone())
+    }
+
+    /// What happened with a device since its last publication, in order.
+    pub fn events(&self, id: DeviceId) -> Vec<PlatformEvent> {
+        self.entries()
+            .devices
+            .get(&id)
+            .map(|device| device.events.clone())
+            .unwrap_or_default()
+    }
+
+    /// Datagrams of nobody.
+    pub fn strays(&self) -> StrayCounters {
+        self.entries().strays
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TaskBook for MemoryBook {
+    fn look_up(&self, device: DeviceId) -> Option<Registered> {
+        let entries = self.entries();
+        let device = entries.devices.get(&device)?;
+        Some(Registered {
+            key: device.key.clone(),
+            assignment: device.assignment.clone(),
+        })
+    }
+
+    fn note(&self, device: DeviceId, exchange: &Exchange) -> Settled {
+        let watcher = {
+            let mut entries = self.entries();
+            let Some(device) = entries.devices.get_mut(&device) else {
+                return Settled::Now;
+            };
+            device.state.bytes_up += exchange.bytes_up;
+            device.state.bytes_down += exchange.bytes_down;
+            for event in &exchange.events {
+                device.state.count(&event.kind);
+                if let (PlatformEventKind::OfferSent(_), Some(assignment)) =
+                    (&event.kind, &mut device.assignment)
+                {
+                    assignment.offered = true;
+                }
+            }
+            device.events.extend_from_slice(&exchange.events);
+            device.watcher.clone()
+        };
+        // Told before the answer leaves: whoever watches knows of it before the device can act on it. And told without
+        // the lock: whoever watches may look here.
+        if let Some(watcher) = watcher {
+            exchange.events.iter().for_each(|event| watcher(event));
+        }
+        Settled::Now
+    }
+
+    fn stray(&self, stray: Stray) {
+        let strays = &mut self.entries().strays;
+        match stray {
+            Stray::Malformed => strays.malformed += 1,
+            Stray::UnknownDevice => strays.unknown_device += 1,
+        }
+    }
+}
