@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
-use powercut_upgrade::manifest::{FragmentIndex, ImageId};
+use powercut_upgrade::manifest::{FragmentIndex, ImageId, Suite};
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{
     Activity, Downlink, MAX_DOWNLINK_BYTES, Session, Status, Uplink,
@@ -82,9 +82,10 @@ impl Service {
             .devices
             .get_mut(&id)
             .ok_or(PlatformError::UnknownDevice(id))?;
+        let cipher = FragmentCipher::new(&device.key, package.m_sequence(), package.signed())?;
         device.task = Some(Task {
             image: package.signed().image_id(),
-            cipher: FragmentCipher::new(&device.key, package.signed()),
+            cipher,
             package,
             offered: false,
         });
@@ -229,15 +230,18 @@ impl Device {
             .package
             .fragment(index)
             .ok_or(ResultCode::NoSuchFragment)?;
-        ledger.record(
-            DeviceKeyId::of(&self.key),
-            *task.package.signed().digest(),
-            FragmentCipher::nonce(index),
-            plaintext,
-        );
+        // The keystream of the other suite serves every image: there is no nonce to keep account of.
+        if task.package.manifest().suite == Suite::ChaCha20Poly1305 {
+            ledger.record(
+                DeviceKeyId::of(&self.key),
+                *task.package.signed().digest(),
+                FragmentCipher::nonce(index),
+                plaintext,
+            );
+        }
         let mut sealed = plaintext.to_vec();
         let tag = task.cipher.seal(index, &mut sealed);
-        sealed.extend_from_slice(&tag);
+        sealed.extend(tag.into_iter().flatten());
         let kind = PlatformEventKind::FragmentServed {
             index,
             plaintext_bytes: plaintext.len(),
