@@ -10,6 +10,7 @@ pub mod document;
 pub mod explore;
 pub mod firmware;
 pub mod link;
+pub mod m_sequence;
 pub mod modem;
 pub mod plan;
 pub mod platform;

@@ -216,7 +216,8 @@ impl Device {
             (Downlink::Fragment { index, sealed, .. }, Some(signed))
                 if index == self.wanted(signed) =>
             {
-                let plaintext = FragmentCipher::new(&KEY, signed)
+                let plaintext = FragmentCipher::new(&KEY, None, signed)
+                    .unwrap()
                     .open(index, sealed)
                     .unwrap();
                 self.received.extend_from_slice(plaintext);

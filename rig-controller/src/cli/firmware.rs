@@ -29,6 +29,13 @@ struct BuildArgs {
     /// Folder with the test keys.
     #[arg(long, default_value = "fixtures/keys")]
     keys: PathBuf,
+    /// What devices have for the suite m-sequence: polynomial, seed and stream.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "fixtures/m-sequence/device.yaml"
+    )]
+    m_sequence: PathBuf,
     /// Build only these images, such as 1.0.0,1.1.0.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -46,6 +53,7 @@ pub fn firmware(args: FirmwareArgs) -> Result<(), FirmwareError> {
     let options = BuildOptions {
         source: args.source,
         keys: args.keys,
+        m_sequence: args.m_sequence,
         out: args.out,
         only: args.only,
         seeded_bug: args.seeded_bug,

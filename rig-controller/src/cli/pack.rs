@@ -8,7 +8,7 @@ use powercut_upgrade::slots::Layout;
 
 use super::{CliError, say};
 use crate::firmware::{Image, PackageFacts, pack as sign, read_signing_key, save_package};
-use crate::plan::{ImageName, suite_name};
+use crate::plan::{ImageName, SUITES, suite_name};
 
 /// Options of `rig pack`.
 #[derive(Debug, Args)]
@@ -68,12 +68,8 @@ fn number(text: &str) -> Result<u16, String> {
 }
 
 fn suite(text: &str) -> Result<Suite, String> {
-    let only = Suite::ChaCha20Poly1305;
-    if text == suite_name(only) {
-        Ok(only)
-    } else {
-        Err(format!("the only suite is {}", suite_name(only)))
-    }
+    let found = SUITES.into_iter().find(|suite| text == suite_name(*suite));
+    found.ok_or_else(|| format!("suites are {}", SUITES.map(suite_name).join(" and ")))
 }
 
 /// Runs the verb.

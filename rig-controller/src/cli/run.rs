@@ -118,6 +118,18 @@ fn report(summary: &Summary, options: &Options) {
         summary.power_cycles,
         summary.power_cycles as f64 / seconds.max(1e-3)
     ));
+    let mut not_observed: Vec<String> = summary
+        .results
+        .iter()
+        .filter(|result| result.verdict == VerdictClass::Pass)
+        .flat_map(|result| &result.not_observed)
+        .map(|missing| format!("{} {}", missing.invariant, missing.why))
+        .collect();
+    not_observed.sort_unstable();
+    not_observed.dedup();
+    for line in &not_observed {
+        say::line(line);
+    }
     for result in &summary.results {
         if result.verdict != VerdictClass::Pass {
             say::line(&format!("{}: {}", result.verdict, result.replay));

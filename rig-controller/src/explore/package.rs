@@ -1,8 +1,9 @@
 //! Images as a scripted platform sends them: made up for exploration, signed and sealed with keys that exist only here,
 //! or of a firmware set.
 use ed25519_dalek::{Signer, SigningKey};
-use powercut_upgrade::cipher::FragmentCipher;
+use powercut_upgrade::cipher::{FragmentCipher, NotConfigured};
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
+use powercut_upgrade::m_sequence::Configuration;
 use powercut_upgrade::manifest::{
     FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
 };
@@ -27,6 +28,8 @@ pub(super) struct Package {
     pub(super) image: Vec<u8>,
     /// Of the device it is encrypted for.
     key: DeviceKey,
+    /// What it is encrypted with in the suite `m-sequence`.
+    m_sequence: Option<Configuration>,
     /// What is sent, as it was before it was encrypted.
     pub(super) sent: Vec<u8>,
     /// What is sent.
@@ -98,44 +101,59 @@ impl Package {
         if recipe.corrupt {
             sent[size_bytes / 2] ^= 1;
         }
-        Self::sealed(DeviceKey(DEVICE_KEY), signed, image, sent)
+        Self::sealed(DeviceKey(DEVICE_KEY), None, signed, image, sent)
+            .unwrap_or_else(|_| unreachable!("chacha20-poly1305 needs no register"))
     }
 
     /// A package of a firmware set, as the platform serves it to the device with this key.
-    pub(super) fn served(package: &platform::Package, key: DeviceKey) -> Self {
+    ///
+    /// # Errors
+    /// When it is of the suite `m-sequence` and has no register.
+    pub(super) fn served(
+        package: &platform::Package,
+        key: DeviceKey,
+    ) -> Result<Self, NotConfigured> {
         let image = package.image().to_vec();
-        Self::sealed(key, *package.signed(), image.clone(), image)
+        let (signed, m_sequence) = (*package.signed(), package.m_sequence());
+        Self::sealed(key, m_sequence, signed, image.clone(), image)
     }
 
-    fn sealed(key: DeviceKey, signed: SignedManifest, image: Vec<u8>, sent: Vec<u8>) -> Self {
-        let cipher = FragmentCipher::new(&key, &signed);
+    fn sealed(
+        key: DeviceKey,
+        m_sequence: Option<Configuration>,
+        signed: SignedManifest,
+        image: Vec<u8>,
+        sent: Vec<u8>,
+    ) -> Result<Self, NotConfigured> {
+        let cipher = FragmentCipher::new(&key, m_sequence, &signed)?;
         let seal = |sent: &[u8]| {
             sent.chunks(usize::from(signed.manifest().fragment_bytes))
                 .enumerate()
                 .map(|(index, fragment)| {
                     let mut sealed = fragment.to_vec();
                     let tag = cipher.seal(FragmentIndex(index as u16), &mut sealed);
-                    sealed.extend(tag);
+                    sealed.extend(tag.into_iter().flatten());
                     sealed
                 })
                 .collect()
         };
         let swapped: Vec<u8> = sent.iter().map(|byte| !byte).collect();
-        Self {
+        Ok(Self {
             signed,
             sealed: seal(&sent),
             swapped: seal(&swapped),
             sent,
             image,
             key,
-        }
+            m_sequence,
+        })
     }
 
     /// Whether the device takes `sealed` for fragment `index` of this image.
     pub(super) fn opens(&self, index: FragmentIndex, sealed: &[u8]) -> bool {
         let mut opened = sealed.to_vec();
-        let cipher = FragmentCipher::new(&self.key, &self.signed);
-        cipher.open(index, &mut opened).is_ok()
+        FragmentCipher::new(&self.key, self.m_sequence, &self.signed)
+            .is_ok_and(|cipher| cipher.open(index, &mut opened).is_ok())
     }
 
     /// Boots this image gets to confirm itself.

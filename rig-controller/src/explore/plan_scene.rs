@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use powercut_upgrade::cipher::NotConfigured;
 use powercut_upgrade::factory::Factory;
 use powercut_upgrade::slots::Layout;
 use sha2::{Digest, Sha256};
@@ -52,6 +53,9 @@ pub enum SceneError {
         "the board's flash has no FACTORY page; build the firmware set anew with `rig firmware build`"
     )]
     NoIdentity,
+    /// The suite of its images needs a register.
+    #[error("{0}; build the firmware set anew with `rig firmware build`")]
+    NotConfigured(#[from] NotConfigured),
     /// Nothing in the manifest makes a device refuse the image.
     #[error(
         "the plan expects that {image} is refused, but it is signed by a trusted key and its security counter is not below the one in force; name an image that has to be refused, or expect another outcome"
@@ -93,8 +97,8 @@ impl PlannedUpgrade {
             .and_then(<[u8]>::first_chunk)
             .and_then(|page| Factory::decode(page).ok())
             .ok_or(SceneError::NoIdentity)?;
-        let old = Package::served(&images.old, factory.device_key.clone());
-        let new = Package::served(&images.new, factory.device_key);
+        let old = Package::served(&images.old, factory.device_key.clone())?;
+        let new = Package::served(&images.new, factory.device_key)?;
         let (before, after) = (images.old.manifest(), images.new.manifest());
         let in_force = before
             .security_counter

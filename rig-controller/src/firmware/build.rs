@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::set::{Description, DeviceDescription, ImageDescription, active_range, range};
 use super::{FirmwareError, Image, read, write};
+use crate::m_sequence::Parameters;
 
 const TARGET: &str = "thumbv6m-none-eabi";
 const STAMP_FILE: &str = "built-from.sha256";
@@ -71,6 +72,8 @@ pub struct BuildOptions {
     pub source: PathBuf,
     /// Folder with `test-signing.key`, `test-signing.pub` and `rogue.key`.
     pub keys: PathBuf,
+    /// File with what devices have for the suite `m-sequence`.
+    pub m_sequence: PathBuf,
     /// Where the set goes.
     pub out: PathBuf,
     /// Names of the images to build; all if empty.
@@ -240,6 +243,7 @@ fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
         hardware: HARDWARE,
         minimum_security_counter: 1,
         trusted_key: "test-signing.pub".into(),
+        m_sequence: Some(Parameters::load(&options.m_sequence)?),
     };
     Description {
         bootloader: "bootloader.hex".into(),
@@ -331,6 +335,7 @@ fn stamp(options: &BuildOptions) -> Result<String, FirmwareError> {
         &mut files,
     )?;
     collect(&options.keys, &mut files)?;
+    files.push(options.m_sequence.clone());
     files.sort();
     let mut hasher = Sha256::new();
     for path in files {

@@ -121,6 +121,16 @@ pub enum FirmwareError {
         /// Its fragment size.
         fragment_bytes: u16,
     },
+    /// The set says nothing of the register that a suite needs.
+    #[error(
+        "image `{name}` is wanted in the suite m-sequence, but the firmware set in {} has no `m_sequence`; build it anew with `rig firmware build`", .folder.display()
+    )]
+    NoMSequence {
+        /// The set.
+        folder: PathBuf,
+        /// The image.
+        name: String,
+    },
     /// Something does not fit where it belongs in flash.
     #[error("firmware does not fit the board: {reason}")]
     DoesNotFit {
@@ -224,7 +234,7 @@ fn bin(path: &Path, content: Vec<u8>, flash: Range<u32>) -> Result<Image, Firmwa
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, FirmwareError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FirmwareError> {
     let failed = |source| FirmwareError::Read {
         path: path.to_owned(),
         source,

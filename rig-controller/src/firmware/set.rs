@@ -4,7 +4,11 @@
 //! `set.yaml` describes it:
 //! ```yaml
 //! bootloader: bootloader.hex
-//! device: { hardware: 81, minimum_security_counter: 1, trusted_key: test-signing.pub }
+//! device:
+//!   hardware: 81
+//!   minimum_security_counter: 1
+//!   trusted_key: test-signing.pub
+//!   m_sequence: { polynomial: [32, 30, 26, 25], seed: 0x1D872B41, stream: continuous }    # if devices have that suite
 //! images:
 //!   - { name: 1.0.0, file: 1.0.0.hex, security_counter: 2, trial_attempts: 3, signed_by: test-signing.key }
 //!   - { name: 1.1.0, package: 1.1.0.pcpk }        # made ready already
@@ -18,6 +22,7 @@ use nor_flash_model::NorFlashModel;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::journal::Journal;
+use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET};
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, TrustedKeys};
 use powercut_upgrade::slots::{Layout, Placement, Region, Slot};
 use serde::{Deserialize, Serialize};
@@ -25,6 +30,7 @@ use sha2::{Digest, Sha256};
 
 use super::{FirmwareError, Image, PackageFacts, pack, read_signing_key, read_verifying_key};
 use super::{load_package, read, save_package, write};
+use crate::m_sequence::Parameters;
 use crate::plan::ImageName;
 use crate::platform::Package;
 
@@ -49,6 +55,8 @@ pub(super) struct DeviceDescription {
     pub(super) hardware: u16,
     pub(super) minimum_security_counter: u32,
     pub(super) trusted_key: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) m_sequence: Option<Parameters>,
 }
 
 /// An image: either a file to be packed, or a package.
@@ -149,8 +157,33 @@ impl FirmwareSet {
         Layout::MICROBIT
     }
 
+    /// What devices of the set have for the suite `m-sequence`.
+    fn m_sequence(&self) -> Option<Configuration> {
+        self.description
+            .device
+            .m_sequence
+            .map(Parameters::configuration)
+    }
+
     /// The image `name`, made ready for this suite and fragment size.
     pub fn package(
+        &self,
+        name: &ImageName,
+        suite: Suite,
+        fragment_bytes: u16,
+    ) -> Result<Package, FirmwareError> {
+        let m_sequence = self.m_sequence();
+        if suite == Suite::MSequence && m_sequence.is_none() {
+            return Err(FirmwareError::NoMSequence {
+                folder: self.folder.clone(),
+                name: name.to_string(),
+            });
+        }
+        let package = self.packed(name, suite, fragment_bytes)?;
+        Ok(package.with_m_sequence(m_sequence))
+    }
+
+    fn packed(
         &self,
         name: &ImageName,
         suite: Suite,
@@ -215,12 +248,20 @@ impl FirmwareSet {
         };
         let active = layout.manifest(Slot::Active, Placement::Plain);
         let manifest = running.signed();
-        let parts: [(u32, &[u8]); 4] = [
+        let factory_page = factory.encode();
+        let m_sequence = self
+            .m_sequence()
+            .map(|configuration| configuration.encode());
+        let signed = manifest.encode();
+        let mut parts: Vec<(u32, &[u8])> = vec![
             (self.bootloader.base, &self.bootloader.bytes),
-            (layout.factory.start, &factory.encode()),
+            (layout.factory.start, &factory_page),
             (layout.active.start, running.image()),
-            (active, &manifest.encode()),
+            (active, &signed),
         ];
+        if let Some(m_sequence) = &m_sequence {
+            parts.push((layout.factory.start + FACTORY_OFFSET, m_sequence));
+        }
         for (address, bytes) in parts {
             let mut padded = bytes.to_vec();
             padded.resize(bytes.len().next_multiple_of(4), 0xFF);

@@ -46,10 +46,14 @@ pub enum CutSpec {
     At(Cut),
 }
 
+/// The suites the firmware has.
+pub const SUITES: [Suite; 2] = [Suite::ChaCha20Poly1305, Suite::MSequence];
+
 /// A cipher suite's name in plans and reports.
 pub fn suite_name(suite: Suite) -> &'static str {
     match suite {
         Suite::ChaCha20Poly1305 => "chacha20-poly1305",
+        Suite::MSequence => "m-sequence",
     }
 }
 

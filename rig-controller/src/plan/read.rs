@@ -8,7 +8,9 @@ use std::time::Duration;
 use powercut_upgrade::manifest::{FRAGMENT_BYTES, Suite};
 
 use super::cut::{Cut, CutAt, FragmentPhase, Phase, Torn};
-use super::{CutSpec, Expect, FinalImage, Group, ImageName, Outcome, Plan, expand, suite_name};
+use super::{
+    CutSpec, Expect, FinalImage, Group, ImageName, Outcome, Plan, SUITES, expand, suite_name,
+};
 use crate::document::{Fault, Fields, Place, Value};
 use crate::modem::ModemPower;
 use crate::power::TornShape;
@@ -54,9 +56,6 @@ const MATRIX_KEYS: &[&str] = &[
 
 /// The name of the group of a plan that has none.
 const ONLY_GROUP: &str = "all";
-
-/// The suites the firmware has.
-const SUITES: [Suite; 1] = [Suite::ChaCha20Poly1305];
 
 /// More cases than anybody waits for: a slip in the matrix, and it would only fill memory.
 const MOST_CASES: u64 = 100_000;

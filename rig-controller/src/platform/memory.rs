@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
 use super::book::{Assignment, Exchange, Registered, Settled, Stray, TaskBook};
@@ -46,7 +47,7 @@ impl MemoryBook {
     /// Make `package` the device's task and reset its state and log.
     ///
     /// # Errors
-    /// When the device is not registered.
+    /// When the device is not registered, or the package cannot be encrypted.
     pub fn publish(&self, id: DeviceId, package: Arc<Package>) -> Result<TaskId, PlatformError> {
         let mut entries = self.entries();
         let task = TaskId(entries.tasks_published + 1);
@@ -54,6 +55,7 @@ impl MemoryBook {
             .devices
             .get_mut(&id)
             .ok_or(PlatformError::UnknownDevice(id))?;
+        FragmentCipher::new(&device.key, package.m_sequence(), package.signed())?;
         device.assignment = Some(Assignment {
             task,
             package,

@@ -72,6 +72,11 @@ pub enum PlatformError {
     /// A package was published for a device nobody registered.
     #[error("the platform knows no device {}; register it before publishing for it", hex::encode(.0.0))]
     UnknownDevice(DeviceId),
+    /// A package of the suite `m-sequence` was published without the register to encrypt it with.
+    #[error(
+        "the package cannot be served: {0}; give the firmware set `m_sequence` (`rig firmware build` does)"
+    )]
+    NotConfigured(#[from] powercut_upgrade::cipher::NotConfigured),
     /// The server does not take datagrams any more.
     #[error(
         "the platform on {address} does not answer on this host: {reason}; look for a firewall on the loopback interface"

@@ -1,4 +1,5 @@
 //! A firmware image made ready: its signed manifest and its plaintext.
+use powercut_upgrade::m_sequence::Configuration;
 use powercut_upgrade::manifest::{FragmentIndex, Manifest, SignedManifest};
 use sha2::{Digest, Sha256};
 
@@ -8,6 +9,7 @@ use sha2::{Digest, Sha256};
 pub struct Package {
     signed: SignedManifest,
     image: Vec<u8>,
+    m_sequence: Option<Configuration>,
 }
 
 /// Image and manifest do not belong together.
@@ -44,7 +46,25 @@ impl Package {
         if <[u8; 32]>::from(Sha256::digest(&image)) != manifest.image_digest {
             return Err(PackageError::Digest);
         }
-        Ok(Self { signed, image })
+        Ok(Self {
+            signed,
+            image,
+            m_sequence: None,
+        })
+    }
+
+    /// The same package, to be encrypted with this register if it is of the suite `m-sequence`: one for all devices.
+    #[must_use]
+    pub fn with_m_sequence(self, configuration: Option<Configuration>) -> Self {
+        Self {
+            m_sequence: configuration,
+            ..self
+        }
+    }
+
+    /// What it is encrypted with in the suite `m-sequence`, if that is known.
+    pub fn m_sequence(&self) -> Option<Configuration> {
+        self.m_sequence
     }
 
     /// The manifest as devices get it.

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use powercut_upgrade::cipher::FragmentCipher;
+use powercut_upgrade::cipher::{FragmentCipher, NotConfigured};
 use powercut_upgrade::factory::DeviceId;
-use powercut_upgrade::manifest::{FragmentIndex, ImageId};
+use powercut_upgrade::manifest::{FragmentIndex, ImageId, Suite};
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{
     Activity, Downlink, MAX_DOWNLINK_BYTES, Session, Status, Uplink,
@@ -150,26 +150,27 @@ impl Service {
             return Err(ResultCode::NoSuchTask);
         };
         let package = &assignment.package;
-        let download = self
+        let is_kept = self
             .downloads
-            .entry(id)
-            .and_modify(|download| {
-                if download.task != assignment.task {
-                    *download = Download::new(registered, assignment);
-                }
-            })
-            .or_insert_with(|| Download::new(registered, assignment));
+            .get(&id)
+            .is_some_and(|download| download.task == assignment.task);
+        if !is_kept {
+            let download = Download::new(registered, assignment).or(Err(ResultCode::Internal))?;
+            self.downloads.insert(id, download);
+        }
+        let download = self.downloads.get(&id).ok_or(ResultCode::NoSuchTask)?;
         if Session::of(download.image) != session {
             return Err(ResultCode::NoSuchTask);
         }
         let plaintext = package.fragment(index).ok_or(ResultCode::NoSuchFragment)?;
-        if let Some(ledger) = &self.ledger {
+        // The keystream of the other suite serves every image: there is no nonce to keep account of.
+        if let (Some(ledger), Suite::ChaCha20Poly1305) = (&self.ledger, package.manifest().suite) {
             let nonce = FragmentCipher::nonce(index);
             ledger.record(download.key, *package.signed().digest(), nonce, plaintext);
         }
         let mut sealed = plaintext.to_vec();
         let tag = download.cipher.seal(index, &mut sealed);
-        sealed.extend_from_slice(&tag);
+        sealed.extend(tag.into_iter().flatten());
         let kind = PlatformEventKind::FragmentServed {
             index,
             plaintext_bytes: plaintext.len(),
@@ -184,14 +185,15 @@ impl Service {
 }
 
 impl Download {
-    fn new(registered: &Registered, assignment: &Assignment) -> Self {
-        let signed = assignment.package.signed();
-        Self {
+    fn new(registered: &Registered, assignment: &Assignment) -> Result<Self, NotConfigured> {
+        let package = &assignment.package;
+        let signed = package.signed();
+        Ok(Self {
             task: assignment.task,
             image: signed.image_id(),
-            cipher: FragmentCipher::new(&registered.key, signed),
+            cipher: FragmentCipher::new(&registered.key, package.m_sequence(), signed)?,
             key: DeviceKeyId::of(&registered.key),
-        }
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! What came of one attempt at a case, and its record for reports.
 use std::sync::Arc;
 
+use powercut_upgrade::manifest::Suite;
+
 use super::inputs::{Inputs, Sources, quoted};
 use super::rig::{happened, modem_power};
 use crate::bench::VirtualBoard;
@@ -64,7 +66,7 @@ pub fn result_of(
     let report = &attempt.report;
     let line = case.line(&board.name, &attempt.cuts);
     let replay = replay_command(&inputs.sources, &line);
-    let (checked, not_observed) = observed(verdict.class(), VIRTUAL);
+    let (checked, not_observed) = observed(verdict.class(), case.suite, VIRTUAL);
     CaseResult {
         modem_power: modem_power(case, board),
         cuts: report.fired.iter().map(happened).collect(),
@@ -89,16 +91,26 @@ const VIRTUAL: Observability = Observability {
     flash_content: true,
 };
 
+/// Why S5 means nothing of the suite `m-sequence`.
+const REUSED: &str = "not judged: the suite reuses its keystream";
+
 /// Which invariants were checked, and why the others were not.
-fn observed(class: VerdictClass, board: Observability) -> (Vec<Invariant>, Vec<NotObserved>) {
+fn observed(
+    class: VerdictClass,
+    suite: Suite,
+    board: Observability,
+) -> (Vec<Invariant>, Vec<NotObserved>) {
     let judged = matches!(class, VerdictClass::Pass | VerdictClass::FirmwareFailure);
     let mut checked = Vec::new();
     let mut missing = Vec::new();
     for invariant in Invariant::ALL {
         let needs_operations = matches!(invariant, Invariant::S3 | Invariant::L3 | Invariant::T1);
         let needs_content = matches!(invariant, Invariant::S1 | Invariant::S2 | Invariant::S4);
+        let reuses_keystream = suite == Suite::MSequence && invariant == Invariant::S5;
         let why = if !judged {
             Some("the case did not come to an end that could be judged")
+        } else if reuses_keystream {
+            Some(REUSED)
         } else if needs_operations && !board.flash_operations {
             Some("single flash operations cannot be seen on this board")
         } else if needs_content && !board.flash_content {
@@ -127,6 +139,21 @@ fn replay_command(sources: &Sources, line: &CaseLine) -> String {
 mod tests {
     use super::*;
 
+    const SEALED: Suite = Suite::ChaCha20Poly1305;
+
+    #[test]
+    fn the_suite_that_reuses_its_keystream_is_neither_passed_nor_failed_for_it() {
+        let (checked, missing) = observed(VerdictClass::Pass, Suite::MSequence, VIRTUAL);
+        assert_eq!(checked.len(), Invariant::ALL.len() - 1);
+        assert_eq!(
+            missing,
+            [NotObserved {
+                invariant: Invariant::S5,
+                why: "not judged: the suite reuses its keystream".to_owned(),
+            }]
+        );
+    }
+
     #[test]
     fn the_replay_command_names_only_what_is_not_where_replay_looks_for_it() {
         let line: CaseLine = "smoke:1:mb-1:seed=7:cuts=op3".parse().unwrap();
@@ -144,10 +171,10 @@ mod tests {
 
     #[test]
     fn a_case_without_a_judgement_has_checked_nothing() {
-        let (checked, missing) = observed(VerdictClass::BenchError, VIRTUAL);
+        let (checked, missing) = observed(VerdictClass::BenchError, SEALED, VIRTUAL);
         assert!(checked.is_empty());
         assert_eq!(missing.len(), Invariant::ALL.len());
-        let (checked, missing) = observed(VerdictClass::Pass, VIRTUAL);
+        let (checked, missing) = observed(VerdictClass::Pass, SEALED, VIRTUAL);
         assert_eq!((checked.len(), missing.len()), (Invariant::ALL.len(), 0));
     }
 
@@ -157,7 +184,7 @@ mod tests {
             flash_operations: false,
             flash_content: true,
         };
-        let (checked, missing) = observed(VerdictClass::Pass, blind);
+        let (checked, missing) = observed(VerdictClass::Pass, SEALED, blind);
         assert!(!checked.contains(&Invariant::S3) && checked.contains(&Invariant::S1));
         assert_eq!(missing.len(), 3);
     }

@@ -9,8 +9,9 @@ use crate::factory::{DeviceKey, Factory};
 use crate::flash::{FlashError, UpgradeFlash};
 use crate::image::{self, Hashing, Location};
 use crate::journal::{Journal, Phase, Record, State};
+use crate::m_sequence;
 use crate::manifest::{
-    FragmentIndex, ImageId, SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest, Version,
+    FragmentIndex, ImageId, SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest, Suite, Version,
 };
 use crate::seeded::{Bug, Received, is_planted};
 use crate::slots::{ChainLength, Layout};
@@ -144,6 +145,7 @@ struct Download<const PAGE: usize> {
 pub struct Agent<const PAGE: usize> {
     layout: Layout,
     factory: Factory,
+    m_sequence: Option<m_sequence::Configuration>,
     version: Version,
     running: ImageId,
     journal: Journal,
@@ -211,6 +213,7 @@ impl<const PAGE: usize> Agent<PAGE> {
         let mut agent = Self {
             layout: *layout,
             factory,
+            m_sequence: m_sequence::Configuration::load(flash, layout),
             version: running.manifest().version,
             running: running.image_id(),
             journal,
@@ -464,12 +467,15 @@ impl<const PAGE: usize> Agent<PAGE> {
         } else {
             &self.factory.device_key
         };
-        self.download = Some(Download {
-            cipher: FragmentCipher::new(key, &signed),
-            store: Store::new(at),
-            received: Received::from(at.committed),
-            signed,
-        });
+        // An offer this device has no cipher for was refused.
+        self.download = FragmentCipher::new(key, self.m_sequence, &signed)
+            .ok()
+            .map(|cipher| Download {
+                cipher,
+                store: Store::new(at),
+                received: Received::from(at.committed),
+                signed,
+            });
     }
 
     fn on_offer<F: UpgradeFlash>(
@@ -541,7 +547,8 @@ impl<const PAGE: usize> Agent<PAGE> {
         if id == state.image && state.phase == Phase::Rejected {
             return Some(ResultCode::VerifyFailed);
         }
-        if manifest.hardware != self.factory.hardware {
+        let has_cipher = manifest.suite != Suite::MSequence || self.m_sequence.is_some();
+        if manifest.hardware != self.factory.hardware || !has_cipher {
             return Some(ResultCode::TypeUnsupported);
         }
         if manifest.size_bytes > self.layout.image_capacity_bytes()

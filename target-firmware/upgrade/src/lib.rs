@@ -6,7 +6,7 @@
 //! and on silicon.
 //!
 //! - [`manifest`]: what an image is, signed; [`factory`]: what a device is
-//! - [`cipher`]: how fragments are protected on their way
+//! - [`cipher`]: how fragments are protected on their way; [`m_sequence`]: how they hardly are
 //! - [`wire`]: what devices and the platform say to each other
 //! - [`slots`]: where things are in flash; the only place with address arithmetic
 //! - [`journal`]: the upgrade identification area: progress that survives
@@ -23,6 +23,7 @@ pub mod factory;
 pub mod flash;
 pub mod image;
 pub mod journal;
+pub mod m_sequence;
 pub mod manifest;
 pub mod seeded;
 pub mod slots;

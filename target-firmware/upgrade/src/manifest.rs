@@ -64,6 +64,8 @@ impl fmt::Display for Version {
 pub enum Suite {
     /// RFC 8439, key per device and manifest, nonce = fragment index.
     ChaCha20Poly1305 = 1,
+    /// The keystream of a shift register ([`crate::m_sequence`]), the same for every image: to reproduce, not to protect.
+    MSequence = 2,
 }
 
 /// Names one of the signing keys a device trusts.
@@ -176,6 +178,7 @@ impl Manifest {
         }
         let suite = match bytes[4] {
             1 => Suite::ChaCha20Poly1305,
+            2 => Suite::MSequence,
             other => return Err(ManifestError::UnknownSuite(other)),
         };
         let mut image_digest = [0; 32];

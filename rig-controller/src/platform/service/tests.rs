@@ -133,7 +133,7 @@ fn every_fragment_decrypts_to_its_part_of_the_image() {
     .into();
     let signed = SignedManifest::new(manifest, [0; 64]);
     let (mut service, id) = service_with(Package::new(signed, image.clone()).unwrap());
-    let cipher = FragmentCipher::new(&KEY, &signed);
+    let cipher = FragmentCipher::new(&KEY, None, &signed).unwrap();
     let mut received = Vec::new();
     for index in 0..manifest.fragments() {
         let mut answer = service.handle(&request(id, index), from()).answer.unwrap();

@@ -191,9 +191,11 @@ mod tests {
     #[test]
     fn a_fragment_opens_at_its_own_index_only(_flash: &mut TwiceProgrammable<Flash>) {
         let signed = SignedManifest::new(manifest(), SIGNATURE);
-        let cipher = FragmentCipher::new(&DeviceKey([9; 32]), &signed);
+        let cipher = FragmentCipher::new(&DeviceKey([9; 32]), None, &signed)
+            .ok()
+            .unwrap();
         let mut sealed = [0x3C; 160 + TAG_BYTES];
-        let tag = cipher.seal(FragmentIndex(5), &mut sealed[..160]);
+        let tag = cipher.seal(FragmentIndex(5), &mut sealed[..160]).unwrap();
         sealed[160..].copy_from_slice(&tag);
         assert_ne!(sealed[..160], [0x3C; 160]);
         let mut elsewhere = sealed;

@@ -33,7 +33,7 @@ pub enum ResultCode {
     Timeout = 0x06,
     /// Signature, digest or security counter did not pass.
     VerifyFailed = 0x07,
-    /// The image is for other hardware.
+    /// The image is for other hardware, or comes in a suite the device has no keys for.
     TypeUnsupported = 0x08,
     /// Not enough RAM.
     NoMemory = 0x09,

@@ -4,6 +4,7 @@ use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::UpgradeFlash;
 use powercut_upgrade::journal::Journal;
+use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET};
 use powercut_upgrade::manifest::{
     FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
 };
@@ -25,6 +26,7 @@ pub enum Behaviour {
 pub struct Package {
     pub signed: SignedManifest,
     pub image: Vec<u8>,
+    m_sequence: Option<Configuration>,
 }
 
 pub struct Recipe {
@@ -34,6 +36,8 @@ pub struct Recipe {
     pub fragment_bytes: u16,
     pub behaviour: Behaviour,
     pub signed_by: u8,
+    /// The platform encrypts with this register, in the suite `m-sequence`.
+    pub m_sequence: Option<Configuration>,
 }
 
 pub fn package(recipe: &Recipe) -> Package {
@@ -42,7 +46,10 @@ pub fn package(recipe: &Recipe) -> Package {
         .collect();
     image[0] = recipe.behaviour as u8;
     let manifest = Manifest {
-        suite: Suite::ChaCha20Poly1305,
+        suite: match recipe.m_sequence {
+            None => Suite::ChaCha20Poly1305,
+            Some(_) => Suite::MSequence,
+        },
         key_id: KeyId(1),
         trial_attempts: 3,
         version: Version {
@@ -61,6 +68,7 @@ pub fn package(recipe: &Recipe) -> Package {
     Package {
         signed: SignedManifest::new(manifest, signature),
         image,
+        m_sequence: recipe.m_sequence,
     }
 }
 
@@ -111,6 +119,16 @@ pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Pack
     .unwrap();
 }
 
+/// Writes at the factory what the device is to decrypt the suite `m-sequence` with.
+pub fn provision_m_sequence<F: UpgradeFlash>(
+    flash: &mut F,
+    layout: &Layout,
+    configuration: Configuration,
+) {
+    let at = layout.factory.start + FACTORY_OFFSET;
+    write(flash, at, &configuration.encode());
+}
+
 fn write<F: UpgradeFlash>(flash: &mut F, at: u32, bytes: &[u8]) {
     let mut padded = bytes.to_vec();
     padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);
@@ -122,8 +140,9 @@ pub fn seal(offered: &Package, index: FragmentIndex) -> Vec<u8> {
     let manifest = offered.signed.manifest();
     let start = manifest.fragment_offset(index) as usize;
     let mut fragment = offered.image[start..start + manifest.fragment_len(index)].to_vec();
-    let tag =
-        FragmentCipher::new(&DeviceKey(DEVICE_KEY), &offered.signed).seal(index, &mut fragment);
-    fragment.extend(tag);
+    let key = DeviceKey(DEVICE_KEY);
+    let cipher = FragmentCipher::new(&key, offered.m_sequence, &offered.signed).unwrap();
+    let tag = cipher.seal(index, &mut fragment);
+    fragment.extend(tag.into_iter().flatten());
     fragment
 }

@@ -54,6 +54,7 @@ fn recipe(minor: u8, counter: u32, size: usize) -> Recipe {
         fragment_bytes: 96,
         behaviour: Behaviour::Good,
         signed_by: SIGNER,
+        m_sequence: None,
     }
 }
 
