@@ -15,8 +15,9 @@ use powercut_upgrade::manifest::{
 };
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{
-    Activity, Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Session, Status, Uplink,
+    Activity, Challenge, Downlink, LeanKey, REQUEST, Status, Uplink, WIRE_VERSION, Wanted,
 };
+use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
 use rig_controller::board::UartToDevice;
 use rig_controller::link::{Impairment, LinkProfile};
 use rig_controller::modem::{Modem, ModemEvent, ModemPower, VirtualModem, VirtualModemConfig};
@@ -55,7 +56,7 @@ impl Table {
         platform.register_device(DEVICE, KEY);
         let package = package();
         let image = package.image().to_vec();
-        platform.publish(DEVICE, Arc::new(package)).unwrap();
+        platform.publish(DEVICE, Arc::new(package), 1).unwrap();
         let (sender, uart) = channel();
         let config = VirtualModemConfig {
             power,
@@ -177,6 +178,9 @@ impl Device {
     fn question(&self) -> Vec<u8> {
         let question = match &self.manifest {
             None => Uplink::Status(Status {
+                dialect: Dialect::Lean,
+                wire_version: WIRE_VERSION,
+                window: 1,
                 device: DEVICE,
                 hardware: 0x51,
                 version: Version {
@@ -189,15 +193,15 @@ impl Device {
                 activity: Activity::Idle,
                 result: ResultCode::Ok,
                 result_image: ImageId::NONE,
+                challenge: Challenge::default(),
             }),
             Some(signed) => Uplink::Request {
-                device: DEVICE,
-                session: Session::of(signed.image_id()),
-                index: self.wanted(signed),
+                handle: LeanKey::of(&KEY).handle(signed),
+                wanted: Wanted::one(self.wanted(signed)),
             },
         };
         let mut out = [0; MAX_UPLINK_BYTES];
-        let length = question.encode(&mut out);
+        let length = question.encode(&LeanKey::of(&KEY), &mut out);
         out[..length].to_vec()
     }
 
@@ -208,17 +212,19 @@ impl Device {
 
     /// Whether the datagram is what was asked for.
     fn take(&mut self, datagram: &mut [u8]) -> bool {
-        match (Downlink::decode(datagram).unwrap(), &self.manifest) {
-            (Downlink::Offer(bytes), None) => {
-                self.manifest = Some(SignedManifest::decode(bytes).unwrap());
+        let key = LeanKey::of(&KEY);
+        match (Downlink::open(datagram, &key).unwrap(), &self.manifest) {
+            (Downlink::Offer { manifest, .. }, None) => {
+                self.manifest = Some(SignedManifest::decode(manifest).unwrap());
                 true
             }
-            (Downlink::Fragment { index, sealed, .. }, Some(signed))
-                if index == self.wanted(signed) =>
+            (Downlink::Fragment { index, body }, Some(signed))
+                if index == self.wanted(signed).0 as u8 % 128 =>
             {
+                let index = self.wanted(signed);
                 let plaintext = FragmentCipher::new(&KEY, None, signed)
                     .unwrap()
-                    .open(index, sealed)
+                    .open(index, body)
                     .unwrap();
                 self.received.extend_from_slice(plaintext);
                 true
@@ -263,7 +269,7 @@ fn an_image_arrives_whole_over_a_lossy_link() {
 fn cut_in_a_payload(power: ModemPower) -> Table {
     let mut table = Table::new("ideal", power);
     let mut device = Device::boot(&table);
-    let in_request_20 = |event: &ModemEvent| matches!(event, ModemEvent::PayloadByte { index: 14, so_far, .. } if so_far[0] == 0x02 && so_far[13] == 20);
+    let in_request_20 = |event: &ModemEvent| matches!(event, ModemEvent::PayloadByte { index: 5, so_far, .. } if so_far[0] == REQUEST && so_far[3] == 20);
     assert_eq!(device.run(&mut table, in_request_20), Ended::Cut);
     table.cut();
     let mut device = Device::boot(&table);

@@ -11,6 +11,7 @@ use powercut_upgrade::manifest::{
     KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
 };
 use powercut_upgrade::slots::{ChainLength, Layout, Placement, Slot};
+use powercut_upgrade::wire::Dialect;
 use sha2::{Digest, Sha256};
 
 use super::oracle::Images;
@@ -67,6 +68,7 @@ pub(crate) fn provisioned() -> Vec<u8> {
     let key = SigningKey::from_bytes(&SIGNER).verifying_key().to_bytes();
     let factory = Factory {
         hardware: HARDWARE,
+        dialect: Dialect::Lean,
         device_id: DEVICE,
         device_key: DEVICE_KEY,
         trusted_keys: TrustedKeys([Some((KeyId(1), key)), None]),

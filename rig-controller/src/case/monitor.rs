@@ -2,9 +2,11 @@
 //! trigger, the oracle, the modem and the timeline.
 use std::collections::BTreeMap;
 
-use powercut_upgrade::journal::State;
+use powercut_upgrade::journal::{Phase as JournalPhase, State};
+use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::slots::Layout;
-use powercut_upgrade::wire::lean::{Downlink, Session, Uplink};
+use powercut_upgrade::wire::lean::{Downlink, MAX_WINDOW, Uplink, complete_index};
+use powercut_upgrade::wire::pcp;
 
 use super::flash_view;
 use super::oracle::{Images, Oracle};
@@ -23,7 +25,10 @@ const HEARTBEAT_PIN: u32 = 1 << 13;
 pub struct Monitor {
     layout: Layout,
     image_bytes: u32,
-    session: Session,
+    fragment_bytes: u16,
+    image: ImageId,
+    /// How the image travels over PCP, if it does.
+    stream: Option<pcp::Stream>,
     /// Planned cuts.
     pub trigger: Trigger,
     /// Invariants.
@@ -70,7 +75,9 @@ impl Monitor {
         Self {
             layout: *layout,
             image_bytes: new.size_bytes,
-            session: Session::of(images.new.signed().image_id()),
+            fragment_bytes: new.fragment_bytes,
+            image: images.new.signed().image_id(),
+            stream: pcp::Stream::of(new),
             trigger: Trigger::new(layout, new, cuts),
             oracle,
             timeline: Timeline::default(),
@@ -160,46 +167,91 @@ impl Monitor {
         }
     }
 
+    /// The fragment of the new image whose turn it is, going by the journal.
+    fn turn(&self) -> Option<FragmentIndex> {
+        let journal = self.journal.as_ref()?;
+        let JournalPhase::Downloading { committed, .. } = journal.phase else {
+            return None;
+        };
+        (journal.image == self.image)
+            .then(|| FragmentIndex((committed / u32::from(self.fragment_bytes)) as u16))
+    }
+
     fn on_modem(&mut self, event: &ModemEvent, flash: &[u8]) {
-        match event {
-            ModemEvent::PayloadByte { .. } => {}
-            ModemEvent::DatagramSent(datagram) => match Uplink::decode(datagram) {
-                Ok(Uplink::Status(status)) => {
-                    self.note(Happening::Modem(format!(
-                        "> status {} {:?} {:?} of {:?}",
-                        status.version, status.activity, status.result, status.result_image
-                    )));
-                    self.oracle.on_status(&status, flash, self.journal.as_ref());
-                }
-                Ok(Uplink::Request { index, .. }) => {
-                    self.note(Happening::Modem(format!("> request {}", index.0)));
-                    self.oracle.on_request(index);
-                }
-                Err(_) => self.note(Happening::Modem(format!(
-                    "> {} bytes that are no message",
-                    datagram.len()
-                ))),
-            },
-            ModemEvent::DatagramRead(datagram) => {
-                let mut bytes = datagram.clone();
-                let text = match Downlink::decode(&mut bytes) {
-                    Ok(Downlink::Fragment { session, index, .. }) => {
-                        if session == self.session {
-                            self.oracle.on_delivered(index);
-                        }
-                        format!("< fragment {}", index.0)
-                    }
-                    Ok(Downlink::Offer(_)) => "< offer".to_owned(),
-                    Ok(Downlink::Nothing { .. }) => "< nothing".to_owned(),
-                    Ok(Downlink::Refusal { result, .. }) => format!("< refusal {result:?}"),
-                    Err(_) => format!("< {} bytes that are no message", datagram.len()),
-                };
-                self.note(Happening::Modem(text));
+        let text = match event {
+            ModemEvent::PayloadByte { .. } => return,
+            ModemEvent::DatagramSent(datagram) => self.sent(datagram, flash),
+            ModemEvent::DatagramRead(datagram) => self.read(datagram),
+            ModemEvent::RegistrationAsked { registered } => format!("registered: {registered}"),
+        };
+        self.note(Happening::Modem(text));
+    }
+
+    /// The device sent this.
+    fn sent(&mut self, datagram: &[u8], flash: &[u8]) -> String {
+        if let Ok(frame) = pcp::Uplink::decode(datagram) {
+            if let (pcp::Uplink::Fragment { index, .. }, Some(turn)) = (frame, self.turn())
+                && let Some(index) = self.stream_index(index)
+            {
+                self.oracle.on_request(&[index], turn);
             }
-            ModemEvent::RegistrationAsked { registered } => {
-                self.note(Happening::Modem(format!("registered: {registered}")));
-            }
+            return format!("> {frame:?}");
         }
+        match Uplink::decode(datagram) {
+            Ok(Uplink::Status(status)) => {
+                self.oracle.on_status(&status, flash, self.journal.as_ref());
+                format!(
+                    "> status {} {:?} {:?} of {:?}",
+                    status.version, status.activity, status.result, status.result_image
+                )
+            }
+            Ok(Uplink::Request { wanted, .. }) => {
+                let indices: Vec<FragmentIndex> = wanted.indices().collect();
+                if let Some(turn) = self.turn() {
+                    self.oracle.on_request(&indices, turn);
+                }
+                let numbers: Vec<String> =
+                    indices.iter().map(|index| index.0.to_string()).collect();
+                format!("> request {}", numbers.join(" "))
+            }
+            Err(_) => format!("> {} bytes that are no message", datagram.len()),
+        }
+    }
+
+    /// The device read this.
+    fn read(&mut self, datagram: &[u8]) -> String {
+        let mut bytes = datagram.to_vec();
+        if let Ok(frame) = pcp::Downlink::decode(&mut bytes) {
+            let pcp::Downlink::Fragment { result, index, .. } = frame else {
+                return format!("< {frame:?}");
+            };
+            if let (Some(turn), Some(arrived)) = (self.turn(), self.stream_index(index)) {
+                self.oracle.on_delivered(arrived, turn);
+            }
+            return format!("< fragment {} {result:?}", index.0);
+        }
+        match Downlink::decode(&mut bytes) {
+            Ok(Downlink::Fragment { index, .. }) => {
+                let Some(turn) = self.turn() else {
+                    return "< fragment".to_owned();
+                };
+                let index = complete_index(turn, index);
+                // Further ahead there is none: it is one of long ago.
+                if index.0.wrapping_sub(turn.0) < u16::from(MAX_WINDOW) {
+                    self.oracle.on_delivered(index, turn);
+                }
+                format!("< fragment {}", index.0)
+            }
+            Ok(Downlink::Offer { window, .. }) => format!("< offer, window {window}"),
+            Ok(Downlink::Nothing { .. }) => "< nothing".to_owned(),
+            Ok(Downlink::Refusal { result, .. }) => format!("< refusal {result:?}"),
+            Err(_) => format!("< {} bytes that are no message", datagram.len()),
+        }
+    }
+
+    /// The fragment of the image that travels over PCP under this index.
+    fn stream_index(&self, index: FragmentIndex) -> Option<FragmentIndex> {
+        self.stream?.image_fragment(index)
     }
 }
 
@@ -261,7 +313,7 @@ impl BoardObserver for Monitor {
         let phase = self.phase();
         let decision = self
             .trigger
-            .on_modem(&event, self.journal.as_ref(), self.operations, phase);
+            .on_modem(&event, self.operations, phase, self.journal.as_ref());
         self.on_modem(&event, flash);
         if decision != Decision::Continue {
             self.flash_before_cut = Some(flash.to_vec());

@@ -61,7 +61,10 @@ pub struct Oracle {
     new_confirmed: bool,
     /// Boots in which the new image ran before it was confirmed.
     trials: u32,
+    /// Fragments the device received in their turn.
     delivered: BTreeSet<FragmentIndex>,
+    /// Fragments it received in this boot before their turn; they are in RAM, behind one that was lost.
+    early: BTreeSet<FragmentIndex>,
     first_request_of_boot: bool,
     /// Since the last cut the device has not asked for anything: only then may it ask for fragments again.
     first_request_since_cut: bool,
@@ -102,6 +105,7 @@ impl Oracle {
             new_confirmed: false,
             trials: 0,
             delivered: BTreeSet::new(),
+            early: BTreeSet::new(),
             first_request_of_boot: true,
             first_request_since_cut: false,
             committed_at_last_cut: None,
@@ -165,6 +169,7 @@ impl Oracle {
         self.boots += 1;
         self.boots_since_cut += 1;
         self.first_request_of_boot = true;
+        self.early.clear();
         let limit = self.boots_allowed();
         if self.boots_since_cut == limit + 1 {
             self.report(
@@ -414,6 +419,8 @@ impl Oracle {
             }
             JournalPhase::Ready => self.check_staged(flash, &state, usize::MAX),
             JournalPhase::Downloading { committed, .. } => {
+                let size = u32::from(self.images.new.manifest().fragment_bytes);
+                self.turn_is(FragmentIndex((committed / size) as u16));
                 self.check_staged(flash, &state, committed as usize);
                 self.page_allowed = self.committed_at_last_cut == Some(committed);
                 self.committed_at_last_cut = Some(committed);
@@ -422,17 +429,38 @@ impl Oracle {
         }
     }
 
-    /// The modem handed a fragment to the device, whole.
-    pub fn on_delivered(&mut self, index: FragmentIndex) {
-        self.delivered.insert(index);
+    /// The modem handed a fragment to the device, whole; `turn` is the one that the device has to store next. One that
+    /// comes before its turn counts as received once what was lost before it is stored.
+    pub fn on_delivered(&mut self, index: FragmentIndex, turn: FragmentIndex) {
+        self.turn_is(turn);
+        if index == turn {
+            self.delivered.insert(index);
+        } else if index > turn {
+            self.early.insert(index);
+        }
     }
 
-    /// The device asks for a fragment.
-    pub fn on_request(&mut self, index: FragmentIndex) {
+    fn turn_is(&mut self, turn: FragmentIndex) {
+        let later = self.early.split_off(&turn);
+        self.delivered
+            .extend(std::mem::replace(&mut self.early, later));
+    }
+
+    /// The device asks for these fragments, in ascending order, and has to store `turn` next.
+    pub fn on_request(&mut self, wanted: &[FragmentIndex], turn: FragmentIndex) {
+        self.turn_is(turn);
+        let held = wanted.iter().filter(|index| self.early.contains(index));
+        for _ in 0..held.count() {
+            self.on_repeated_request();
+        }
+        let Some(&index) = wanted.first() else {
+            return;
+        };
         let again: Vec<FragmentIndex> = self.delivered.range(index..).copied().collect();
         let first_since_cut = core::mem::take(&mut self.first_request_since_cut);
         if !core::mem::take(&mut self.first_request_of_boot) {
             if again == [index] {
+                // The one just received: whoever asked for more did not know yet.
                 self.on_repeated_request();
                 return;
             }

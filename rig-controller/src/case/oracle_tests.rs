@@ -1,5 +1,7 @@
 use powercut_upgrade::factory::DeviceId;
 use powercut_upgrade::manifest::ImageId;
+use powercut_upgrade::wire::Dialect;
+use powercut_upgrade::wire::lean::{Challenge, WIRE_VERSION};
 
 use super::super::fixture::{self, CHAIN, LAYOUT, PAGE, state};
 use super::*;
@@ -298,13 +300,23 @@ fn s4_a_journal_must_not_vanish_in_an_operation_or_in_a_cut() {
 
 // L1
 
+/// The device asks for the fragment it has to store next.
+fn request(oracle: &mut Oracle, index: u16) {
+    oracle.on_request(&[FragmentIndex(index)], FragmentIndex(index));
+}
+
+/// It gets it.
+fn deliver(oracle: &mut Oracle, index: u16) {
+    oracle.on_delivered(FragmentIndex(index), FragmentIndex(index));
+}
+
 /// An oracle of a device that has received fragments up to `last`, and asked for each once.
 fn receiving(last: u16) -> Oracle {
     let mut oracle = oracle();
     oracle.on_boot();
     for index in 0..=last {
-        oracle.on_request(FragmentIndex(index));
-        oracle.on_delivered(FragmentIndex(index));
+        request(&mut oracle, index);
+        deliver(&mut oracle, index);
     }
     assert_eq!(broken(&oracle), []);
     oracle
@@ -319,12 +331,12 @@ fn cut(oracle: &mut Oracle, committed: usize) {
 fn l1_one_fragment_may_be_fetched_again_after_a_cut_and_two_may_not() {
     let mut sound = receiving(5);
     cut(&mut sound, 5 * 160);
-    sound.on_request(FragmentIndex(5));
+    request(&mut sound, 5);
     assert_eq!((broken(&sound), sound.fetched_again()), (vec![], 1));
 
     let mut wasteful = receiving(5);
     cut(&mut wasteful, 5 * 160);
-    wasteful.on_request(FragmentIndex(4));
+    request(&mut wasteful, 4);
     assert_eq!(broken(&wasteful), [Invariant::L1]);
     assert_eq!(wasteful.fetched_again(), 2);
 }
@@ -334,10 +346,10 @@ fn l1_a_page_may_be_fetched_again_after_a_second_cut_without_progress_but_no_mor
     for (from, expected) in [(6, vec![]), (4, vec![Invariant::L1])] {
         let mut oracle = receiving(12);
         cut(&mut oracle, 12 * 160);
-        oracle.on_request(FragmentIndex(12));
-        oracle.on_delivered(FragmentIndex(12));
+        request(&mut oracle, 12);
+        deliver(&mut oracle, 12);
         cut(&mut oracle, 12 * 160);
-        oracle.on_request(FragmentIndex(from));
+        request(&mut oracle, from);
         assert_eq!(broken(&oracle), expected, "from {from}");
     }
 }
@@ -347,19 +359,45 @@ fn l1_a_cut_allows_one_return_and_no_second_one_in_the_same_boot() {
     let mut oracle = receiving(12);
     cut(&mut oracle, 12 * 160);
     cut(&mut oracle, 12 * 160);
-    oracle.on_request(FragmentIndex(12));
-    oracle.on_delivered(FragmentIndex(12));
+    request(&mut oracle, 12);
+    deliver(&mut oracle, 12);
     assert_eq!(broken(&oracle), []);
-    oracle.on_request(FragmentIndex(10));
+    request(&mut oracle, 10);
     assert_eq!(broken(&oracle), [Invariant::L1]);
 }
 
 #[test]
 fn l1_a_request_repeated_in_its_boot_is_counted_apart() {
     let mut oracle = receiving(5);
-    oracle.on_request(FragmentIndex(5));
+    request(&mut oracle, 5);
     assert_eq!(broken(&oracle), []);
     assert_eq!((oracle.repeated_requests(), oracle.fetched_again()), (1, 0));
+}
+
+#[test]
+fn l1_what_waits_in_ram_behind_a_lost_fragment_may_be_asked_for_again_after_a_cut() {
+    let mut oracle = receiving(5);
+    oracle.on_request(&[6, 7, 8].map(FragmentIndex), FragmentIndex(6));
+    for early in [7, 8] {
+        oracle.on_delivered(FragmentIndex(early), FragmentIndex(6));
+    }
+    cut(&mut oracle, 6 * 160);
+    oracle.on_request(&[6, 7, 8].map(FragmentIndex), FragmentIndex(6));
+    assert_eq!((broken(&oracle), oracle.fetched_again()), (vec![], 0));
+}
+
+#[test]
+fn l1_what_was_stored_from_ram_counts_as_received() {
+    let mut oracle = receiving(5);
+    oracle.on_request(&[6, 7, 8].map(FragmentIndex), FragmentIndex(6));
+    for early in [7, 8] {
+        oracle.on_delivered(FragmentIndex(early), FragmentIndex(6));
+    }
+    deliver(&mut oracle, 6);
+    oracle.on_request(&[9].map(FragmentIndex), FragmentIndex(9));
+    cut(&mut oracle, 9 * 160);
+    request(&mut oracle, 7);
+    assert_eq!(broken(&oracle), [Invariant::L1]);
 }
 
 #[test]
@@ -368,8 +406,8 @@ fn l1_a_device_that_fetches_everything_twice_is_caught_without_any_cut() {
     oracle.on_boot();
     for index in 0..20 {
         for _ in 0..2 {
-            oracle.on_request(FragmentIndex(index));
-            oracle.on_delivered(FragmentIndex(index));
+            request(&mut oracle, index);
+            deliver(&mut oracle, index);
         }
     }
     assert_eq!(broken(&oracle), [Invariant::L1]);
@@ -378,12 +416,12 @@ fn l1_a_device_that_fetches_everything_twice_is_caught_without_any_cut() {
 #[test]
 fn l1_a_request_that_goes_back_without_a_cut_is_a_violation() {
     let mut same_boot = receiving(5);
-    same_boot.on_request(FragmentIndex(3));
+    request(&mut same_boot, 3);
     assert_eq!(broken(&same_boot), [Invariant::L1]);
 
     let mut after_reset = receiving(5);
     after_reset.on_boot();
-    after_reset.on_request(FragmentIndex(5));
+    request(&mut after_reset, 5);
     assert_eq!(broken(&after_reset), [Invariant::L1]);
 }
 
@@ -480,6 +518,9 @@ fn l3_a_device_that_refuses_an_image_erases_neither_slot() {
 
 fn truth(active: &crate::platform::Package, activity: Activity) -> Status {
     Status {
+        dialect: Dialect::Lean,
+        wire_version: WIRE_VERSION,
+        window: 1,
         device: DeviceId(*b"device01"),
         hardware: 0x51,
         version: active.manifest().version,
@@ -488,6 +529,7 @@ fn truth(active: &crate::platform::Package, activity: Activity) -> Status {
         activity,
         result: ResultCode::Ok,
         result_image: ImageId::NONE,
+        challenge: Challenge::default(),
     }
 }
 

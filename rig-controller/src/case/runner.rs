@@ -217,7 +217,7 @@ impl Run<'_> {
         let (device, key) = setup.device.clone();
         setup.platform.register_device(device, key);
         let package = Arc::new(setup.images.new.clone());
-        setup.platform.publish(device, package)?;
+        setup.platform.publish(device, package, setup.case.window)?;
         self.watch_platform(board);
         setup.cancel.also_wake(board.waker());
         board.provision(setup.flash)?;
@@ -276,7 +276,7 @@ impl Run<'_> {
             self.setup.images.clone(),
         );
         let watcher = move |event: &PlatformEvent| {
-            if let PlatformEventKind::Hello(status) = &event.kind
+            if let PlatformEventKind::Hello { status, .. } = &event.kind
                 && is_final(status, &images)
             {
                 told.store(true, Ordering::SeqCst);

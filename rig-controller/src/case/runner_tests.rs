@@ -8,7 +8,7 @@ use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot;
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::Suite;
-use powercut_upgrade::wire::lean::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
+use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
 
 use super::super::fixture::{self, DEVICE, DEVICE_KEY, DeviceFlash, FLASH_BYTES, LAYOUT, PAGE};
 use super::*;
@@ -68,7 +68,7 @@ enum Device {
 
 struct Application {
     client: AtClient<MAX_DOWNLINK_BYTES>,
-    agent: Agent<0>,
+    agent: Agent<0, [u8; 1600]>,
     start: Instant,
 }
 
@@ -123,7 +123,7 @@ impl FakeBoard {
             _ => match boot::boot(&mut self.flash, &LAYOUT, &mut || {}) {
                 boot::Outcome::Run { .. } => Device::Application(Box::new(Application {
                     client: AtClient::new(ADVERTISED_PLATFORM),
-                    agent: Agent::start(&mut self.flash, &LAYOUT).unwrap(),
+                    agent: Agent::start(&mut self.flash, &LAYOUT, [0; 1600]).unwrap(),
                     start: Instant::now(),
                 })),
                 boot::Outcome::Stay(_) => Device::Stuck,
@@ -389,6 +389,8 @@ impl Table {
             link: "ideal".to_owned(),
             suite: Suite::ChaCha20Poly1305,
             fragment_bytes: 160,
+            dialect: Dialect::Lean,
+            window: 32,
             repetition: 1,
             seed: 1,
             cuts: Vec::new(),
@@ -454,7 +456,7 @@ fn sound_firmware_passes_cut_in_each_way_and_each_cut_is_told_of_with_flash_befo
             "status1/20",
             "f3/after-data/half",
             "f3/after-data/half",
-            "send7/5",
+            "request3/5",
             "f12/after-record",
             "verify+1/other-half",
             "swap+100/half",

@@ -5,7 +5,10 @@
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
 use powercut_upgrade::manifest::{FragmentIndex, Manifest};
 use powercut_upgrade::slots::Layout;
-use powercut_upgrade::wire::lean::{REQUEST_BYTES, STATUS_BYTES};
+use powercut_upgrade::wire::lean::{
+    MAX_REQUEST_BYTES, MAX_STATUS_BYTES, MIN_REQUEST_BYTES, MIN_STATUS_BYTES, REQUEST, STATUS,
+};
+use powercut_upgrade::wire::pcp;
 
 use crate::board::{Decision, FlashOp, FlashOpKind};
 use crate::modem::ModemEvent;
@@ -51,6 +54,8 @@ pub struct Trigger {
     tear_next: Option<(Cut, TornShape)>,
     /// Status messages the modem began to take.
     statuses: u16,
+    /// Requests the modem began to take.
+    requests: u16,
     /// The fragment whose data was programmed last, and not recorded since.
     unrecorded: Option<FragmentIndex>,
 }
@@ -65,6 +70,7 @@ impl Trigger {
             fired: Vec::new(),
             tear_next: None,
             statuses: 0,
+            requests: 0,
             unrecorded: None,
         }
     }
@@ -131,16 +137,16 @@ impl Trigger {
     pub fn on_modem(
         &mut self,
         event: &ModemEvent,
-        journal: Option<&State>,
         operation: u64,
         phase: Phase,
+        journal: Option<&State>,
     ) -> Decision {
         let (payload, length) = match event {
             ModemEvent::PayloadByte { so_far, length, .. } => (so_far, *length),
             ModemEvent::DatagramSent(datagram) => (datagram, datagram.len()),
             _ => return Decision::Continue,
         };
-        let Some(here) = self.place_in_payload(payload, length, journal) else {
+        let Some(here) = self.place_in_payload(payload, length) else {
             return Decision::Continue;
         };
         let Some(position) = self.waiting.iter().position(|cut| cut.at == here) else {
@@ -151,45 +157,28 @@ impl Trigger {
             planned,
             operation,
             phase,
-            fragment: match here {
-                CutAt::SendPayload { fragment, .. } => Some(fragment),
-                _ => None,
-            },
+            fragment: journal.and_then(|journal| self.under_way(journal)),
         });
         Decision::Cut { torn: None }
     }
 
     /// What a cut right after the last byte of `payload` would be called.
-    fn place_in_payload(
-        &mut self,
-        payload: &[u8],
-        length: usize,
-        journal: Option<&State>,
-    ) -> Option<CutAt> {
+    fn place_in_payload(&mut self, payload: &[u8], length: usize) -> Option<CutAt> {
         let byte = payload.len().checked_sub(1)? as u16;
-        match (payload.first(), length) {
-            (Some(0x01), STATUS_BYTES) => {
+        match (payload.first()?, length) {
+            (&STATUS, MIN_STATUS_BYTES..=MAX_STATUS_BYTES) => {
                 self.statuses += u16::from(byte == 0);
                 Some(CutAt::StatusPayload {
                     number: self.statuses,
                     byte,
                 })
             }
-            (Some(0x02), REQUEST_BYTES) => {
-                if let (Some(&[low, high]), Some(at)) = (
-                    payload.get(13..15).and_then(|index| index.first_chunk()),
-                    journal,
-                ) && matches!(at.phase, JournalPhase::Downloading { .. })
-                {
-                    let fragment = u16::from_le_bytes([low, high]);
-                    return Some(CutAt::SendPayload { fragment, byte });
-                }
-                // A request names its fragment late; what is in flash says earlier which one it must be.
-                let JournalPhase::Downloading { committed, .. } = journal?.phase else {
-                    return None;
-                };
-                let fragment = (committed / u32::from(self.manifest.fragment_bytes)) as u16;
-                Some(CutAt::SendPayload { fragment, byte })
+            (&REQUEST, MIN_REQUEST_BYTES..=MAX_REQUEST_BYTES) | (0xFF, pcp::REQUEST_BYTES) => {
+                self.requests += u16::from(byte == 0);
+                Some(CutAt::RequestPayload {
+                    number: self.requests,
+                    byte,
+                })
             }
             _ => None,
         }
@@ -206,7 +195,7 @@ impl Trigger {
             CutAt::PhaseOperation { phase, number } => {
                 phase == context.phase && number == context.number_in_phase
             }
-            CutAt::SendPayload { .. } | CutAt::StatusPayload { .. } => false,
+            CutAt::RequestPayload { .. } | CutAt::StatusPayload { .. } => false,
             CutAt::Fragment { index, phase } => match phase {
                 FragmentPhase::BeforeData => {
                     fragment == Some(FragmentIndex(index))

@@ -1,7 +1,10 @@
-use powercut_upgrade::factory::DeviceId;
+use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::manifest::{ImageId, SecurityCounter, Version};
 use powercut_upgrade::wire::ResultCode;
-use powercut_upgrade::wire::lean::{Activity, MAX_UPLINK_BYTES, Session, Status, Uplink};
+use powercut_upgrade::wire::lean::{
+    Activity, Challenge, Handle, LeanKey, Status, Uplink, WIRE_VERSION, Wanted,
+};
+use powercut_upgrade::wire::{Dialect, MAX_UPLINK_BYTES};
 
 use super::super::fixture::{self, LAYOUT, NEW_BYTES};
 use super::*;
@@ -95,7 +98,7 @@ impl Device {
             };
             let operation = self.operations;
             self.trigger
-                .on_modem(&event, Some(&journal), operation, Phase::Download)
+                .on_modem(&event, operation, Phase::Download, Some(&journal))
                 != Decision::Continue
         })
     }
@@ -118,12 +121,16 @@ fn downloading(committed: u32) -> State {
 
 fn bytes(message: &Uplink) -> Vec<u8> {
     let mut out = [0; MAX_UPLINK_BYTES];
-    let length = message.encode(&mut out);
+    let key = LeanKey::of(&DeviceKey([1; 32]));
+    let length = message.encode(&key, &mut out);
     out[..length].to_vec()
 }
 
 fn status() -> Vec<u8> {
     bytes(&Uplink::Status(Status {
+        dialect: Dialect::Lean,
+        wire_version: WIRE_VERSION,
+        window: 1,
         device: DeviceId(*b"device01"),
         hardware: 0x51,
         version: Version {
@@ -136,14 +143,14 @@ fn status() -> Vec<u8> {
         activity: Activity::Idle,
         result: ResultCode::Ok,
         result_image: ImageId::NONE,
+        challenge: Challenge::default(),
     }))
 }
 
 fn request(index: u16) -> Vec<u8> {
     bytes(&Uplink::Request {
-        device: DeviceId(*b"device01"),
-        session: Session([1; 4]),
-        index: FragmentIndex(index),
+        handle: Handle([1; 2]),
+        wanted: Wanted::one(FragmentIndex(index)),
     })
 }
 
@@ -254,35 +261,44 @@ fn an_event_that_two_cuts_wait_for_fires_one_of_them() {
 
 #[test]
 fn cuts_that_did_not_come_about_are_listed_and_fired_ones_are_not() {
-    let mut device = Device::planned(&["op1", "op900", "send3/0", "f19/after-data"]);
+    let mut device = Device::planned(&["op1", "op900", "request3/0", "f19/after-data"]);
     device.data(0);
-    assert_eq!(device.missing(), ["op900", "send3/0", "f19/after-data"]);
+    assert_eq!(device.missing(), ["op900", "request3/0", "f19/after-data"]);
 }
 
 #[test]
-fn a_request_is_cut_after_its_first_its_middle_and_its_last_byte() {
-    for byte in [0, 9, 14, REQUEST_BYTES - 1] {
-        let mut device = Device::planned(&[&format!("send2/{byte}")]);
-        device.committed = 160;
-        assert_eq!(device.send(&request(1)), None, "another fragment");
+fn a_request_is_cut_by_its_number_after_its_first_its_middle_and_its_last_byte() {
+    for byte in [0, 5, MIN_REQUEST_BYTES - 1] {
+        let mut device = Device::planned(&[&format!("request2/{byte}")]);
         device.committed = 320;
-        assert_eq!(device.send(&request(2)), Some(byte));
-        assert_eq!(device.send(&request(2)), None, "once");
-        assert_eq!(device.trigger.fired()[0].fragment, Some(2));
+        assert_eq!(device.send(&request(7)), None, "the first one");
+        assert_eq!(device.send(&status()), None, "no request at all");
+        assert_eq!(device.send(&request(7)), Some(byte));
+        assert_eq!(device.send(&request(7)), None, "the third one");
+        assert_eq!(
+            device.trigger.fired()[0].fragment,
+            Some(2),
+            "by the journal"
+        );
     }
 }
 
 #[test]
-fn once_a_request_names_its_fragment_the_name_counts_and_not_the_journal() {
-    let mut device = Device::planned(&["send2/16"]);
-    device.committed = 320;
-    assert_eq!(device.send(&request(1)), None, "it went back a fragment");
-    assert_eq!(device.send(&request(2)), Some(16));
+fn a_request_in_pcp_counts_like_any_other() {
+    let mut device = Device::planned(&["request2/9"]);
+    let mut frame = [0; MAX_UPLINK_BYTES];
+    let length = pcp::Uplink::Fragment {
+        version: pcp::VersionText::default(),
+        index: FragmentIndex(4),
+    }
+    .encode(&mut frame);
+    assert_eq!(device.send(&frame[..length]), None);
+    assert_eq!(device.send(&frame[..length]), Some(9));
 }
 
 #[test]
 fn a_status_message_is_cut_by_its_number_after_its_first_its_middle_and_its_last_byte() {
-    for byte in [0, 30, STATUS_BYTES - 1] {
+    for byte in [0, 30, MIN_STATUS_BYTES - 1] {
         let mut device = Device::planned(&[&format!("status2/{byte}")]);
         assert_eq!(device.send(&status()), None, "the first one");
         assert_eq!(device.send(&request(0)), None, "no status at all");

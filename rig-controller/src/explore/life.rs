@@ -3,10 +3,10 @@ use nor_flash_model::{Cut, NorFlashModel, split_mix};
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::journal::{Phase, State};
+use powercut_upgrade::manifest::FragmentIndex;
 use powercut_upgrade::wire::ResultCode;
-use powercut_upgrade::wire::lean::{
-    Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Session, Status, Uplink,
-};
+use powercut_upgrade::wire::lean::{Challenge, Downlink, Status, Uplink, WIRE_VERSION};
+use powercut_upgrade::wire::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
 
 use super::bench::Bench;
 use super::oracle::{self, Breach, broken};
@@ -145,7 +145,7 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
     trial: bool,
 ) -> Result<AppEnd, Breach> {
     let scene = bench.scene;
-    let Ok(mut agent) = Agent::<BUFFER>::start(bench, &scene.layout) else {
+    let Ok(mut agent) = Agent::<BUFFER, Held>::start(bench, &scene.layout, []) else {
         return broken(
             Invariant::S1,
             "the agent of the running image does not start",
@@ -206,16 +206,18 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
         }
         match agent.poll(bench, now_ms, &mut out) {
             Ok(Wish::Send(length)) => {
-                let Ok(message) = Uplink::decode(&out[..length]) else {
+                let understood = Uplink::decode(&out[..length])
+                    .ok()
+                    .filter(|_| Uplink::verify(&out[..length], &scene.new.lean_key).is_ok());
+                let Some(message) = understood else {
                     return broken(Invariant::L4, "the device sends what nobody understands");
                 };
-                let Some(mut answer) = link.answer(bench, message, runs, agent.in_trial())? else {
-                    continue;
-                };
-                if agent.on_datagram(bench, now_ms, &mut answer).is_err() {
-                    return stopped(bench);
+                for mut answer in link.answer(bench, message, runs, agent.in_trial())? {
+                    if agent.on_datagram(bench, now_ms, &mut answer).is_err() {
+                        return stopped(bench);
+                    }
+                    bench.memory.dealt_with();
                 }
-                bench.memory.dealt_with();
             }
             Ok(Wish::Restart) => return Ok(AppEnd::Restart),
             Ok(Wish::Continue) => {}
@@ -254,6 +256,13 @@ fn stopped<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFE
     Ok(AppEnd::PowerLost)
 }
 
+/// One fragment is outstanding at a time. A window changes which fragments are under way, not what is done in flash: that
+/// only ever takes them in their order.
+const WINDOW: u8 = 1;
+/// Room for fragments that come before their turn.
+pub(super) type Held = [u8; 0];
+/// There is no stranger here whose recordings would have to be told apart.
+const CHALLENGE: Challenge = Challenge(1);
 /// Fragments of an image the platform serves before it withdraws it.
 const WITHDRAWN_AFTER: u16 = 4;
 
@@ -268,14 +277,14 @@ struct Link {
 }
 
 impl Link {
-    /// What comes back, if anything does.
+    /// What comes back: one datagram, several fragments, or nothing.
     fn answer<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
         &mut self,
         bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
         message: Uplink,
         runs: &Package,
         trial: bool,
-    ) -> Result<Option<Vec<u8>>, Breach> {
+    ) -> Result<Vec<Vec<u8>>, Breach> {
         let scene = bench.scene;
         self.nothing_to_do = false;
         if let Uplink::Status(status) = &message {
@@ -285,7 +294,7 @@ impl Link {
             self.messages += 1;
             let mut random = scene.seed ^ self.messages << 20;
             if split_mix(&mut random) % 1000 < u64::from(scene.loss_permille) {
-                return Ok(None);
+                return Ok(Vec::new());
             }
         }
         if let Some(earlier) = &scene.earlier
@@ -298,9 +307,7 @@ impl Link {
             Some(earlier) if !bench.memory.is_superseded => earlier,
             _ => &scene.new,
         };
-        let manifest = task.signed.encode();
-        let mut sealed;
-        let answer = match message {
+        match message {
             Uplink::Status(status) => {
                 let new = task.signed.image_id();
                 // A platform may offer again what the device refused in an earlier boot: it has to refuse it again.
@@ -308,64 +315,86 @@ impl Link {
                 let done = refused || status.running == new;
                 self.last = Some(status);
                 self.nothing_to_do = done && !trial;
-                if done {
-                    Downlink::Nothing { retry_after_s: 60 }
+                let answer = if done {
+                    encoded(
+                        &Downlink::Nothing {
+                            retry_after_s: 60,
+                            challenge: CHALLENGE,
+                        },
+                        task,
+                    )
                 } else {
                     self.offered = true;
-                    Downlink::Offer(&manifest)
-                }
-            }
-            Uplink::Request { session, .. } if session != Session::of(task.signed.image_id()) => {
-                Downlink::Refusal {
-                    session,
-                    result: ResultCode::NoSuchTask,
-                }
-            }
-            Uplink::Request { session, index, .. } => {
-                let Some(fragment) = task.sealed.get(usize::from(index.0)) else {
-                    return broken(
-                        Invariant::L4,
-                        format!(
-                            "the device asks for fragment {} which is not there",
-                            index.0
-                        ),
-                    );
+                    encoded(
+                        &Downlink::Offer {
+                            wire_version: WIRE_VERSION,
+                            window: WINDOW,
+                            challenge: CHALLENGE,
+                            manifest: &task.signed.encode(),
+                        },
+                        task,
+                    )
                 };
-                let count = task.sealed.len() as u16;
-                oracle::little_is_fetched_again(scene, &mut bench.memory, index.0)?;
-                bench.memory.sent(index.0, count);
-                sealed = if is_planted(RigBug::ServerRestartsAtZero) {
-                    task.sealed[0].clone()
-                } else if is_planted(RigBug::ServerSwapsImage) {
-                    task.swapped[usize::from(index.0)].clone()
-                } else {
-                    fragment.clone()
-                };
-                oracle::no_nonce_serves_twice(task, index, &sealed)?;
-                Downlink::Fragment {
-                    session,
-                    index,
-                    sealed: &mut sealed,
-                }
+                Ok(vec![answer])
             }
-        };
-        let mut out = vec![0; MAX_DOWNLINK_BYTES];
-        let Some(length) = answer.encode(&mut out) else {
-            return broken(Invariant::L4, "the answer does not fit a datagram");
-        };
-        out.truncate(length);
-        Ok(Some(out))
+            Uplink::Request { handle, .. } if handle != task.handle => {
+                let result = ResultCode::NoSuchTask;
+                let refusal = encoded(&Downlink::Refusal { handle, result }, task);
+                Ok(vec![refusal])
+            }
+            Uplink::Request { wanted, .. } => wanted
+                .indices()
+                .map(|index| Self::fragment(bench, task, index))
+                .collect(),
+        }
     }
+
+    fn fragment<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+        bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+        task: &Package,
+        index: FragmentIndex,
+    ) -> Result<Vec<u8>, Breach> {
+        let number = usize::from(index.0);
+        let Some(fragment) = task.sealed.get(number) else {
+            return broken(
+                Invariant::L4,
+                format!("the device asks for fragment {number} which is not there"),
+            );
+        };
+        oracle::little_is_fetched_again(bench.scene, &mut bench.memory, index.0)?;
+        bench.memory.sent(index.0, task.sealed.len() as u16);
+        let mut sealed = if is_planted(RigBug::ServerRestartsAtZero) {
+            task.sealed[0].clone()
+        } else if is_planted(RigBug::ServerSwapsImage) {
+            task.swapped[number].clone()
+        } else {
+            fragment.clone()
+        };
+        oracle::no_nonce_serves_twice(task, index, &sealed)?;
+        let message = Downlink::Fragment {
+            index: index.0 as u8,
+            body: &mut sealed,
+        };
+        Ok(encoded(&message, task))
+    }
+}
+
+fn encoded(message: &Downlink<'_>, task: &Package) -> Vec<u8> {
+    let mut out = vec![0; MAX_DOWNLINK_BYTES];
+    // The buffer holds the longest message there is.
+    let length = message.encode(&task.lean_key, &mut out).unwrap_or(0);
+    out.truncate(length);
+    out
 }
 
 /// Whether the platform, asked this, has something else for the device than `earlier`.
 fn task_is_over(scenario: Scenario, earlier: &Package, message: &Uplink) -> bool {
     let id = earlier.signed.image_id();
     match message {
-        Uplink::Request { session, index, .. } => {
+        Uplink::Request { handle, wanted } => {
             scenario == Scenario::Withdrawn
-                && *session == Session::of(id)
-                && index.0 >= WITHDRAWN_AFTER
+                && *handle == earlier.handle
+                && wanted.base().0 >= WITHDRAWN_AFTER
         }
         Uplink::Status(status) => {
             status.result_image == id && status.result == ResultCode::VerifyFailed

@@ -343,7 +343,7 @@ pub(super) fn reports_truly(
 pub(super) fn ends_as_expected<const BUFFER: usize>(
     scene: &Scene,
     memory: &Memory,
-    agent: &Agent<BUFFER>,
+    agent: &Agent<BUFFER, super::life::Held>,
     last: Option<&Status>,
     runs_new: bool,
 ) -> Result<(), Breach> {

@@ -1,12 +1,15 @@
 //! Images as a scripted platform sends them: made up for exploration, signed and sealed with keys that exist only here,
 //! or of a firmware set.
 use ed25519_dalek::{Signer, SigningKey};
+use powercut_upgrade::cipher::overhead_bytes;
 use powercut_upgrade::cipher::{FragmentCipher, NotConfigured};
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::m_sequence::Configuration;
 use powercut_upgrade::manifest::{
     FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
 };
+use powercut_upgrade::wire::Dialect;
+use powercut_upgrade::wire::lean::{Handle, LeanKey};
 use sha2::{Digest, Sha256};
 
 use crate::platform;
@@ -30,6 +33,10 @@ pub(super) struct Package {
     key: DeviceKey,
     /// What it is encrypted with in the suite `m-sequence`.
     m_sequence: Option<Configuration>,
+    /// What authenticates messages to and from that device.
+    pub(super) lean_key: LeanKey,
+    /// Names its download of this image.
+    pub(super) handle: Handle,
     /// What is sent, as it was before it was encrypted.
     pub(super) sent: Vec<u8>,
     /// What is sent.
@@ -126,13 +133,19 @@ impl Package {
         sent: Vec<u8>,
     ) -> Result<Self, NotConfigured> {
         let cipher = FragmentCipher::new(&key, m_sequence, &signed)?;
+        let lean_key = LeanKey::of(&key);
+        let has_tag = overhead_bytes(signed.manifest().suite) > 0;
         let seal = |sent: &[u8]| {
             sent.chunks(usize::from(signed.manifest().fragment_bytes))
                 .enumerate()
                 .map(|(index, fragment)| {
                     let mut sealed = fragment.to_vec();
-                    let tag = cipher.seal(FragmentIndex(index as u16), &mut sealed);
+                    let index = FragmentIndex(index as u16);
+                    let tag = cipher.seal(index, &mut sealed);
                     sealed.extend(tag.into_iter().flatten());
+                    if !has_tag {
+                        sealed.extend(lean_key.fragment_code(&signed, index, &sealed));
+                    }
                     sealed
                 })
                 .collect()
@@ -140,12 +153,14 @@ impl Package {
         let swapped: Vec<u8> = sent.iter().map(|byte| !byte).collect();
         Ok(Self {
             signed,
+            handle: lean_key.handle(&signed),
             sealed: seal(&sent),
             swapped: seal(&swapped),
             sent,
             image,
             key,
             m_sequence,
+            lean_key,
         })
     }
 
@@ -167,6 +182,7 @@ pub(super) fn factory() -> Factory {
     let trusted = SigningKey::from_bytes(&TRUSTED).verifying_key().to_bytes();
     Factory {
         hardware: HARDWARE,
+        dialect: Dialect::Lean,
         device_id: DeviceId(*b"explored"),
         device_key: DeviceKey(DEVICE_KEY),
         trusted_keys: TrustedKeys([Some((KeyId(1), trusted)), None]),

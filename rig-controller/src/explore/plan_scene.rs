@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use powercut_upgrade::cipher::NotConfigured;
 use powercut_upgrade::factory::Factory;
 use powercut_upgrade::slots::Layout;
+use powercut_upgrade::wire::Dialect;
 use sha2::{Digest, Sha256};
 
 use super::geometry::Geometry;
@@ -56,6 +57,11 @@ pub enum SceneError {
     /// The suite of its images needs a register.
     #[error("{0}; build the firmware set anew with `rig firmware build`")]
     NotConfigured(#[from] NotConfigured),
+    /// The platform in process speaks lean only.
+    #[error(
+        "cases in the dialect `pcp` are not explored in process; run them with `rig run`, or name the others with `--case`"
+    )]
+    Dialect,
     /// Nothing in the manifest makes a device refuse the image.
     #[error(
         "the plan expects that {image} is refused, but it is signed by a trusted key and its security counter is not below the one in force; name an image that has to be refused, or expect another outcome"
@@ -97,6 +103,9 @@ impl PlannedUpgrade {
             .and_then(<[u8]>::first_chunk)
             .and_then(|page| Factory::decode(page).ok())
             .ok_or(SceneError::NoIdentity)?;
+        if factory.dialect != Dialect::Lean {
+            return Err(SceneError::Dialect);
+        }
         let old = Package::served(&images.old, factory.device_key.clone())?;
         let new = Package::served(&images.new, factory.device_key)?;
         let (before, after) = (images.old.manifest(), images.new.manifest());
@@ -239,6 +248,7 @@ pub fn distinct_upgrades(cases: &[Case], link: impl Fn(&Case) -> LinkProfile) ->
                 && other.to == case.to
                 && other.suite == case.suite
                 && other.fragment_bytes == case.fragment_bytes
+                && other.dialect == case.dialect
                 && other.expect.outcome == case.expect.outcome
         });
         match alike {

@@ -25,6 +25,7 @@ use powercut_upgrade::journal::Journal;
 use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET};
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, TrustedKeys};
 use powercut_upgrade::slots::{Layout, Placement, Region, Slot};
+use powercut_upgrade::wire::Dialect;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -94,11 +95,13 @@ pub struct DeviceIdentity {
     pub id: DeviceId,
     /// Its secret.
     pub key: DeviceKey,
+    /// What it speaks to the platform.
+    pub dialect: Dialect,
 }
 
 impl DeviceIdentity {
     /// The identity of a device of a test bench: its key follows from its id, so it protects nothing.
-    pub fn for_tests(id: DeviceId) -> Self {
+    pub fn for_tests(id: DeviceId, dialect: Dialect) -> Self {
         let digest = Sha256::new()
             .chain_update(b"powercut test device key")
             .chain_update(id.0)
@@ -106,6 +109,7 @@ impl DeviceIdentity {
         Self {
             id,
             key: DeviceKey(digest.into()),
+            dialect,
         }
     }
 }
@@ -239,6 +243,7 @@ impl FirmwareSet {
         let mut flash = TwiceProgrammable(NorFlashModel::<4, 1024, 2>::new(256));
         let factory = Factory {
             hardware: self.description.device.hardware,
+            dialect: device.dialect,
             device_id: device.id,
             device_key: device.key.clone(),
             trusted_keys: TrustedKeys([Some((KEY_ID, self.trusted_key)), None]),

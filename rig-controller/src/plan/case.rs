@@ -2,6 +2,8 @@
 use std::time::Duration;
 
 use powercut_upgrade::manifest::Suite;
+use powercut_upgrade::wire::Dialect;
+use powercut_upgrade::wire::lean::MAX_WINDOW;
 
 use super::schedule::{self, Profile};
 use super::{CaseLine, Cut, CutSpec, ImageName, PlanError, suite_name};
@@ -29,6 +31,10 @@ pub struct Case {
     pub suite: Suite,
     /// Size of a fragment.
     pub fragment_bytes: u16,
+    /// What the device speaks to the platform.
+    pub dialect: Dialect,
+    /// Most fragments the device may have outstanding, in the lean dialect.
+    pub window: u8,
     /// Which of the plan's repetitions this is, from 1.
     pub repetition: u32,
     /// Seed of everything random in this case; follows from the plan's seed and the parameters above.
@@ -115,6 +121,10 @@ impl Case {
             suite_name(self.suite),
             self.fragment_bytes,
             self.repetition
-        )
+        ) + &match self.dialect {
+            Dialect::Lean if self.window == MAX_WINDOW => String::new(),
+            Dialect::Lean => format!(", window {}", self.window),
+            Dialect::Pcp => ", pcp".to_owned(),
+        }
     }
 }

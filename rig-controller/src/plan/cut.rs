@@ -11,12 +11,12 @@
 //! | `op3121/all-but:1` | in the middle of it: all but byte 1 took effect |
 //! | `op3121/byte-bits:77` | in the middle of it: a random part of its bits, as the flash model draws it from 77 |
 //! | `swap+45/other-half` | in the middle of the 45th operation of the swap |
-//! | `send17/3` | after payload byte 3 of the datagram that requests fragment 17 |
+//! | `request17/3` | after payload byte 3 of the 17th request for fragments the device sends in the case |
 //! | `status2/10` | after payload byte 10 of the second status message the device sends in the case |
 use std::fmt;
 use std::str::FromStr;
 
-use powercut_upgrade::wire::lean::{REQUEST_BYTES, STATUS_BYTES};
+use powercut_upgrade::wire::lean::{MIN_REQUEST_BYTES, MIN_STATUS_BYTES};
 
 use crate::power::TornShape;
 
@@ -114,10 +114,10 @@ pub enum CutAt {
         /// Counted from 1 within the phase, over all boots of the case.
         number: u64,
     },
-    /// The device is in the middle of sending the request for a fragment.
-    SendPayload {
-        /// The fragment asked for.
-        fragment: u16,
+    /// In the middle of the payload with which the device requests fragments, right after a byte of it.
+    RequestPayload {
+        /// Which request of the case, from 1, as the modem takes them.
+        number: u16,
         /// The last payload byte that is sent, from 0.
         byte: u16,
     },
@@ -138,7 +138,7 @@ pub enum Torn {
     /// The operation named did not begin. Only for [`CutAt::Operation`] and [`CutAt::PhaseOperation`].
     Before,
     /// The operation named is left partly done; for a fragment, the operation that comes next.
-    /// Not for [`CutAt::SendPayload`].
+    /// Not for payloads.
     Shape(TornShape),
 }
 
@@ -159,17 +159,18 @@ impl Cut {
                 "`before` belongs to operations; a fragment has before-data, after-data and after-record",
             ),
             (
-                CutAt::SendPayload { .. } | CutAt::StatusPayload { .. },
+                CutAt::RequestPayload { .. } | CutAt::StatusPayload { .. },
                 Torn::Before | Torn::Shape(_),
             ) => {
                 Err("no flash operation is under way while a message is sent, so none can be torn")
             }
-            (CutAt::SendPayload { byte, .. }, _) if usize::from(byte) >= REQUEST_BYTES => {
-                Err("a request has 19 bytes of payload, numbered from 0")
+            (CutAt::RequestPayload { byte, .. }, _) if usize::from(byte) >= MIN_REQUEST_BYTES => {
+                Err("the shortest request has 10 bytes of payload, numbered from 0")
             }
-            (CutAt::StatusPayload { byte, .. }, _) if usize::from(byte) >= STATUS_BYTES => {
-                Err("a status message has 57 bytes of payload, numbered from 0")
+            (CutAt::StatusPayload { byte, .. }, _) if usize::from(byte) >= MIN_STATUS_BYTES => {
+                Err("the shortest status message has 51 bytes of payload, numbered from 0")
             }
+            (CutAt::RequestPayload { number: 0, .. }, _) => Err("requests are numbered from 1"),
             (CutAt::StatusPayload { number: 0, .. }, _) => {
                 Err("status messages are numbered from 1")
             }
@@ -187,7 +188,7 @@ impl fmt::Display for Cut {
             CutAt::Fragment { index, phase } => write!(f, "f{index}/{}", phase.name())?,
             CutAt::Operation(number) => write!(f, "op{number}")?,
             CutAt::PhaseOperation { phase, number } => write!(f, "{phase}+{number}")?,
-            CutAt::SendPayload { fragment, byte } => write!(f, "send{fragment}/{byte}")?,
+            CutAt::RequestPayload { number, byte } => write!(f, "request{number}/{byte}")?,
             CutAt::StatusPayload { number, byte } => write!(f, "status{number}/{byte}")?,
         }
         match self.torn {
@@ -205,7 +206,7 @@ impl fmt::Display for Cut {
 
 /// A text is no cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a cut: {reason}; cuts look like f17/after-data/half, op3121/before, swap+45/bits:77 or send17/3", .text.escape_debug())]
+#[error("`{}` is not a cut: {reason}; cuts look like f17/after-data/half, op3121/before, swap+45/bits:77 or request17/3", .text.escape_debug())]
 pub struct ParseCutError {
     /// What was given.
     pub text: String,
@@ -244,10 +245,10 @@ fn parse(text: &str) -> Result<Cut, String> {
             number: number_in(number, "status message")?,
             byte: number_in(byte, "payload byte")?,
         }
-    } else if let Some(fragment) = head.strip_prefix("send") {
+    } else if let Some(number) = head.strip_prefix("request") {
         let byte = parts.next().ok_or("the payload byte is missing")?;
-        CutAt::SendPayload {
-            fragment: number_in(fragment, "fragment")?,
+        CutAt::RequestPayload {
+            number: number_in(number, "request")?,
             byte: number_in(byte, "payload byte")?,
         }
     } else if let Some(fragment) = head.strip_prefix('f') {
@@ -315,9 +316,9 @@ pub(super) mod tests {
             (1..u64::MAX).prop_map(CutAt::Operation),
             (proptest::sample::select(&Phase::ALL), 1..u64::MAX)
                 .prop_map(|(phase, number)| CutAt::PhaseOperation { phase, number }),
-            (any::<u16>(), 0..19_u16)
-                .prop_map(|(fragment, byte)| CutAt::SendPayload { fragment, byte }),
-            (1..u16::MAX, 0..57_u16)
+            (1..u16::MAX, 0..10_u16)
+                .prop_map(|(number, byte)| CutAt::RequestPayload { number, byte }),
+            (1..u16::MAX, 0..51_u16)
                 .prop_map(|(number, byte)| CutAt::StatusPayload { number, byte }),
         ];
         let torn = prop_oneof![
@@ -337,7 +338,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn any_text_is_a_cut_that_prints_the_same_or_an_error(text in "(f|op|send|status|swap\\+|trial\\+)?[0-9]{0,3}(/[a-z0-9:-]{0,8}){0,3}") {
+        fn any_text_is_a_cut_that_prints_the_same_or_an_error(text in "(f|op|request|status|swap\\+|trial\\+)?[0-9]{0,3}(/[a-z0-9:-]{0,8}){0,3}") {
             if let Ok(cut) = text.parse::<Cut>() {
                 prop_assert_eq!(cut.to_string(), text);
             }
@@ -356,7 +357,7 @@ pub(super) mod tests {
             "op3121/all-but:1",
             "op3121/byte-bits:77",
             "swap+45/other-half",
-            "send17/3",
+            "request17/3",
             "status2/10",
         ] {
             assert_eq!(text.parse::<Cut>().unwrap().to_string(), text);
@@ -368,10 +369,10 @@ pub(super) mod tests {
         for (text, reason) in [
             ("f17", "phase is missing"),
             ("f17/after-data/before", "belongs to operations"),
-            ("send17/3/half", "none can be torn"),
-            ("send17/19", "19 bytes of payload"),
+            ("request17/3/half", "none can be torn"),
+            ("request17/10", "10 bytes of payload"),
             ("status0/3", "numbered from 1"),
-            ("status1/57", "57 bytes of payload"),
+            ("status1/51", "51 bytes of payload"),
             ("op0", "numbered from 1"),
             ("op007", "no number"),
             ("nap+3", "no phase `nap`"),

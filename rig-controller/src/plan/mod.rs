@@ -21,6 +21,7 @@ pub use cut::{Cut, CutAt, FragmentPhase, ParseCutError, Phase, Torn};
 pub use image_name::{ImageName, ParseImageNameError};
 
 use powercut_upgrade::manifest::Suite;
+use powercut_upgrade::wire::Dialect;
 
 use crate::document::{Document, Fault, Place};
 use crate::modem::ModemPower;
@@ -57,6 +58,9 @@ pub fn suite_name(suite: Suite) -> &'static str {
     }
 }
 
+/// The dialects a device can speak, by their names in plans and reports.
+pub const DIALECTS: [(&str, Dialect); 2] = [("lean", Dialect::Lean), ("pcp", Dialect::Pcp)];
+
 /// A plan, checked.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -75,6 +79,8 @@ struct Group {
     link: Vec<String>,
     suite: Vec<Suite>,
     fragment_bytes: Vec<u16>,
+    dialect: Vec<Dialect>,
+    window: Vec<u8>,
     modem_power: Vec<ModemPower>,
     repeat: u32,
     cuts: Vec<CutSpec>,

@@ -9,11 +9,15 @@ use powercut_upgrade::manifest::{FRAGMENT_BYTES, Suite};
 
 use super::cut::{Cut, CutAt, FragmentPhase, Phase, Torn};
 use super::{
-    CutSpec, Expect, FinalImage, Group, ImageName, Outcome, Plan, SUITES, expand, suite_name,
+    CutSpec, DIALECTS, Expect, FinalImage, Group, ImageName, Outcome, Plan, SUITES, expand,
+    suite_name,
 };
 use crate::document::{Fault, Fields, Place, Value};
 use crate::modem::ModemPower;
 use crate::power::TornShape;
+use powercut_upgrade::cipher::overhead_bytes;
+use powercut_upgrade::wire::lean::MAX_WINDOW;
+use powercut_upgrade::wire::{Dialect, pcp};
 
 const PLAN_KEYS: &[&str] = &[
     "plan",
@@ -23,6 +27,8 @@ const PLAN_KEYS: &[&str] = &[
     "link",
     "suite",
     "fragment_bytes",
+    "dialect",
+    "window",
     "modem_power",
     "off_ms",
     "timeout_s",
@@ -37,6 +43,8 @@ const GROUP_KEYS: &[&str] = &[
     "link",
     "suite",
     "fragment_bytes",
+    "dialect",
+    "window",
     "modem_power",
     "off_ms",
     "timeout_s",
@@ -51,6 +59,8 @@ const MATRIX_KEYS: &[&str] = &[
     "link",
     "suite",
     "fragment_bytes",
+    "dialect",
+    "window",
     "modem_power",
 ];
 
@@ -68,6 +78,8 @@ struct Settings {
     link: Option<Vec<String>>,
     suite: Option<Vec<Suite>>,
     fragment_bytes: Option<Vec<u16>>,
+    dialect: Option<Vec<Dialect>>,
+    window: Option<Vec<u8>>,
     modem_power: Option<Vec<ModemPower>>,
     repeat: Option<u32>,
     cuts: Option<(Vec<CutSpec>, Vec<Place>)>,
@@ -133,6 +145,8 @@ impl Settings {
             link: self.link.or(below.link),
             suite: self.suite.or(below.suite),
             fragment_bytes: self.fragment_bytes.or(below.fragment_bytes),
+            dialect: self.dialect.or(below.dialect),
+            window: self.window.or(below.window),
             modem_power: self.modem_power.or(below.modem_power),
             repeat: self.repeat.or(below.repeat),
             cuts: self.cuts.or(below.cuts),
@@ -152,7 +166,7 @@ fn group(name: String, settings: Settings, place: Value<'_>) -> Result<Group, Fa
         )
     };
     let (cuts, cut_places) = settings.cuts.unwrap_or_default();
-    Ok(Group {
+    let group = Group {
         from: settings.from.ok_or_else(|| missing("from"))?,
         to: settings.to.ok_or_else(|| missing("to"))?,
         link: settings.link.unwrap_or_else(|| vec!["ideal".to_owned()]),
@@ -160,6 +174,8 @@ fn group(name: String, settings: Settings, place: Value<'_>) -> Result<Group, Fa
             .suite
             .unwrap_or_else(|| vec![Suite::ChaCha20Poly1305]),
         fragment_bytes: settings.fragment_bytes.unwrap_or_else(|| vec![160]),
+        dialect: settings.dialect.unwrap_or_else(|| vec![Dialect::Lean]),
+        window: settings.window.unwrap_or_else(|| vec![MAX_WINDOW]),
         modem_power: settings
             .modem_power
             .unwrap_or_else(|| vec![ModemPower::Stays]),
@@ -174,7 +190,35 @@ fn group(name: String, settings: Settings, place: Value<'_>) -> Result<Group, Fa
             refetch_fragments_per_cut: 1,
         }),
         name,
-    })
+    };
+    travels(&group, place)?;
+    Ok(group)
+}
+
+/// Every fragment size has to exist in the dialect it is for.
+fn travels(group: &Group, place: Value<'_>) -> Result<(), Fault> {
+    if !group.dialect.contains(&Dialect::Pcp) {
+        return Ok(());
+    }
+    for (&suite, &bytes) in group
+        .suite
+        .iter()
+        .flat_map(|suite| group.fragment_bytes.iter().map(move |bytes| (suite, bytes)))
+    {
+        let overhead = overhead_bytes(suite) as u16;
+        if pcp::Stream::new(bytes.saturating_add(overhead)).is_none() {
+            let (least, most) = (pcp::FRAGMENT_BYTES.start(), pcp::FRAGMENT_BYTES.end());
+            return Err(place.fault(
+                format!(
+                    "fragments of {bytes} bytes in the suite {} do not exist in the dialect `pcp`: as they travel they have {} bytes, PCP has {least} to {most}",
+                    suite_name(suite),
+                    bytes + overhead,
+                ),
+                format!("choose `fragment_bytes` of at most {}", most - overhead),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn settings(fields: Fields<'_>) -> Result<Settings, Fault> {
@@ -203,6 +247,13 @@ fn settings(fields: Fields<'_>) -> Result<Settings, Fault> {
             matrix,
             fragment_bytes,
         )?,
+        dialect: axis("dialect", plain("dialect"), matrix, |value| {
+            value.one_of("the dialect", &DIALECTS)
+        })?,
+        window: axis("window", plain("window"), matrix, |value| {
+            let window = value.integer("`window`", 1..=MAX_WINDOW.into())?;
+            Ok(window as u8)
+        })?,
         modem_power: axis("modem_power", plain("modem_power"), matrix, modem_power)?,
         repeat: integer(fields, "repeat", 1, 10_000)?.map(|repeat| repeat as u32),
         cuts: fields.get("cuts").map(cuts).transpose()?,
@@ -379,7 +430,7 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
             "phase",
             "operation",
             "number",
-            "send",
+            "request",
             "status",
             "byte",
             "torn",
@@ -398,10 +449,10 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
     } else if let Some(operation) = any.get("operation") {
         value.fields("a cut at an operation", &["operation", "torn"])?;
         CutAt::Operation(operation.integer("`operation`", 1..=u64::MAX)?)
-    } else if let Some(send) = any.get("send") {
-        let fields = value.fields("a cut while sending", &["send", "byte"])?;
-        CutAt::SendPayload {
-            fragment: index(send, "`send`")?,
+    } else if let Some(request) = any.get("request") {
+        let fields = value.fields("a cut while requesting", &["request", "byte"])?;
+        CutAt::RequestPayload {
+            number: index(request, "`request`")?,
             byte: index(fields.require("byte")?, "`byte`")?,
         }
     } else if let Some(status) = any.get("status") {
@@ -421,7 +472,7 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
     } else {
         return Err(value.fault(
             format!("{WHAT} does not say where"),
-            "give it `fragment`, `operation`, `send`, `status` or `phase`",
+            "give it `fragment`, `operation`, `request`, `status` or `phase`",
         ));
     };
     let torn = match any.get("torn") {

@@ -21,7 +21,7 @@ cuts:
   - random: { count: 3, during: [swap, download, swap], seed: 7 }
   - at: { fragment: 17, phase: after-data, torn: half }
   - at: { operation: 3121, torn: other-half }
-  - at: { send: 17, byte: 3 }
+  - at: { request: 17, byte: 3 }
   - at: { phase: swap, number: 45, torn: { bits: 12345 } }
   - at: { phase: trial, number: 1, torn: before }
   - at: { operation: 4000, torn: { prefix: 3 } }
@@ -81,7 +81,7 @@ fn every_key_arrives_in_every_case() {
         [
             "f17/after-data/half",
             "op3121/other-half",
-            "send17/3",
+            "request17/3",
             "swap+45/bits:12345",
             "trial+1/before",
             "op4000/prefix:3",

@@ -72,9 +72,10 @@ impl Profile {
                 let (phase, number) = self.locate(number).unwrap_or((Phase::Revert, number));
                 in_phase(phase, number)
             }
-            CutAt::SendPayload { fragment, .. } => in_fragment(fragment, 0),
             // Where the messages of a run lie among its operations is not known; the first is before all of them.
-            CutAt::StatusPayload { number, .. } => (Phase::Download, u128::from(number)),
+            CutAt::StatusPayload { number, .. } | CutAt::RequestPayload { number, .. } => {
+                (Phase::Download, u128::from(number))
+            }
             CutAt::Fragment { index, phase } => in_fragment(
                 index,
                 match phase {
@@ -147,10 +148,7 @@ pub(super) fn resolve_placed(
 /// Check that a fixed cut can happen; the operation it meets, if it names one.
 fn reach(cut: &Cut, profile: &Profile) -> Result<Option<(Phase, u64)>, Fault> {
     match cut.at {
-        CutAt::Fragment { index, .. }
-        | CutAt::SendPayload {
-            fragment: index, ..
-        } => {
+        CutAt::Fragment { index, .. } => {
             if index < profile.fragments {
                 return Ok(None);
             }
@@ -162,8 +160,16 @@ fn reach(cut: &Cut, profile: &Profile) -> Result<Option<(Phase, u64)>, Fault> {
                 format!("the last one is {}", i32::from(profile.fragments) - 1),
             ))
         }
+        // Each asks for a fragment at least.
+        CutAt::RequestPayload { number, .. } if number > profile.fragments => Err(Fault::new(
+            format!(
+                "`{cut}` is never reached: the package has {} fragments, and a request asks for one or more",
+                profile.fragments
+            ),
+            "with a window, a request asks for half of it: choose a low number",
+        )),
         // A device that has nothing to do reports again and again: every one comes, some day.
-        CutAt::StatusPayload { .. } => Ok(None),
+        CutAt::RequestPayload { .. } | CutAt::StatusPayload { .. } => Ok(None),
         CutAt::Operation(number) => profile.locate(number).map(Some).ok_or_else(|| {
             let total: u64 = profile.operations.values().sum();
             Fault::new(

@@ -64,14 +64,14 @@ fn cuts_come_in_the_order_in_which_a_run_meets_them() {
         at("f17/after-record"),
         at("op2640"),
         at("f17/after-data"),
-        at("send17/3"),
+        at("request17/3"),
         at("f2/before-data"),
         at("download+2630"),
         at("verify+3"),
     ];
     assert_eq!(
         texts(&specs, 1),
-        "f2/before-data send17/3 f17/after-data f17/after-record download+2630 verify+3 op2640 confirm+1"
+        "request17/3 f2/before-data f17/after-data f17/after-record download+2630 verify+3 op2640 confirm+1"
     );
 }
 
@@ -124,7 +124,7 @@ fn a_fixed_cut_out_of_reach_is_refused_with_the_bound() {
             "f64/after-data",
             "the package has 64 fragments; the last one is 63",
         ),
-        ("send64/0", "the package has 64 fragments"),
+        ("request65/0", "the package has 64 fragments"),
         (
             "op3544",
             "the upgrade has 3543 flash operations; choose one from 1 to 3543",

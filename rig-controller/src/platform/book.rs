@@ -34,6 +34,8 @@ pub struct Assignment {
     pub task: TaskId,
     /// What the device is to run.
     pub package: Arc<Package>,
+    /// Most fragments it may have outstanding, at least 1.
+    pub window: u8,
     /// Whether it was offered the package for this task: until then, a failure it reports is of an earlier one.
     pub offered: bool,
 }
@@ -62,6 +64,8 @@ pub enum Stray {
 pub trait TaskBook: Send + Sync {
     /// What is known about a device; `None` if it is not registered.
     fn look_up(&self, device: DeviceId) -> Option<Registered>;
+    /// Devices that have a task, for a platform that starts in the middle of it.
+    fn devices_with_tasks(&self) -> Vec<DeviceId>;
     /// Take note of what passed between platform and device; called before any answer leaves. Answers that acknowledge
     /// something the device will not say again must wait until the note is kept: see [`Settled::then`].
     fn note(&self, device: DeviceId, exchange: &Exchange) -> Settled;

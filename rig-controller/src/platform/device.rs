@@ -3,7 +3,7 @@ use std::time::Instant;
 
 use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::wire::ResultCode;
-use powercut_upgrade::wire::lean::{Session, Status};
+use powercut_upgrade::wire::lean::Status;
 
 /// Something that happened, as the platform saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,15 +18,18 @@ pub struct PlatformEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlatformEventKind {
     /// The device reported who it is, what it runs, what it does and how its last upgrade went.
-    Hello(Status),
+    Hello {
+        /// What it reported.
+        status: Status,
+        /// It answers the platform's latest challenge; any other may be a recording of an earlier one.
+        is_recent: bool,
+    },
     /// It was offered its task's image.
     OfferSent(ImageId),
     /// It was told that there is nothing for it.
     NothingSent,
     /// It asked for a fragment.
     FragmentRequested {
-        /// Of which image, as the device says.
-        session: Session,
         /// Which one.
         index: FragmentIndex,
     },
@@ -37,6 +40,8 @@ pub enum PlatformEventKind {
         /// Bytes of plaintext.
         plaintext_bytes: usize,
     },
+    /// It said in PCP how a step of its upgrade went.
+    Told(ResultCode),
     /// Its request was refused.
     Refused(ResultCode),
     /// Something that is no message came from the address it was last heard from.
@@ -73,12 +78,12 @@ impl DeviceState {
     /// Count one more event.
     pub(super) fn count(&mut self, kind: &PlatformEventKind) {
         match kind {
-            PlatformEventKind::Hello(status) => {
+            PlatformEventKind::Hello { status, .. } => {
                 self.hellos += 1;
                 self.last_report = Some(*status);
             }
             PlatformEventKind::OfferSent(_) => self.offers += 1,
-            PlatformEventKind::NothingSent => {}
+            PlatformEventKind::NothingSent | PlatformEventKind::Told(_) => {}
             PlatformEventKind::FragmentRequested { .. } => self.fragments_requested += 1,
             PlatformEventKind::FragmentServed { .. } => self.fragments_served += 1,
             PlatformEventKind::Refused(_) => self.refusals += 1,

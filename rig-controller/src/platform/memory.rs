@@ -44,11 +44,16 @@ impl MemoryBook {
         );
     }
 
-    /// Make `package` the device's task and reset its state and log.
+    /// Make `package` the device's task and reset its state and log; it may have `window` fragments outstanding.
     ///
     /// # Errors
     /// When the device is not registered, or the package cannot be encrypted.
-    pub fn publish(&self, id: DeviceId, package: Arc<Package>) -> Result<TaskId, PlatformError> {
+    pub fn publish(
+        &self,
+        id: DeviceId,
+        package: Arc<Package>,
+        window: u8,
+    ) -> Result<TaskId, PlatformError> {
         let mut entries = self.entries();
         let task = TaskId(entries.tasks_published + 1);
         let device = entries
@@ -59,6 +64,7 @@ impl MemoryBook {
         device.assignment = Some(Assignment {
             task,
             package,
+            window,
             offered: false,
         });
         device.state = DeviceState::default();
@@ -106,6 +112,15 @@ impl TaskBook for MemoryBook {
             key: device.key.clone(),
             assignment: device.assignment.clone(),
         })
+    }
+
+    fn devices_with_tasks(&self) -> Vec<DeviceId> {
+        let entries = self.entries();
+        let with_task = entries
+            .devices
+            .iter()
+            .filter(|(_, device)| device.assignment.is_some());
+        with_task.map(|(id, _)| *id).collect()
     }
 
     fn note(&self, device: DeviceId, exchange: &Exchange) -> Settled {

@@ -1,7 +1,7 @@
 //! The upgrade server: which devices there are, what each is to run, and what each has said and been given.
 //!
 //! [`Platform`] is what the rig needs of any platform; [`UdpPlatform`] is a real UDP server on this host that speaks
-//! the lean dialect. What is said to devices is the business of the [`Service`]; which devices there are and what
+//! both dialects. What is said to devices is the business of the [`Service`]; which devices there are and what
 //! each is to run is in a [`TaskBook`]. The service holds packages in plaintext and encrypts for the device that asks, when it asks; a ledger
 //! keeps what was encrypted under which key and nonce. What a device sends is never trusted: malformed datagrams and
 //! unknown devices are counted and get no answer.
@@ -95,11 +95,16 @@ pub trait Platform: Send + Sync {
     fn local_addr(&self) -> SocketAddr;
     /// Make a device known, or give it another key; its task, state and log are empty afterwards.
     fn register_device(&self, device: DeviceId, key: DeviceKey);
-    /// Make `package` the device's task and reset its state and log. Datagrams that arrived before are handled before.
+    /// Make `package` the device's task and reset its state and log; it may have `window` fragments outstanding. Datagrams that arrived before are handled before.
     ///
     /// # Errors
     /// When the device is not registered, or the platform is out of order.
-    fn publish(&self, device: DeviceId, package: Arc<Package>) -> Result<TaskId, PlatformError>;
+    fn publish(
+        &self,
+        device: DeviceId,
+        package: Arc<Package>,
+        window: u8,
+    ) -> Result<TaskId, PlatformError>;
     /// What is known about a device since its last publication; `None` if it is not registered.
     fn device_state(&self, device: DeviceId) -> Option<DeviceState>;
     /// What happened with a device since its last publication, in order; empty if it is not registered.

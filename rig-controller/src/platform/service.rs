@@ -1,19 +1,21 @@
-//! What the platform answers, without a socket: a datagram and its sender go in, an answer may come out.
+//! What the platform answers, without a socket: a datagram and its sender go in, answers may come out.
 //!
 //! A task ends when the device runs its image, or when the device reports a failure of that image after it was
-//! offered at least once; publishing again starts over. Fragments are served as long as the session fits, whatever
-//! the device last reported: the device is the one to know what it needs.
+//! offered at least once; publishing again starts over. Fragments are served to whoever proves that it is the device
+//! they are for, whatever it last reported: the device is the one to know what it needs. One dialect a file; a device
+//! makes itself known by a lean status in both.
+mod lean;
+mod pcp;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use powercut_upgrade::cipher::{FragmentCipher, NotConfigured};
-use powercut_upgrade::factory::DeviceId;
-use powercut_upgrade::manifest::{FragmentIndex, ImageId, Suite};
-use powercut_upgrade::wire::ResultCode;
-use powercut_upgrade::wire::lean::{
-    Activity, Downlink, MAX_DOWNLINK_BYTES, Session, Status, Uplink,
-};
+use powercut_upgrade::factory::{DeviceId, DeviceKey};
+use powercut_upgrade::manifest::{FragmentIndex, Suite};
+use powercut_upgrade::wire::lean::{Activity, Challenge, Handle, LeanKey, Status};
+use powercut_upgrade::wire::{Dialect, ResultCode};
 
 use super::TaskId;
 use super::book::{Assignment, Exchange, Peer, Registered, Settled, Stray, TaskBook};
@@ -26,16 +28,30 @@ const RETRY_AFTER_S: u16 = 60;
 /// What the platform says to devices; what it knows of them and of their tasks is in its book.
 pub struct Service {
     book: Arc<dyn TaskBook>,
-    downloads: HashMap<DeviceId, Download>,
-    /// Who was last heard from where; only to say whose a malformed datagram probably is.
+    conversations: HashMap<DeviceId, Conversation>,
+    /// Whose downloads these may be; two devices may share a handle.
+    handles: HashMap<Handle, Vec<DeviceId>>,
+    /// Who was last heard from where: whose a PCP frame is, and whose a malformed datagram probably is.
     heard_from: HashMap<Peer, DeviceId>,
     ledger: Option<EncryptionLedger>,
+}
+
+/// What is kept about one device while the platform runs.
+struct Conversation {
+    device_key: DeviceKey,
+    key: LeanKey,
+    /// To be repeated by a status that counts as recent.
+    challenge: Challenge,
+    dialect: Dialect,
+    download: Option<Download>,
+    /// The handle of a download that is no more; a request under it deserves an answer.
+    former: Option<Handle>,
 }
 
 /// A task as one device downloads it: what is derived once and kept while the task lasts.
 struct Download {
     task: TaskId,
-    image: ImageId,
+    handle: Handle,
     cipher: FragmentCipher,
     key: DeviceKeyId,
 }
@@ -43,192 +59,230 @@ struct Download {
 /// What handling one datagram led to.
 #[derive(Debug, Default)]
 pub struct Handled {
-    /// The answer, if the datagram deserves one.
-    pub answer: Option<Vec<u8>>,
-    /// When the answer may leave.
+    /// The answers, in order.
+    pub answers: Vec<Vec<u8>>,
+    /// When they may leave.
     pub settled: Settled,
+}
+
+/// What one message led to.
+#[derive(Default)]
+struct Answered {
+    kinds: Vec<PlatformEventKind>,
+    answers: Vec<Vec<u8>>,
+}
+
+/// A fragment as it travels, but for its index.
+struct Sealed {
+    body: Vec<u8>,
+    plaintext_bytes: usize,
 }
 
 impl Service {
     /// A service for the devices and tasks of `book`; what it encrypts goes into `ledger`, if there is one.
     pub fn new(book: Arc<dyn TaskBook>, ledger: Option<EncryptionLedger>) -> Self {
-        Self {
-            book,
-            downloads: HashMap::new(),
+        let mut service = Self {
+            conversations: HashMap::new(),
+            handles: HashMap::new(),
             heard_from: HashMap::new(),
             ledger,
+            book,
+        };
+        for device in service.book.devices_with_tasks() {
+            service.assignment_changed(device);
         }
+        service
     }
 
-    /// The book has another task for this device, or none any more. (That is noticed anyway when the device next says
-    /// something; until then its former download would be kept.)
+    /// The book has another task or key for this device, or no task any more. (That is noticed anyway when the device
+    /// next says something; until then its former download would be kept.)
     pub fn assignment_changed(&mut self, device: DeviceId) {
-        self.downloads.remove(&device);
+        match self.book.look_up(device) {
+            Some(registered) => {
+                self.conversation(device, &registered);
+            }
+            None => self.forget(device),
+        }
     }
 
     /// Take one datagram. The book has noted it before this returns.
     pub fn handle(&mut self, datagram: &[u8], from: Peer) -> Handled {
-        let message = Uplink::decode(datagram);
-        let sender = match &message {
-            Ok(Uplink::Status(status)) => Some(status.device),
-            Ok(Uplink::Request { device, .. }) => Some(*device),
-            Err(_) => {
-                self.book.stray(Stray::Malformed);
-                self.heard_from.get(&from).copied()
-            }
-        };
-        let Some((id, registered)) = sender.and_then(|id| Some((id, self.book.look_up(id)?)))
-        else {
-            if message.is_ok() {
-                self.book.stray(Stray::UnknownDevice);
-            }
+        let (sender, answered) = self
+            .handle_pcp(datagram, from)
+            .unwrap_or_else(|| self.handle_lean(datagram, from));
+        let Some(device) = sender else {
             return Handled::default();
-        };
-        let mut kinds = Vec::new();
-        let answer = if let Ok(message) = message {
-            self.heard_from.insert(from, id);
-            Some(self.answer(id, &registered, message, &mut kinds))
-        } else {
-            kinds.push(PlatformEventKind::Malformed {
-                length: datagram.len(),
-            });
-            None
         };
         let at = Instant::now();
         let exchange = Exchange {
-            events: kinds
+            events: answered
+                .kinds
                 .into_iter()
                 .map(|kind| PlatformEvent { at, kind })
                 .collect(),
             bytes_up: datagram.len() as u64,
-            bytes_down: answer.as_ref().map_or(0, Vec::len) as u64,
+            bytes_down: answered
+                .answers
+                .iter()
+                .map(|answer| answer.len() as u64)
+                .sum(),
         };
         Handled {
-            answer,
-            settled: self.book.note(id, &exchange),
+            answers: answered.answers,
+            settled: self.book.note(device, &exchange),
         }
     }
 
-    fn answer(
-        &mut self,
-        id: DeviceId,
-        registered: &Registered,
-        message: Uplink,
-        kinds: &mut Vec<PlatformEventKind>,
-    ) -> Vec<u8> {
-        match message {
-            Uplink::Status(status) => {
-                kinds.push(PlatformEventKind::Hello(status));
-                let (kind, answer) = answer_status(registered.assignment.as_ref(), &status);
-                kinds.push(kind);
-                answer
-            }
-            Uplink::Request { session, index, .. } => {
-                kinds.push(PlatformEventKind::FragmentRequested { session, index });
-                let (kind, answer) = match self.fragment(id, registered, session, index) {
-                    Ok(served) => served,
-                    Err(result) => (
-                        PlatformEventKind::Refused(result),
-                        encoded(&Downlink::Refusal { session, result }),
-                    ),
-                };
-                kinds.push(kind);
-                answer
+    /// Something that is no message, or not from whom it says; who it probably was knows its log.
+    fn malformed(&self, length: usize, from: Peer) -> (Option<DeviceId>, Answered) {
+        self.book.stray(Stray::Malformed);
+        let answered = Answered {
+            kinds: vec![PlatformEventKind::Malformed { length }],
+            answers: Vec::new(),
+        };
+        let probably = self.heard_from.get(&from).copied();
+        let is_known = |device: &DeviceId| self.book.look_up(*device).is_some();
+        (probably.filter(is_known), answered)
+    }
+
+    fn forget(&mut self, device: DeviceId) {
+        if let Some(conversation) = self.conversations.remove(&device) {
+            for handle in conversation.handles() {
+                self.unlist(handle, device);
             }
         }
     }
 
-    fn fragment(
-        &mut self,
-        id: DeviceId,
-        registered: &Registered,
-        session: Session,
-        index: FragmentIndex,
-    ) -> Result<(PlatformEventKind, Vec<u8>), ResultCode> {
-        let Some(assignment) = &registered.assignment else {
-            self.downloads.remove(&id);
-            return Err(ResultCode::NoSuchTask);
-        };
-        let package = &assignment.package;
-        let is_kept = self
-            .downloads
-            .get(&id)
-            .is_some_and(|download| download.task == assignment.task);
-        if !is_kept {
-            let download = Download::new(registered, assignment).or(Err(ResultCode::Internal))?;
-            self.downloads.insert(id, download);
+    fn unlist(&mut self, handle: Handle, device: DeviceId) {
+        if let Some(devices) = self.handles.get_mut(&handle) {
+            devices.retain(|listed| *listed != device);
+            if devices.is_empty() {
+                self.handles.remove(&handle);
+            }
         }
-        let download = self.downloads.get(&id).ok_or(ResultCode::NoSuchTask)?;
-        if Session::of(download.image) != session {
-            return Err(ResultCode::NoSuchTask);
+    }
+
+    /// The conversation with a device, key and download as the book has them now.
+    fn conversation(&mut self, device: DeviceId, registered: &Registered) -> &mut Conversation {
+        let has_other_key = self
+            .conversations
+            .get(&device)
+            .is_some_and(|conversation| conversation.device_key != registered.key);
+        if has_other_key {
+            self.forget(device);
         }
-        let plaintext = package.fragment(index).ok_or(ResultCode::NoSuchFragment)?;
-        // The keystream of the other suite serves every image: there is no nonce to keep account of.
-        if let (Some(ledger), Suite::ChaCha20Poly1305) = (&self.ledger, package.manifest().suite) {
-            let nonce = FragmentCipher::nonce(index);
-            ledger.record(download.key, *package.signed().digest(), nonce, plaintext);
+        let task = registered.assignment.as_ref().map(|assigned| assigned.task);
+        let known = self
+            .conversations
+            .get(&device)
+            .map(|conversation| conversation.download.as_ref().map(|download| download.task));
+        if known != Some(task) {
+            self.renew(device, registered);
         }
-        let mut sealed = plaintext.to_vec();
-        let tag = download.cipher.seal(index, &mut sealed);
-        sealed.extend(tag.into_iter().flatten());
-        let kind = PlatformEventKind::FragmentServed {
-            index,
-            plaintext_bytes: plaintext.len(),
-        };
-        let answer = encoded(&Downlink::Fragment {
-            session,
-            index,
-            sealed: &mut sealed,
-        });
-        Ok((kind, answer))
+        self.conversations
+            .entry(device)
+            .or_insert_with(|| Conversation::new(registered))
+    }
+
+    /// The task of the device is another one than before.
+    fn renew(&mut self, device: DeviceId, registered: &Registered) {
+        let mut conversation = self
+            .conversations
+            .remove(&device)
+            .unwrap_or_else(|| Conversation::new(registered));
+        for handle in conversation.handles() {
+            self.unlist(handle, device);
+        }
+        if let Some(download) = conversation.download.take() {
+            conversation.former = Some(download.handle);
+        }
+        if let Some(assignment) = &registered.assignment {
+            match Download::new(registered, assignment, &conversation.key) {
+                Ok(download) => conversation.download = Some(download),
+                Err(error) => tracing::error!(%error, "a package cannot be served"),
+            }
+        }
+        for handle in conversation.handles() {
+            let devices = self.handles.entry(handle).or_default();
+            if !devices.contains(&device) {
+                devices.push(device);
+            }
+        }
+        self.conversations.insert(device, conversation);
     }
 }
 
+impl Conversation {
+    fn new(registered: &Registered) -> Self {
+        Self {
+            device_key: registered.key.clone(),
+            key: LeanKey::of(&registered.key),
+            challenge: new_challenge(),
+            dialect: Dialect::Lean,
+            download: None,
+            former: None,
+        }
+    }
+
+    fn handles(&self) -> Vec<Handle> {
+        let present = self.download.as_ref().map(|download| download.handle);
+        present.into_iter().chain(self.former).collect()
+    }
+}
+
+/// Not 0, which stands for none. Unknown to others until it is told, so a recorded status cannot repeat it.
+fn new_challenge() -> Challenge {
+    // A host without randomness gets challenges that can be guessed, not a platform that stops.
+    Challenge(getrandom::u32().unwrap_or(1).max(1))
+}
+
 impl Download {
-    fn new(registered: &Registered, assignment: &Assignment) -> Result<Self, NotConfigured> {
+    fn new(
+        registered: &Registered,
+        assignment: &Assignment,
+        key: &LeanKey,
+    ) -> Result<Self, NotConfigured> {
         let package = &assignment.package;
         let signed = package.signed();
         Ok(Self {
             task: assignment.task,
-            image: signed.image_id(),
+            handle: key.handle(signed),
             cipher: FragmentCipher::new(&registered.key, package.m_sequence(), signed)?,
             key: DeviceKeyId::of(&registered.key),
         })
     }
-}
 
-fn answer_status(assignment: Option<&Assignment>, status: &Status) -> (PlatformEventKind, Vec<u8>) {
-    match assignment {
-        Some(assignment) if to_be_offered(assignment, status) => {
-            let signed = assignment.package.signed();
-            (
-                PlatformEventKind::OfferSent(signed.image_id()),
-                encoded(&Downlink::Offer(&signed.encode())),
-            )
+    /// One fragment, encrypted, tag included if its suite has one.
+    fn seal(
+        &self,
+        assignment: &Assignment,
+        index: FragmentIndex,
+        ledger: Option<&EncryptionLedger>,
+    ) -> Result<Sealed, ResultCode> {
+        let package = &assignment.package;
+        let plaintext = package.fragment(index).ok_or(ResultCode::NoSuchFragment)?;
+        // The keystream of the other suite serves every image: there is no nonce to keep account of.
+        if let (Some(ledger), Suite::ChaCha20Poly1305) = (ledger, package.manifest().suite) {
+            let nonce = FragmentCipher::nonce(index);
+            ledger.record(self.key, *package.signed().digest(), nonce, plaintext);
         }
-        _ => (
-            PlatformEventKind::NothingSent,
-            encoded(&Downlink::Nothing {
-                retry_after_s: RETRY_AFTER_S,
-            }),
-        ),
+        let mut body = plaintext.to_vec();
+        let tag = self.cipher.seal(index, &mut body);
+        body.extend(tag.into_iter().flatten());
+        Ok(Sealed {
+            body,
+            plaintext_bytes: plaintext.len(),
+        })
     }
 }
 
+/// Whether a device that reports this is to be offered its task.
 fn to_be_offered(assignment: &Assignment, status: &Status) -> bool {
     let image = assignment.package.signed().image_id();
     let wants = matches!(status.activity, Activity::Idle | Activity::Downloading);
     let runs_it = status.running == image;
     let failed_it = status.result_image == image && !matches!(status.result, ResultCode::Ok);
     wants && !runs_it && !(failed_it && assignment.offered)
-}
-
-fn encoded(message: &Downlink<'_>) -> Vec<u8> {
-    let mut bytes = vec![0; MAX_DOWNLINK_BYTES];
-    // The buffer holds the longest message there is.
-    let length = message.encode(&mut bytes).unwrap_or(0);
-    bytes.truncate(length);
-    bytes
 }
 
 #[cfg(test)]

@@ -48,9 +48,14 @@ impl Platform for UdpPlatform {
         self.book.register_device(device, key);
     }
 
-    fn publish(&self, device: DeviceId, package: Arc<Package>) -> Result<TaskId, PlatformError> {
+    fn publish(
+        &self,
+        device: DeviceId,
+        package: Arc<Package>,
+        window: u8,
+    ) -> Result<TaskId, PlatformError> {
         self.settle()?;
-        let task = self.book.publish(device, package)?;
+        let task = self.book.publish(device, package, window)?;
         self.service
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -121,9 +121,13 @@ fn serve(socket: &Arc<UdpSocket>, control: SocketAddr, service: &Mutex<Service>)
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .handle(datagram, Peer::Udp(from));
-        if let Some(answer) = handled.answer {
+        if !handled.answers.is_empty() {
             let socket = Arc::clone(socket);
-            handled.settled.then(move || reply(&socket, &answer, from));
+            handled.settled.then(move || {
+                for answer in &handled.answers {
+                    reply(&socket, answer, from);
+                }
+            });
         }
     }
 }

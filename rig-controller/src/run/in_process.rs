@@ -17,7 +17,7 @@ pub fn upgrade(
     board: &VirtualBoard,
 ) -> Result<Arc<PlannedUpgrade>, InputError> {
     let plan = || inputs.sources.plan.clone();
-    let device = DeviceIdentity::for_tests(board.device_id);
+    let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
     let images = inputs.images(case)?;
     let flash = inputs
         .firmware

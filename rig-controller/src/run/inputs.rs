@@ -324,7 +324,10 @@ fn check_image(
     if let Some(board) = bench.boards.first()
         && name == &case.from
     {
-        firmware.provisioned_flash(&package, &DeviceIdentity::for_tests(board.device_id))?;
+        firmware.provisioned_flash(
+            &package,
+            &DeviceIdentity::for_tests(board.device_id, case.dialect),
+        )?;
     }
     Ok(package)
 }

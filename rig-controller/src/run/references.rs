@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use powercut_upgrade::manifest::Suite;
+use powercut_upgrade::wire::Dialect;
 use sha2::{Digest, Sha256};
 
 use crate::bench::VirtualBoard;
@@ -20,6 +21,7 @@ struct Key {
     to: ImageName,
     suite: Suite,
     fragment_bytes: u16,
+    dialect: Dialect,
     plan_seed: u64,
     timeout: Duration,
     /// What the board adds: its modem and its watchdog.
@@ -49,6 +51,7 @@ impl References {
             to: case.to.clone(),
             suite: case.suite,
             fragment_bytes: case.fragment_bytes,
+            dialect: case.dialect,
             plan_seed: case.plan_seed,
             timeout: case.timeout,
             modem_power,
@@ -88,12 +91,16 @@ impl References {
 /// The case without its cuts, on an ideal link, with a seed that is the same whichever case asks first.
 fn uncut(case: &Case, modem_power: ModemPower) -> Case {
     let text = format!(
-        "powercut reference 1\n{}\n{}\n{}\n{}\n{}\n{modem_power:?}\n",
+        "powercut reference 1\n{}\n{}\n{}\n{}\n{}\n{modem_power:?}\n{}",
         case.plan_seed,
         case.from,
         case.to,
         suite_name(case.suite),
-        case.fragment_bytes
+        case.fragment_bytes,
+        match case.dialect {
+            Dialect::Lean => "",
+            Dialect::Pcp => "pcp\n",
+        }
     );
     let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     let (start, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));

@@ -142,7 +142,7 @@ impl<'a> Rig<'a> {
         link: &LinkProfile,
         on_cut: &dyn Fn(&FiredCut),
     ) -> CaseReport {
-        let device = DeviceIdentity::for_tests(board.device_id);
+        let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
         let prepared = self.inputs.images(case).and_then(|images| {
             let flash = self
                 .inputs

@@ -4,7 +4,7 @@
 //! ```text
 //! 0  magic "PCF1"            16 device key (32 bytes)       88 CRC-32 (ISO-HDLC) of bytes 0..88
 //! 4  hardware id u16         48 key id u8, 0 u8 x3          92 end
-//! 6  reserved, 0             52 Ed25519 public key 32
+//! 6  dialect u8, 0 u8        52 Ed25519 public key 32
 //! 8  device id (8 bytes)     84 minimum security counter u32
 //! ```
 //! A second trusted key follows at 92 in the same shape (key id, zeros, key, CRC-32 of bytes 92..128), or the bytes
@@ -12,7 +12,7 @@
 use crate::flash::{self, UpgradeFlash};
 use crate::manifest::{KeyId, SecurityCounter, TrustedKeys};
 use crate::slots::Layout;
-use crate::wire::CRC;
+use crate::wire::{CRC, Dialect};
 
 /// Bytes of the factory page in use.
 pub const FACTORY_BYTES: usize = 132;
@@ -38,6 +38,8 @@ impl core::fmt::Debug for DeviceKey {
 pub struct Factory {
     /// What hardware this is.
     pub hardware: u16,
+    /// What it speaks to the platform.
+    pub dialect: Dialect,
     /// Which device this is.
     pub device_id: DeviceId,
     /// Its secret.
@@ -58,7 +60,8 @@ impl Factory {
         let mut bytes = [0xFF; FACTORY_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
         bytes[4..6].copy_from_slice(&self.hardware.to_le_bytes());
-        bytes[6..8].fill(0);
+        bytes[6] = self.dialect as u8;
+        bytes[7] = 0;
         bytes[8..16].copy_from_slice(&self.device_id.0);
         bytes[16..48].copy_from_slice(&self.device_key.0);
         let [first, second] = &self.trusted_keys.0;
@@ -84,6 +87,7 @@ impl Factory {
         if bytes[..4] != MAGIC || CRC.checksum(&bytes[..88]) != u32_at(88) {
             return Err(NotProvisioned);
         }
+        let dialect = Dialect::from_byte(bytes[6]).ok_or(NotProvisioned)?;
         let second =
             (CRC.checksum(&bytes[92..128]) == u32_at(128)).then(|| decode_key(&bytes[92..128]));
         let mut device_id = [0; 8];
@@ -92,6 +96,7 @@ impl Factory {
         device_key.copy_from_slice(&bytes[16..48]);
         Ok(Self {
             hardware: u16::from_le_bytes([bytes[4], bytes[5]]),
+            dialect,
             device_id: DeviceId(device_id),
             device_key: DeviceKey(device_key),
             trusted_keys: TrustedKeys([Some(decode_key(&bytes[48..84])), second]),
@@ -131,6 +136,7 @@ mod tests {
         fn arbitrary_bytes_are_no_factory_page_or_one_that_encodes_to_the_same_facts(mut bytes in prop::collection::vec(any::<u8>(), FACTORY_BYTES), fix: bool) {
             if fix {
                 bytes[..4].copy_from_slice(&MAGIC);
+                bytes[6] %= 2;
                 let check = CRC.checksum(&bytes[..88]);
                 bytes[88..92].copy_from_slice(&check.to_le_bytes());
             }
@@ -147,6 +153,7 @@ mod tests {
     fn a_factory_page_survives_encoding_and_any_changed_bit_is_noticed_or_harmless() {
         let factory = Factory {
             hardware: 0x51,
+            dialect: Dialect::Pcp,
             device_id: DeviceId(*b"device01"),
             device_key: DeviceKey([9; 32]),
             trusted_keys: TrustedKeys([Some((KeyId(1), [1; 32])), Some((KeyId(2), [2; 32]))]),

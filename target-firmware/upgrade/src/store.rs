@@ -13,6 +13,8 @@ use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{FragmentIndex, Manifest, SignedManifest};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::Layout;
+use crate::wire::CRC;
+use crate::wire::pcp::{PackageFacts, VersionText};
 use embedded_storage::nor_flash::NorFlashErrorKind;
 
 /// Where a download goes on after a reset.
@@ -247,20 +249,61 @@ fn page_to_erase(address: u32, offset: u32) -> u32 {
 const TRIES: u8 = 3;
 
 /// Puts the manifest of a download in its place, erasing what was there, and checks it: without it a whole image would
-/// be refused.
+/// be refused. Beside it, what a PCP platform calls the package.
 pub(crate) fn store_manifest<F: UpgradeFlash>(
     flash: &mut F,
     layout: &Layout,
     signed: &SignedManifest,
+    facts: Option<&PackageFacts>,
 ) -> Result<(), FlashError> {
     let address = layout.manifest(Location::STAGING.slot, Location::STAGING.placement);
     let bytes = signed.encode();
     for _ in 0..TRIES {
         flash::erase_page(flash, address)?;
         flash::program(flash, address, &bytes)?;
+        if let Some(facts) = facts {
+            // Should it be lost, the header is fetched again.
+            flash::program(flash, address + FACTS_OFFSET, &encode_facts(facts))?;
+        }
         if is_planted(Bug::ManifestNotReadBack) || flash::holds(flash, address, &bytes) {
             return Ok(());
         }
     }
     Err(FlashError(NorFlashErrorKind::Other))
+}
+
+/// What a PCP platform called the package whose manifest is in STAGING; `None` if that is not known.
+pub(crate) fn read_facts<F: UpgradeFlash>(flash: &mut F, layout: &Layout) -> Option<PackageFacts> {
+    let address = layout.manifest(Location::STAGING.slot, Location::STAGING.placement);
+    let mut bytes = [0; FACTS_BYTES];
+    flash::read(flash, address + FACTS_OFFSET, &mut bytes)
+        .then(|| decode_facts(&bytes))
+        .flatten()
+}
+
+/// Behind the manifest, which ends in the write unit before.
+const FACTS_OFFSET: u32 = 128;
+const FACTS_BYTES: usize = 32;
+
+/// Version 16, fragment size 2, count 2, check 2, zeros 6, CRC-32 of them 4; little-endian.
+fn encode_facts(facts: &PackageFacts) -> [u8; FACTS_BYTES] {
+    let mut bytes = [0; FACTS_BYTES];
+    bytes[..16].copy_from_slice(&facts.version.0);
+    bytes[16..18].copy_from_slice(&facts.fragment_bytes.to_le_bytes());
+    bytes[18..20].copy_from_slice(&facts.count.to_le_bytes());
+    bytes[20..22].copy_from_slice(&facts.check.to_le_bytes());
+    let check = CRC.checksum(&bytes[..28]).to_le_bytes();
+    bytes[28..].copy_from_slice(&check);
+    bytes
+}
+
+fn decode_facts(bytes: &[u8; FACTS_BYTES]) -> Option<PackageFacts> {
+    let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let facts = PackageFacts {
+        version: VersionText(*bytes.first_chunk()?),
+        fragment_bytes: u16_at(16),
+        count: u16_at(18),
+        check: u16_at(20),
+    };
+    (encode_facts(&facts) == *bytes).then_some(facts)
 }

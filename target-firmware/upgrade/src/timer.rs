@@ -12,7 +12,10 @@ pub(crate) struct RetransmissionTimer {
     /// Smoothed round trip and its variation, once measured.
     measured: Option<(u32, u32)>,
     timeout_ms: u32,
+    /// When the question whose answer is measured was asked.
     asked_at_ms: Option<u64>,
+    /// Since when there has been no answer to what was asked.
+    waiting_since_ms: Option<u64>,
     repeated: bool,
 }
 
@@ -22,29 +25,38 @@ impl RetransmissionTimer {
             measured: None,
             timeout_ms: INITIAL_MS,
             asked_at_ms: None,
+            waiting_since_ms: None,
             repeated: false,
         }
     }
 
-    /// The question was sent.
+    /// A question was sent whose answer is measured.
     pub(crate) fn asked(&mut self, now_ms: u64) {
         self.asked_at_ms = Some(now_ms);
+        self.waits(now_ms);
     }
 
-    /// When to ask again; `None` if nothing was asked.
+    /// An answer is waited for from now on.
+    pub(crate) fn waits(&mut self, now_ms: u64) {
+        self.waiting_since_ms = Some(now_ms);
+    }
+
+    /// When to ask again; `None` if no answer is waited for.
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        self.asked_at_ms.map(|at| at + u64::from(self.timeout_ms))
+        self.waiting_since_ms
+            .map(|since| since + u64::from(self.timeout_ms))
     }
 
     /// No answer came in time: wait longer for the next.
     pub(crate) fn expired(&mut self) {
-        self.asked_at_ms = None;
+        self.stop();
         self.repeated = true;
         self.timeout_ms = self.timeout_ms.saturating_mul(2).min(MAX_MS);
     }
 
-    /// The answer came.
+    /// The measured answer came, and no other is waited for.
     pub(crate) fn answered(&mut self, now_ms: u64) {
+        self.waiting_since_ms = None;
         let Some(asked_at_ms) = self.asked_at_ms.take() else {
             return;
         };
@@ -68,6 +80,7 @@ impl RetransmissionTimer {
     /// Nothing is asked any more.
     pub(crate) fn stop(&mut self) {
         self.asked_at_ms = None;
+        self.waiting_since_ms = None;
         self.repeated = false;
     }
 }

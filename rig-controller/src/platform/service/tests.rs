@@ -1,9 +1,9 @@
 use super::*;
 use crate::platform::package::tests::package;
 use crate::platform::{DeviceState, MemoryBook, Package, PlatformError, StrayCounters};
-use powercut_upgrade::factory::DeviceKey;
-use powercut_upgrade::manifest::{SecurityCounter, SignedManifest, Version};
-use powercut_upgrade::wire::lean::MAX_UPLINK_BYTES;
+use powercut_upgrade::manifest::{ImageId, SecurityCounter, SignedManifest, Version};
+use powercut_upgrade::wire::lean::{Downlink, Uplink, WIRE_VERSION, Wanted};
+use powercut_upgrade::wire::{MAX_UPLINK_BYTES, pcp};
 use proptest::prelude::*;
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -11,6 +11,8 @@ use std::sync::Mutex;
 const DEVICE: DeviceId = DeviceId(*b"device01");
 const KEY: DeviceKey = DeviceKey([9; 32]);
 const OLD: ImageId = ImageId([1; 16]);
+/// What the platform allows.
+const WINDOW: u8 = 6;
 
 fn from() -> Peer {
     Peer::Udp(SocketAddr::from(([127, 0, 0, 1], 40_000)))
@@ -52,15 +54,22 @@ impl Fixture {
 }
 
 fn service_with(package: Package) -> (Fixture, ImageId) {
-    let service = Fixture::new();
+    let mut service = Fixture::new();
     service.book.register_device(DEVICE, KEY);
     let image = package.signed().image_id();
-    service.book.publish(DEVICE, Arc::new(package)).unwrap();
+    service
+        .book
+        .publish(DEVICE, Arc::new(package), WINDOW)
+        .unwrap();
+    service.service.assignment_changed(DEVICE);
     (service, image)
 }
 
 fn status(activity: Activity) -> Status {
     Status {
+        dialect: Dialect::Lean,
+        wire_version: WIRE_VERSION,
+        window: 16,
         device: DEVICE,
         hardware: 0x51,
         version: Version {
@@ -73,30 +82,44 @@ fn status(activity: Activity) -> Status {
         activity,
         result: ResultCode::Ok,
         result_image: ImageId::NONE,
+        challenge: Challenge::default(),
     }
 }
 
 fn bytes(message: Uplink) -> Vec<u8> {
+    sent_with(&KEY, message)
+}
+
+fn sent_with(key: &DeviceKey, message: Uplink) -> Vec<u8> {
     let mut out = [0; MAX_UPLINK_BYTES];
-    let length = message.encode(&mut out);
+    let length = message.encode(&LeanKey::of(key), &mut out);
     out[..length].to_vec()
 }
 
-fn request(image: ImageId, index: u16) -> Vec<u8> {
-    bytes(Uplink::Request {
-        device: DEVICE,
-        session: Session::of(image),
-        index: FragmentIndex(index),
-    })
+/// The device asks for one fragment of this image.
+fn request(package: &Package, index: u16) -> Vec<u8> {
+    request_for(package, Wanted::one(FragmentIndex(index)))
+}
+
+fn request_for(package: &Package, wanted: Wanted) -> Vec<u8> {
+    let handle = LeanKey::of(&KEY).handle(package.signed());
+    bytes(Uplink::Request { handle, wanted })
+}
+
+/// What the platform answers, as the device understands it; it must be from the platform.
+fn opened(answer: &mut [u8]) -> Downlink<'_> {
+    Downlink::open(answer, &LeanKey::of(&KEY)).expect("the platform holds the device's key")
 }
 
 /// Whether a device that reports this is offered its task.
 fn offers(service: &mut Fixture, status: Status) -> bool {
     let handled = service.handle(&bytes(Uplink::Status(status)), from());
-    let mut answer = handled.answer.expect("a known device gets an answer");
-    match Downlink::decode(&mut answer) {
-        Ok(Downlink::Offer(_)) => true,
-        Ok(Downlink::Nothing { .. }) => false,
+    let [answer] = &mut handled.answers.clone()[..] else {
+        panic!("a known device gets an answer")
+    };
+    match opened(answer) {
+        Downlink::Offer { .. } => true,
+        Downlink::Nothing { .. } => false,
         other => panic!("{other:?}"),
     }
 }
@@ -111,15 +134,25 @@ fn an_idle_device_is_offered_the_signed_manifest_of_its_task() {
     assert_eq!(
         service.kinds(DEVICE, &hello_bytes),
         [
-            PlatformEventKind::Hello(hello),
+            PlatformEventKind::Hello {
+                status: hello,
+                is_recent: false
+            },
             PlatformEventKind::OfferSent(image)
         ]
     );
-    let mut answer = service.handle(&hello_bytes, from()).answer.unwrap();
-    let Ok(Downlink::Offer(offered)) = Downlink::decode(&mut answer) else {
+    let mut answers = service.handle(&hello_bytes, from()).answers;
+    let Downlink::Offer {
+        wire_version,
+        window,
+        manifest,
+        ..
+    } = opened(&mut answers[0])
+    else {
         panic!("no offer")
     };
-    assert_eq!(SignedManifest::decode(offered), Ok(signed));
+    assert_eq!((wire_version, window), (WIRE_VERSION, WINDOW));
+    assert_eq!(SignedManifest::decode(manifest), Ok(signed));
 }
 
 #[test]
@@ -132,21 +165,22 @@ fn every_fragment_decrypts_to_its_part_of_the_image() {
     ))
     .into();
     let signed = SignedManifest::new(manifest, [0; 64]);
-    let (mut service, id) = service_with(Package::new(signed, image.clone()).unwrap());
+    let package = Package::new(signed, image.clone()).unwrap();
+    let (mut service, _) = service_with(package.clone());
     let cipher = FragmentCipher::new(&KEY, None, &signed).unwrap();
     let mut received = Vec::new();
-    for index in 0..manifest.fragments() {
-        let mut answer = service.handle(&request(id, index), from()).answer.unwrap();
-        let Ok(Downlink::Fragment {
-            session,
+    let all = Wanted::new(FragmentIndex(0), (1 << manifest.fragments()) - 1).unwrap();
+    let answers = service.handle(&request_for(&package, all), from()).answers;
+    for (index, mut answer) in answers.into_iter().enumerate() {
+        let Downlink::Fragment {
             index: served,
-            sealed,
-        }) = Downlink::decode(&mut answer)
+            body,
+        } = opened(&mut answer)
         else {
             panic!("no fragment {index}")
         };
-        assert_eq!((session, served.0), (Session::of(id), index));
-        received.extend_from_slice(cipher.open(served, sealed).unwrap());
+        assert_eq!(usize::from(served), index);
+        received.extend_from_slice(cipher.open(FragmentIndex(index as u16), body).unwrap());
     }
     assert_eq!(received, image);
 }
@@ -174,7 +208,8 @@ fn a_failure_reported_after_the_offer_ends_the_task_until_it_is_published_again(
     failed.result_image = package.signed().image_id();
     let mut tasks = Vec::new();
     for _ in 0..2 {
-        tasks.push(service.book.publish(DEVICE, Arc::clone(&package)).unwrap());
+        let task = service.book.publish(DEVICE, Arc::clone(&package), WINDOW);
+        tasks.push(task.unwrap());
         // What it reports now is of an earlier try.
         assert!(offers(&mut service, failed));
         assert!(!offers(&mut service, failed));
@@ -185,32 +220,99 @@ fn a_failure_reported_after_the_offer_ends_the_task_until_it_is_published_again(
 }
 
 #[test]
-fn requests_for_another_session_or_beyond_the_last_fragment_are_refused() {
-    let (mut service, image) = service_with(package(7, 1000, 160));
-    for (datagram, result) in [
-        (request(OLD, 0), ResultCode::NoSuchTask),
-        (request(image, 7), ResultCode::NoSuchFragment),
-    ] {
+fn a_request_beyond_the_last_fragment_is_refused_after_what_there_is() {
+    let package = package(7, 1000, 160);
+    let (mut service, _) = service_with(package.clone());
+    let wanted = Wanted::new(FragmentIndex(6), 0b11).unwrap();
+    let mut answers = service
+        .handle(&request_for(&package, wanted), from())
+        .answers;
+    assert_eq!(answers.len(), 2);
+    assert!(matches!(
+        opened(&mut answers[1]),
+        Downlink::Refusal {
+            result: ResultCode::NoSuchFragment,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_request_for_the_image_before_is_refused_once_there_is_another_task() {
+    let (first, second) = (package(7, 1000, 160), package(8, 1000, 160));
+    let (mut service, _) = service_with(first.clone());
+    service
+        .book
+        .publish(DEVICE, Arc::new(second.clone()), WINDOW)
+        .unwrap();
+    service.service.assignment_changed(DEVICE);
+    let mut answers = service.handle(&request(&first, 0), from()).answers;
+    assert!(matches!(
+        opened(&mut answers[0]),
+        Downlink::Refusal {
+            result: ResultCode::NoSuchTask,
+            ..
+        }
+    ));
+    let mut answers = service.handle(&request(&second, 0), from()).answers;
+    assert!(matches!(opened(&mut answers[0]), Downlink::Fragment { .. }));
+}
+
+#[test]
+fn a_device_in_the_middle_of_a_download_goes_on_with_a_platform_that_was_restarted() {
+    let package = package(7, 1000, 160);
+    let (service, _) = service_with(package.clone());
+    let mut restarted = Service::new(Arc::clone(&service.book) as _, None);
+    let mut answers = restarted.handle(&request(&package, 3), from()).answers;
+    assert!(matches!(opened(&mut answers[0]), Downlink::Fragment { .. }));
+}
+
+#[test]
+fn whoever_does_not_hold_the_device_s_key_gets_no_answer() {
+    let package = package(7, 1000, 160);
+    let (mut service, _) = service_with(package.clone());
+    let stranger = DeviceKey([8; 32]);
+    let hello = sent_with(&stranger, Uplink::Status(status(Activity::Idle)));
+    let handle = LeanKey::of(&KEY).handle(package.signed());
+    let wanted = Wanted::one(FragmentIndex(0));
+    let asks = sent_with(&stranger, Uplink::Request { handle, wanted });
+    for datagram in [hello, asks] {
         assert_eq!(
-            service.kinds(DEVICE, &datagram).last(),
-            Some(&PlatformEventKind::Refused(result))
+            service.handle(&datagram, from()).answers,
+            Vec::<Vec<u8>>::new()
         );
-        let mut answer = service.handle(&datagram, from()).answer.unwrap();
-        assert!(matches!(
-            Downlink::decode(&mut answer),
-            Ok(Downlink::Refusal { result: told, .. }) if told == result
-        ));
     }
-    assert_eq!(service.ledger.pairs(), 0);
+    assert_eq!(service.book.strays().malformed, 2);
+    assert_eq!(service.book.device_state(DEVICE).unwrap().hellos, 0);
+}
+
+#[test]
+fn a_status_is_recent_once_if_it_repeats_the_latest_challenge() {
+    let (mut service, _) = service_with(package(7, 1000, 160));
+    let mut hello = status(Activity::Idle);
+    let mut answers = service
+        .handle(&bytes(Uplink::Status(hello)), from())
+        .answers;
+    let Downlink::Offer { challenge, .. } = opened(&mut answers[0]) else {
+        panic!("no offer")
+    };
+    hello.challenge = challenge;
+    let mut recent = |status| {
+        let kinds = service.kinds(DEVICE, &bytes(Uplink::Status(status)));
+        matches!(kinds[0], PlatformEventKind::Hello { is_recent, .. } if is_recent)
+    };
+    assert!(recent(hello));
+    assert!(!recent(hello), "a recording of it");
+    assert!(!recent(status(Activity::Idle)), "after a reset");
 }
 
 #[test]
 fn state_counts_what_the_log_holds_and_starts_over_with_a_publication() {
     let package = Arc::new(package(7, 1000, 160));
-    let (mut service, image) = service_with((*package).clone());
+    let (mut service, _) = service_with((*package).clone());
     service.handle(&bytes(Uplink::Status(status(Activity::Idle))), from());
     for index in [0, 1, 1, 9] {
-        service.handle(&request(image, index), from());
+        service.handle(&request(&package, index), from());
     }
     service.handle(b"half a payload", from());
     let state = service.book.device_state(DEVICE).unwrap();
@@ -223,13 +325,13 @@ fn state_counts_what_the_log_holds_and_starts_over_with_a_publication() {
             fragments_served: 3,
             refusals: 1,
             malformed: 1,
-            bytes_up: 57 + 4 * 19 + 14,
-            bytes_down: 125 + 3 * (7 + 160 + 16) + 10,
+            bytes_up: 51 + 4 * 10 + 14,
+            bytes_down: 135 + 3 * (1 + 160 + 16) + 8,
             last_report: Some(status(Activity::Idle)),
         }
     );
     assert_eq!(service.book.events(DEVICE).len(), 2 + 4 * 2 + 1);
-    service.book.publish(DEVICE, package).unwrap();
+    service.book.publish(DEVICE, package, WINDOW).unwrap();
     assert_eq!(
         service.book.device_state(DEVICE),
         Some(DeviceState::default())
@@ -241,9 +343,9 @@ fn state_counts_what_the_log_holds_and_starts_over_with_a_publication() {
 fn strangers_and_malformed_datagrams_are_counted_and_get_no_answer() {
     let mut service = Fixture::new();
     let hello = bytes(Uplink::Status(status(Activity::Idle)));
-    assert!(service.handle(&hello, from()).answer.is_none());
-    assert!(service.handle(&hello[1..], from()).answer.is_none());
-    assert!(service.handle(b"", from()).answer.is_none());
+    for datagram in [&hello[..], &hello[1..], b""] {
+        assert!(service.handle(datagram, from()).answers.is_empty());
+    }
     assert_eq!(
         service.book.strays(),
         StrayCounters {
@@ -252,42 +354,49 @@ fn strangers_and_malformed_datagrams_are_counted_and_get_no_answer() {
         }
     );
     assert!(matches!(
-        service.book.publish(DEVICE, Arc::new(package(1, 100, 32))),
+        service
+            .book
+            .publish(DEVICE, Arc::new(package(1, 100, 32)), WINDOW),
         Err(PlatformError::UnknownDevice(DEVICE))
     ));
 }
 
 #[test]
 fn fragments_served_again_or_by_another_manifest_use_no_nonce_twice() {
-    let (mut service, first) = service_with(package(7, 1000, 160));
+    let (first, second) = (package(7, 1000, 160), package(8, 1000, 160));
+    let (mut service, _) = service_with(first.clone());
     for index in [0, 0, 1] {
-        service.handle(&request(first, index), from());
+        service.handle(&request(&first, index), from());
     }
-    let second = package(8, 1000, 160);
-    let second_id = second.signed().image_id();
-    service.book.publish(DEVICE, Arc::new(second)).unwrap();
-    service.handle(&request(second_id, 0), from());
+    let again = Arc::new(second.clone());
+    service.book.publish(DEVICE, again, WINDOW).unwrap();
+    service.service.assignment_changed(DEVICE);
+    service.handle(&request(&second, 0), from());
     assert_eq!(service.ledger.pairs(), 3);
     assert_eq!(service.ledger.violations(), []);
 }
 
 #[test]
 fn devices_do_not_see_each_other_s_tasks() {
-    let (mut service, image) = service_with(package(7, 1000, 160));
-    let other = DeviceId(*b"device02");
-    service.book.register_device(other, DeviceKey([3; 32]));
+    let package = package(7, 1000, 160);
+    let (mut service, _) = service_with(package.clone());
+    let (other, other_key) = (DeviceId(*b"device02"), DeviceKey([3; 32]));
+    service.book.register_device(other, other_key.clone());
     let mut hello = status(Activity::Idle);
     hello.device = other;
-    assert!(!offers(&mut service, hello));
-    let stolen = bytes(Uplink::Request {
-        device: other,
-        session: Session::of(image),
-        index: FragmentIndex(0),
-    });
-    assert_eq!(
-        service.kinds(other, &stolen).last(),
-        Some(&PlatformEventKind::Refused(ResultCode::NoSuchTask))
-    );
+    let answers = service
+        .handle(&sent_with(&other_key, Uplink::Status(hello)), from())
+        .answers;
+    let mut nothing = answers[0].clone();
+    assert!(matches!(
+        Downlink::open(&mut nothing, &LeanKey::of(&other_key)),
+        Ok(Downlink::Nothing { .. })
+    ));
+    // It knows the handle of the other's download, and has a key of its own.
+    let handle = LeanKey::of(&KEY).handle(package.signed());
+    let wanted = Wanted::one(FragmentIndex(0));
+    let stolen = sent_with(&other_key, Uplink::Request { handle, wanted });
+    assert!(service.handle(&stolen, from()).answers.is_empty());
     assert_eq!(
         service.book.device_state(DEVICE),
         Some(DeviceState::default())
@@ -316,15 +425,137 @@ proptest! {
         template in prop::sample::select(vec![0usize, 1, 2]),
         keep in 0usize..60,
     ) {
-        let (mut service, image) = service_with(package(7, 1000, 160));
+        let package = package(7, 1000, 160);
+        let (mut service, _) = service_with(package.clone());
         // Random bytes alone never get past the first byte: let them follow the head of a true message.
         let head = match template {
             0 => Vec::new(),
             1 => bytes(Uplink::Status(status(Activity::Idle))),
-            _ => request(image, 3),
+            _ => request(&package, 3),
         };
         datagram.splice(..0, head.into_iter().take(keep));
         let handled = service.handle(&datagram, from());
-        prop_assert_eq!(handled.answer.is_some(), Uplink::decode(&datagram).is_ok());
+        let is_whole = Uplink::decode(&datagram).is_ok()
+            && Uplink::verify(&datagram, &LeanKey::of(&KEY)).is_ok();
+        prop_assert_eq!(!handled.answers.is_empty(), is_whole);
     }
+}
+
+/// A device that speaks PCP, as far as its frames go.
+struct PcpDevice {
+    service: Fixture,
+    package: Package,
+}
+
+impl PcpDevice {
+    fn registered(package: Package) -> Self {
+        let (service, _) = service_with(package.clone());
+        let mut device = Self { service, package };
+        let mut hello = status(Activity::Idle);
+        hello.dialect = Dialect::Pcp;
+        let answers = device
+            .service
+            .handle(&bytes(Uplink::Status(hello)), from())
+            .answers;
+        assert_eq!(
+            answers.len(),
+            2,
+            "it is known now, and asked for its version"
+        );
+        let mut query = answers[1].clone();
+        assert_eq!(
+            pcp::Downlink::decode(&mut query),
+            Ok(pcp::Downlink::QueryVersion)
+        );
+        device
+    }
+
+    fn says(&mut self, message: pcp::Uplink) -> Vec<Vec<u8>> {
+        let mut out = [0; MAX_UPLINK_BYTES];
+        let length = message.encode(&mut out);
+        self.service.handle(&out[..length], from()).answers
+    }
+
+    fn version(&self) -> pcp::VersionText {
+        pcp::VersionText::from(self.package.manifest().version)
+    }
+
+    fn asks_for(&mut self, version: pcp::VersionText, index: u16) -> (ResultCode, Vec<u8>) {
+        let index = FragmentIndex(index);
+        let mut answers = self.says(pcp::Uplink::Fragment { version, index });
+        match pcp::Downlink::decode(&mut answers[0]) {
+            Ok(pcp::Downlink::Fragment {
+                result,
+                index: served,
+                data,
+            }) if served == index => (result, data.to_vec()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn over_pcp_a_device_is_told_of_its_package_and_gets_header_and_image() {
+    let mut device = PcpDevice::registered(package(7, 1000, 64));
+    let mut answers = device.says(pcp::Uplink::Version {
+        result: ResultCode::Ok,
+        version: pcp::VersionText::default(),
+    });
+    let Ok(pcp::Downlink::NewVersion(facts)) = pcp::Downlink::decode(&mut answers[0]) else {
+        panic!("no new version")
+    };
+    let version = device.version();
+    assert_eq!(facts.version, version);
+    assert_eq!((facts.fragment_bytes, facts.count), (64 + 16, 2 + 16));
+    let mut header = Vec::new();
+    for index in 0..2 {
+        header.extend(device.asks_for(version, index).1);
+    }
+    let signed = SignedManifest::decode(header.first_chunk().unwrap()).unwrap();
+    assert_eq!(&signed, device.package.signed());
+    let cipher = FragmentCipher::new(&KEY, None, &signed).unwrap();
+    let mut image = Vec::new();
+    for index in 0..16 {
+        let (result, mut data) = device.asks_for(version, 2 + index);
+        assert_eq!(result, ResultCode::Ok);
+        image.extend_from_slice(cipher.open(FragmentIndex(index), &mut data).unwrap());
+    }
+    assert_eq!(image, device.package.image());
+    let refused = device.asks_for(version, 18);
+    assert_eq!(refused, (ResultCode::NoSuchFragment, Vec::new()));
+    let other = device.asks_for(pcp::VersionText(*b"9.9.9\0\0\0\0\0\0\0\0\0\0\0"), 0);
+    assert_eq!(other, (ResultCode::NoSuchTask, Vec::new()));
+}
+
+#[test]
+fn over_pcp_a_complete_download_is_ordered_to_be_installed_and_its_result_is_taken() {
+    let mut device = PcpDevice::registered(package(7, 1000, 64));
+    let state = ResultCode::Ok;
+    let mut answers = device.says(pcp::Uplink::DownloadState { state });
+    assert_eq!(answers.len(), 2);
+    assert_eq!(
+        pcp::Downlink::decode(&mut answers[1]),
+        Ok(pcp::Downlink::Execute)
+    );
+    let state = ResultCode::VerifyFailed;
+    assert_eq!(device.says(pcp::Uplink::DownloadState { state }).len(), 1);
+    let version = device.version();
+    let result = ResultCode::Ok;
+    let mut answers = device.says(pcp::Uplink::UpgradeResult { result, version });
+    assert_eq!(
+        pcp::Downlink::decode(&mut answers[0]),
+        Ok(pcp::Downlink::UpgradeResultTaken { result })
+    );
+}
+
+#[test]
+fn a_pcp_frame_from_where_no_device_made_itself_known_gets_no_answer() {
+    let (mut service, _) = service_with(package(7, 1000, 64));
+    let mut out = [0; MAX_UPLINK_BYTES];
+    let state = ResultCode::Ok;
+    let length = pcp::Uplink::DownloadState { state }.encode(&mut out);
+    assert!(service.handle(&out[..length], from()).answers.is_empty());
+    // Nor does one from a device that speaks lean.
+    service.handle(&bytes(Uplink::Status(status(Activity::Idle))), from());
+    assert!(service.handle(&out[..length], from()).answers.is_empty());
 }

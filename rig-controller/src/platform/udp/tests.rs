@@ -2,24 +2,26 @@ use super::*;
 use crate::platform::PlatformEventKind;
 use crate::platform::package::tests::package;
 use powercut_upgrade::manifest::FragmentIndex;
-use powercut_upgrade::wire::lean::{Downlink, MAX_UPLINK_BYTES, Session, Uplink};
+use powercut_upgrade::wire::MAX_UPLINK_BYTES;
+use powercut_upgrade::wire::lean::{Downlink, Handle, LeanKey, Uplink, Wanted};
 use std::net::UdpSocket;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 const DEVICE: DeviceId = DeviceId(*b"device01");
+const KEY: DeviceKey = DeviceKey([1; 32]);
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-fn platform_with_task() -> (UdpPlatform, Session) {
+fn platform_with_task() -> (UdpPlatform, Handle) {
     let platform = UdpPlatform::bind(any_port()).unwrap();
-    platform.register_device(DEVICE, DeviceKey([1; 32]));
+    platform.register_device(DEVICE, KEY);
     let package = package(7, 1000, 160);
-    let session = Session::of(package.signed().image_id());
-    platform.publish(DEVICE, Arc::new(package)).unwrap();
-    (platform, session)
+    let handle = LeanKey::of(&KEY).handle(package.signed());
+    platform.publish(DEVICE, Arc::new(package), 1).unwrap();
+    (platform, handle)
 }
 
 fn device(platform: &UdpPlatform) -> UdpSocket {
@@ -31,36 +33,35 @@ fn device(platform: &UdpPlatform) -> UdpSocket {
     socket
 }
 
-fn request(session: Session, index: u16) -> Vec<u8> {
+fn request(handle: Handle, index: u16) -> Vec<u8> {
     let mut out = [0; MAX_UPLINK_BYTES];
     let length = Uplink::Request {
-        device: DEVICE,
-        session,
-        index: FragmentIndex(index),
+        handle,
+        wanted: Wanted::one(FragmentIndex(index)),
     }
-    .encode(&mut out);
+    .encode(&LeanKey::of(&KEY), &mut out);
     out[..length].to_vec()
 }
 
 #[test]
 fn a_request_over_udp_gets_its_fragment() {
-    let (platform, session) = platform_with_task();
+    let (platform, handle) = platform_with_task();
     let device = device(&platform);
-    device.send(&request(session, 2)).unwrap();
+    device.send(&request(handle, 2)).unwrap();
     let mut buffer = [0; 2048];
     let length = device.recv(&mut buffer).unwrap();
     assert!(matches!(
         Downlink::decode(&mut buffer[..length]),
-        Ok(Downlink::Fragment { index: FragmentIndex(2), sealed, .. }) if sealed.len() == 176
+        Ok(Downlink::Fragment { index: 2, body }) if body.len() == 176
     ));
 }
 
 #[test]
 fn everything_sent_before_is_in_the_log_once_it_has_settled() {
-    let (platform, session) = platform_with_task();
+    let (platform, handle) = platform_with_task();
     let device = device(&platform);
     for round in 1..=50 {
-        device.send(&request(session, 0)).unwrap();
+        device.send(&request(handle, 0)).unwrap();
         device.send(b"no message").unwrap();
         platform.settle().unwrap();
         let state = platform.device_state(DEVICE).unwrap();
@@ -72,7 +73,7 @@ fn everything_sent_before_is_in_the_log_once_it_has_settled() {
 
 #[test]
 fn a_watcher_knows_of_a_fragment_before_the_device_gets_it() {
-    let (platform, session) = platform_with_task();
+    let (platform, handle) = platform_with_task();
     let (sender, heard) = channel();
     platform.watch(
         DEVICE,
@@ -82,7 +83,7 @@ fn a_watcher_knows_of_a_fragment_before_the_device_gets_it() {
         })),
     );
     let device = device(&platform);
-    device.send(&request(session, 0)).unwrap();
+    device.send(&request(handle, 0)).unwrap();
     device.recv(&mut [0; 2048]).unwrap();
     let kinds: Vec<PlatformEventKind> = heard.try_iter().collect();
     assert!(matches!(

@@ -4,7 +4,7 @@ use microbit::{Board, Clock, Flash, Heartbeat, Peripherals, Sleep, Watchdog};
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::flash::{FlashError, TwiceProgrammable};
 use powercut_upgrade::slots::Layout;
-use powercut_upgrade::wire::lean::MAX_UPLINK_BYTES;
+use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 
 use crate::image::VERSION;
 use crate::line::{Line, Progress};
@@ -12,6 +12,8 @@ use crate::platform_address;
 use crate::trial::{Trial, Verdict};
 
 const LAYOUT: Layout = Layout::MICROBIT;
+/// RAM for fragments that come before their turn: 10 of 160 bytes.
+const HELD_BYTES: usize = 1600;
 /// Also how often the watchdog is fed.
 const HEARTBEAT_MS: u64 = 500;
 
@@ -19,7 +21,7 @@ struct App {
     flash: TwiceProgrammable<Flash>,
     line: Line,
     // This flash takes a second program, so the agent needs no page buffer.
-    agent: Agent<0>,
+    agent: Agent<0, &'static mut [u8; HELD_BYTES]>,
     trial: Option<Trial>,
     clock: Clock,
     sleep: Sleep,
@@ -40,33 +42,7 @@ enum Next {
 
 /// Runs for ever; ends in a restart only.
 pub(crate) fn run(board: Board) -> ! {
-    let Peripherals {
-        uart,
-        mut clock,
-        heartbeat,
-        sleep,
-    } = board.peripherals.start();
-    let mut flash = TwiceProgrammable(board.flash);
-    let platform = platform_address::load(&mut flash, &LAYOUT);
-    let Ok(agent) = Agent::start(&mut flash, &LAYOUT) else {
-        panic!(
-            "no identity in FACTORY or no manifest in ACTIVE, which the bootloader has just read"
-        );
-    };
-    let in_trial = agent.in_trial();
-    defmt::info!("version {=str}, on probation: {=bool}", VERSION, in_trial);
-    let trial = in_trial.then(|| Trial::begin(clock.now_ms()));
-    let mut app = App {
-        flash,
-        line: Line::new(uart, platform),
-        agent,
-        trial,
-        clock,
-        sleep,
-        heartbeat,
-        watchdog: board.watchdog,
-        next_beat_ms: 0,
-    };
+    let app = assemble(board);
     loop {
         match app.round() {
             Ok(Next::Round) => {}
@@ -78,6 +54,46 @@ pub(crate) fn run(board: Board) -> ! {
             // What flash refuses once it may take after a restart, from a journal read anew.
             Err(FlashError(_)) => panic!("flash refused an operation"),
         }
+    }
+}
+
+/// Puts the application together in memory of its own: on the stack, parts of it would lie about several times while the
+/// whole runs.
+#[inline(never)]
+fn assemble(board: Board) -> &'static mut App {
+    let Peripherals {
+        uart,
+        mut clock,
+        heartbeat,
+        sleep,
+    } = board.peripherals.start();
+    let mut flash = TwiceProgrammable(board.flash);
+    let platform = platform_address::load(&mut flash, &LAYOUT);
+    let Some(held) = cortex_m::singleton!(: [u8; HELD_BYTES] = [0; HELD_BYTES]) else {
+        panic!("assembled twice");
+    };
+    let Ok(agent) = Agent::start(&mut flash, &LAYOUT, held) else {
+        panic!(
+            "no identity in FACTORY or no manifest in ACTIVE, which the bootloader has just read"
+        );
+    };
+    let in_trial = agent.in_trial();
+    defmt::info!("version {=str}, on probation: {=bool}", VERSION, in_trial);
+    let trial = in_trial.then(|| Trial::begin(clock.now_ms()));
+    let app = App {
+        flash,
+        line: Line::new(uart, platform),
+        agent,
+        trial,
+        clock,
+        sleep,
+        heartbeat,
+        watchdog: board.watchdog,
+        next_beat_ms: 0,
+    };
+    match cortex_m::singleton!(: App = app) {
+        Some(app) => app,
+        None => panic!("assembled twice"),
     }
 }
 

@@ -5,7 +5,7 @@ use core::net::SocketAddrV4;
 use heapless::Deque;
 use microbit::Uart;
 use powercut_at_client::{AtClient, Event};
-use powercut_upgrade::wire::lean::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
+use powercut_upgrade::wire::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
 
 /// What the modem can say while something is sent to it: an echo, a result code.
 const OVERHEARD_BYTES: usize = 64;

@@ -1,9 +1,50 @@
 //! What devices and the platform say to each other, as datagrams. One file per dialect; the result codes are the
 //! telecom platform's and shared by all of them.
+//!
+//! A device speaks one dialect, set at the factory ([`Dialect`]). Whatever it speaks, it makes itself known by the lean
+//! status message, which proves that it holds its key; a device of the telecom platform's own dialect then answers
+//! [`pcp`] frames.
 use crc::{CRC_32_ISO_HDLC, Crc};
 
+pub mod key;
 pub mod lean;
+pub mod pcp;
 
+/// Longest datagram a device sends, bytes.
+pub const MAX_UPLINK_BYTES: usize = lean::MAX_UPLINK_BYTES;
+/// Longest datagram a device has to take, bytes.
+pub const MAX_DOWNLINK_BYTES: usize = lean::MAX_DOWNLINK_BYTES;
+
+const _: () = assert!(
+    pcp::MAX_UPLINK_BYTES <= MAX_UPLINK_BYTES && pcp::MAX_DOWNLINK_BYTES <= MAX_DOWNLINK_BYTES,
+    "one pair of buffers serves both dialects"
+);
+
+/// What a device speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u8)]
+pub enum Dialect {
+    /// No redundant byte, a window of outstanding fragments.
+    #[default]
+    Lean = 0,
+    /// The telecom platform's own.
+    Pcp = 1,
+}
+
+impl Dialect {
+    /// The dialect with this value.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Lean),
+            1 => Some(Self::Pcp),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes that are no message of the dialect, or not from who they pretend to be from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
 /// Without a table: 200 bytes of code on a device. Hosts have room for tables, and simulate a great many devices.
 #[cfg(target_os = "none")]
 type Tables = crc::NoTable;

@@ -2,18 +2,25 @@
 //! with a platform that answers at once. Used by the sweeps.
 mod package;
 
+use std::collections::HashSet;
+
 use nor_flash_model::NorFlashModel;
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::flash::{TwiceProgrammable, UpgradeFlash, WriteOnce};
 use powercut_upgrade::journal::{Journal, Phase};
+use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET};
 use powercut_upgrade::slots::Layout;
-use powercut_upgrade::wire::lean::{Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Uplink};
+use powercut_upgrade::wire::MAX_UPLINK_BYTES;
+use powercut_upgrade::wire::lean::Uplink;
 
 pub use package::{
-    Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, provision, provision_m_sequence,
-    seal, small_layout,
+    Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, provision, seal, small_layout,
 };
+use package::{fragment, lean_key, nothing, offer, write};
+
+/// Fragments a device may have outstanding.
+const WINDOW: u8 = 8;
 
 /// Flash that can be looked at and cut from outside.
 pub trait Cuttable: UpgradeFlash {
@@ -56,27 +63,41 @@ macro_rules! cuttable {
 cuttable!(TwiceProgrammable, 2);
 cuttable!(WriteOnce, 1);
 
+/// Writes at the factory what the device is to decrypt the suite `m-sequence` with.
+pub fn provision_m_sequence<F: UpgradeFlash>(
+    flash: &mut F,
+    layout: &Layout,
+    configuration: Configuration,
+) {
+    let at = layout.factory.start + FACTORY_OFFSET;
+    write(flash, at, &configuration.encode());
+}
+
 /// What happened until the device came to rest.
 #[derive(Debug, Default)]
 pub struct Run {
     pub boots: u32,
     pub requested: Vec<u16>,
+    /// Fragments that arrived at the device.
+    arrived: HashSet<u16>,
+    /// Requests for those.
+    pub fetched_again: usize,
     pub result: Option<powercut_upgrade::wire::lean::Status>,
 }
 
 /// Lets the device live, power coming back at once whenever it goes, until it has told the platform how it ended and
 /// has nothing to do. Panics where an invariant breaks.
-pub fn live<F: Cuttable, const PAGE: usize>(
+pub fn live<F: Cuttable, const PAGE: usize, const HELD: usize>(
     flash: &mut F,
     layout: &Layout,
     old: &Package,
     offered: &Package,
 ) -> Run {
-    live_with::<F, PAGE>(flash, layout, old, offered, |_| {})
+    live_with::<F, PAGE, HELD>(flash, layout, old, offered, |_| {})
 }
 
 /// The same; `powered_again` is called whenever power came back after a cut.
-pub fn live_with<F: Cuttable, const PAGE: usize>(
+pub fn live_with<F: Cuttable, const PAGE: usize, const HELD: usize>(
     flash: &mut F,
     layout: &Layout,
     old: &Package,
@@ -110,7 +131,7 @@ pub fn live_with<F: Cuttable, const PAGE: usize>(
             assert_eq!(runs.image, offered.image, "only the new image is on trial");
             old_is_kept(flash, layout, old);
         }
-        if application::<F, PAGE>(flash, layout, runs, offered, &mut run) {
+        if application::<F, PAGE, HELD>(flash, layout, runs, offered, &mut run) {
             assert!(
                 flash.violations().is_empty(),
                 "S3: programmed too often at {:x?}",
@@ -140,14 +161,14 @@ fn old_is_kept<F: Cuttable>(flash: &mut F, layout: &Layout, old: &Package) {
 }
 
 /// Runs the application until it restarts, loses power, or is done (`true`).
-fn application<F: Cuttable, const PAGE: usize>(
+fn application<F: Cuttable, const PAGE: usize, const HELD: usize>(
     flash: &mut F,
     layout: &Layout,
     runs: &Package,
     offered: &Package,
     run: &mut Run,
 ) -> bool {
-    let Ok(mut agent) = Agent::<PAGE>::start(flash, layout) else {
+    let Ok(mut agent) = Agent::<PAGE, _>::start(flash, layout, [0; HELD]) else {
         assert!(!flash.is_powered(), "the agent does not start");
         return false;
     };
@@ -163,9 +184,14 @@ fn application<F: Cuttable, const PAGE: usize>(
         }
         match agent.poll(flash, now, &mut out) {
             Ok(Wish::Send(length)) => {
+                Uplink::verify(&out[..length], &lean_key()).unwrap();
                 let message = Uplink::decode(&out[..length]).unwrap();
-                let mut answer = platform(message, offered, run);
-                if agent.on_datagram(flash, now, &mut answer).is_err() {
+                let mut answers = platform(message, offered, run);
+                let taken = answers.iter_mut().try_for_each(|(index, answer)| {
+                    run.arrived.extend(index.as_ref());
+                    agent.on_datagram(flash, now, answer)
+                });
+                if taken.is_err() {
                     break;
                 }
             }
@@ -190,33 +216,39 @@ fn assert_ready<F: Cuttable>(flash: &F, layout: &Layout, offered: &Package) {
     );
 }
 
-/// A platform with one task: this package for this device, until the device says how it ended.
-fn platform(message: Uplink, offered: &Package, run: &mut Run) -> Vec<u8> {
-    let mut out = vec![0; MAX_DOWNLINK_BYTES];
-    let manifest = offered.signed.encode();
-    let mut sealed;
-    let answer = match message {
+/// A platform with one task: this package for this device, until the device says how it ended. Fragments come with
+/// their numbers.
+fn platform(message: Uplink, offered: &Package, run: &mut Run) -> Vec<(Option<u16>, Vec<u8>)> {
+    match message {
         Uplink::Status(status) => {
             let done = status.result_image == offered.signed.image_id()
                 || status.running == offered.signed.image_id();
             run.result = Some(status);
-            if done {
-                Downlink::Nothing { retry_after_s: 60 }
+            let answer = if done {
+                nothing()
             } else {
-                Downlink::Offer(&manifest)
-            }
+                offer(offered, WINDOW)
+            };
+            vec![(None, answer)]
         }
-        Uplink::Request { session, index, .. } => {
-            run.requested.push(index.0);
-            sealed = seal(offered, index);
-            Downlink::Fragment {
-                session,
-                index,
-                sealed: &mut sealed,
+        Uplink::Request { handle, wanted } => {
+            assert_eq!(handle, lean_key().handle(&offered.signed));
+            let indices: Vec<u16> = wanted.indices().map(|index| index.0).collect();
+            // The whole image was there, and is fetched anew because it was the wrong one.
+            let fragments = usize::from(offered.signed.manifest().fragments());
+            if indices.contains(&0) && run.arrived.len() == fragments {
+                run.arrived.clear();
             }
+            let arrived = &run.arrived;
+            run.fetched_again += indices
+                .iter()
+                .filter(|index| arrived.contains(index))
+                .count();
+            run.requested.extend(&indices);
+            wanted
+                .indices()
+                .map(|index| (Some(index.0), fragment(index, &seal(offered, index))))
+                .collect()
         }
-    };
-    let length = answer.encode(&mut out).unwrap();
-    out.truncate(length);
-    out
+    }
 }

@@ -4,11 +4,13 @@ use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::UpgradeFlash;
 use powercut_upgrade::journal::Journal;
-use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET};
+use powercut_upgrade::m_sequence::Configuration;
 use powercut_upgrade::manifest::{
     FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
 };
 use powercut_upgrade::slots::{Layout, Placement, Region, Slot};
+use powercut_upgrade::wire::lean::{Challenge, Downlink, LeanKey, WIRE_VERSION};
+use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES};
 use sha2::{Digest, Sha256};
 
 const HARDWARE: u16 = 0x51;
@@ -26,7 +28,7 @@ pub enum Behaviour {
 pub struct Package {
     pub signed: SignedManifest,
     pub image: Vec<u8>,
-    m_sequence: Option<Configuration>,
+    pub m_sequence: Option<Configuration>,
 }
 
 pub struct Recipe {
@@ -101,6 +103,7 @@ pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Pack
         .to_bytes();
     let factory = Factory {
         hardware: HARDWARE,
+        dialect: Dialect::Lean,
         device_id: DeviceId(*b"device01"),
         device_key: DeviceKey(DEVICE_KEY),
         trusted_keys: TrustedKeys([Some((KeyId(1), key)), None]),
@@ -119,30 +122,63 @@ pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Pack
     .unwrap();
 }
 
-/// Writes at the factory what the device is to decrypt the suite `m-sequence` with.
-pub fn provision_m_sequence<F: UpgradeFlash>(
-    flash: &mut F,
-    layout: &Layout,
-    configuration: Configuration,
-) {
-    let at = layout.factory.start + FACTORY_OFFSET;
-    write(flash, at, &configuration.encode());
-}
-
-fn write<F: UpgradeFlash>(flash: &mut F, at: u32, bytes: &[u8]) {
+pub fn write<F: UpgradeFlash>(flash: &mut F, at: u32, bytes: &[u8]) {
     let mut padded = bytes.to_vec();
     padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);
     flash.write(at, &padded).unwrap();
 }
 
-/// A fragment as the platform sends it.
+/// A fragment as the platform sends it, tag or code included.
 pub fn seal(offered: &Package, index: FragmentIndex) -> Vec<u8> {
     let manifest = offered.signed.manifest();
     let start = manifest.fragment_offset(index) as usize;
     let mut fragment = offered.image[start..start + manifest.fragment_len(index)].to_vec();
     let key = DeviceKey(DEVICE_KEY);
     let cipher = FragmentCipher::new(&key, offered.m_sequence, &offered.signed).unwrap();
-    let tag = cipher.seal(index, &mut fragment);
-    fragment.extend(tag.into_iter().flatten());
+    match cipher.seal(index, &mut fragment) {
+        Some(tag) => fragment.extend(tag),
+        None => fragment.extend(lean_key().fragment_code(&offered.signed, index, &fragment)),
+    }
     fragment
+}
+
+/// What authenticates the messages of the one device there is.
+pub fn lean_key() -> LeanKey {
+    LeanKey::of(&DeviceKey(DEVICE_KEY))
+}
+
+/// A message of the platform to it.
+pub fn encoded(message: &Downlink<'_>) -> Vec<u8> {
+    let mut bytes = vec![0; MAX_DOWNLINK_BYTES];
+    let length = message
+        .encode(&lean_key(), &mut bytes)
+        .expect("it is the longest there is");
+    bytes.truncate(length);
+    bytes
+}
+
+/// An offer of this image, with so many fragments outstanding at a time.
+pub fn offer(package: &Package, window: u8) -> Vec<u8> {
+    encoded(&Downlink::Offer {
+        wire_version: WIRE_VERSION,
+        window,
+        challenge: Challenge(1),
+        manifest: &package.signed.encode(),
+    })
+}
+
+/// That there is nothing to do.
+pub fn nothing() -> Vec<u8> {
+    encoded(&Downlink::Nothing {
+        retry_after_s: 60,
+        challenge: Challenge(1),
+    })
+}
+
+/// A fragment as it travels.
+pub fn fragment(index: FragmentIndex, sealed: &[u8]) -> Vec<u8> {
+    encoded(&Downlink::Fragment {
+        index: index.0 as u8,
+        body: &mut sealed.to_vec(),
+    })
 }

@@ -9,7 +9,7 @@ use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::flash::{FlashError, TwiceProgrammable, UpgradeFlash, WriteOnce};
 use powercut_upgrade::journal::State;
 use powercut_upgrade::slots::Layout;
-use powercut_upgrade::wire::lean::MAX_UPLINK_BYTES;
+use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 
 use crate::package::Behaviour;
 
@@ -65,14 +65,14 @@ pub struct Stepped {
 
 /// Flash, and what is in RAM while there is power; the agent is gone if nothing boots.
 #[derive(Clone)]
-pub struct Device<F, const PAGE: usize> {
+pub struct Device<F, const PAGE: usize, const HELD: usize> {
     pub flash: F,
-    agent: Option<Agent<PAGE>>,
+    agent: Option<Agent<PAGE, [u8; HELD]>>,
     behaviour: Behaviour,
     now_ms: u64,
 }
 
-impl<F: ModelFlash, const PAGE: usize> Device<F, PAGE> {
+impl<F: ModelFlash, const PAGE: usize, const HELD: usize> Device<F, PAGE, HELD> {
     /// Gives power to a device with this content of flash.
     pub fn boot(flash: F, layout: &Layout) -> Self {
         let mut device = Self {
@@ -89,7 +89,7 @@ impl<F: ModelFlash, const PAGE: usize> Device<F, PAGE> {
     pub fn restart(&mut self, layout: &Layout) {
         self.now_ms = 0;
         self.agent = match boot::boot(&mut self.flash, layout, &mut || {}) {
-            Outcome::Run { .. } => Agent::start(&mut self.flash, layout).ok(),
+            Outcome::Run { .. } => Agent::start(&mut self.flash, layout, [0; HELD]).ok(),
             Outcome::Stay(_) => None,
         };
         let mut first = [0; 4];
@@ -162,7 +162,7 @@ impl<F: ModelFlash, const PAGE: usize> Device<F, PAGE> {
     }
 }
 
-impl<F: ModelFlash, const PAGE: usize> Hash for Device<F, PAGE> {
+impl<F: ModelFlash, const PAGE: usize, const HELD: usize> Hash for Device<F, PAGE, HELD> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.flash.fingerprint().hash(hasher);
         self.agent.hash(hasher);

@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 
 use powercut_upgrade::image::Location;
 use powercut_upgrade::journal::Phase;
-use powercut_upgrade::manifest::ImageId;
+use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::slots::Layout;
-use powercut_upgrade::wire::lean::{Downlink, Session};
+use powercut_upgrade::wire::lean::{Downlink, complete_index};
 use stateright::{Model, Property};
 
 use crate::device::{Device, ModelFlash};
@@ -43,7 +43,7 @@ pub enum Flash {
 }
 
 /// Everything that does not change.
-pub struct Upgrade<F, const PAGE: usize> {
+pub struct Upgrade<F, const PAGE: usize, const HELD: usize> {
     pub layout: Layout,
     pub fresh: F,
     pub old: Package,
@@ -53,7 +53,7 @@ pub struct Upgrade<F, const PAGE: usize> {
     pub in_flight: usize,
     pub flash: Flash,
     pub graph: Graph,
-    pub buffer: PhantomData<[u8; PAGE]>,
+    pub buffer: PhantomData<([u8; PAGE], [u8; HELD])>,
 }
 
 /// A datagram under way.
@@ -65,8 +65,8 @@ enum Datagram {
 
 /// Where everything stands.
 #[derive(Clone)]
-pub struct Standing<F, const PAGE: usize> {
-    device: Device<F, PAGE>,
+pub struct Standing<F, const PAGE: usize, const HELD: usize> {
+    device: Device<F, PAGE, HELD>,
     platform: Platform,
     task: Task,
     /// In no order: any may arrive next.
@@ -92,19 +92,19 @@ pub enum Step {
     PlatformRestart(Task),
 }
 
-impl<F, const PAGE: usize> Hash for Standing<F, PAGE> {
+impl<F, const PAGE: usize, const HELD: usize> Hash for Standing<F, PAGE, HELD> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.key.hash(hasher);
     }
 }
 
-impl<F, const PAGE: usize> PartialEq for Standing<F, PAGE> {
+impl<F, const PAGE: usize, const HELD: usize> PartialEq for Standing<F, PAGE, HELD> {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key
     }
 }
 
-impl<F: ModelFlash, const PAGE: usize> fmt::Debug for Standing<F, PAGE> {
+impl<F: ModelFlash, const PAGE: usize, const HELD: usize> fmt::Debug for Standing<F, PAGE, HELD> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Standing")
             .field("journal", &self.device.state())
@@ -114,7 +114,7 @@ impl<F: ModelFlash, const PAGE: usize> fmt::Debug for Standing<F, PAGE> {
     }
 }
 
-impl<F: ModelFlash, const PAGE: usize> Standing<F, PAGE> {
+impl<F: ModelFlash, const PAGE: usize, const HELD: usize> Standing<F, PAGE, HELD> {
     fn keyed(mut self) -> Self {
         self.network.sort();
         let mut hasher = DefaultHasher::new();
@@ -133,12 +133,12 @@ impl<F: ModelFlash, const PAGE: usize> Standing<F, PAGE> {
     }
 }
 
-impl<F: ModelFlash, const PAGE: usize> Upgrade<F, PAGE> {
-    fn is_goal(&self, standing: &Standing<F, PAGE>) -> bool {
+impl<F: ModelFlash, const PAGE: usize, const HELD: usize> Upgrade<F, PAGE, HELD> {
+    fn is_goal(&self, standing: &Standing<F, PAGE, HELD>) -> bool {
         self.is_confirmed(standing, standing.task)
     }
 
-    fn is_confirmed(&self, standing: &Standing<F, PAGE>, task: Task) -> bool {
+    fn is_confirmed(&self, standing: &Standing<F, PAGE, HELD>, task: Task) -> bool {
         standing.confirmed() == Some(self.catalogue.offered(task).id())
     }
 
@@ -173,25 +173,25 @@ impl<F: ModelFlash, const PAGE: usize> Upgrade<F, PAGE> {
             && self.holds(flash, location, package, package.image.len())
     }
 
-    fn running(&self, standing: &Standing<F, PAGE>) -> Option<&Package> {
+    fn running(&self, standing: &Standing<F, PAGE, HELD>) -> Option<&Package> {
         self.packages()
             .into_iter()
             .find(|package| self.holds_all(&standing.device.flash, Location::ACTIVE, package))
     }
 
     /// The package the journal's session is about.
-    fn session(&self, standing: &Standing<F, PAGE>) -> Option<&Package> {
+    fn session(&self, standing: &Standing<F, PAGE, HELD>) -> Option<&Package> {
         let image = standing.device.state()?.image;
         self.packages()
             .into_iter()
             .find(|package| package.signed.image_id() == image)
     }
 
-    fn active_is_whole(&self, standing: &Standing<F, PAGE>) -> bool {
+    fn active_is_whole(&self, standing: &Standing<F, PAGE, HELD>) -> bool {
         standing.device.is_alive() && self.running(standing).is_some()
     }
 
-    fn progress_is_true(&self, standing: &Standing<F, PAGE>) -> bool {
+    fn progress_is_true(&self, standing: &Standing<F, PAGE, HELD>) -> bool {
         let Some(Phase::Downloading { committed, .. }) = standing.phase() else {
             return true;
         };
@@ -201,14 +201,14 @@ impl<F: ModelFlash, const PAGE: usize> Upgrade<F, PAGE> {
         })
     }
 
-    fn ready_is_whole(&self, standing: &Standing<F, PAGE>) -> bool {
+    fn ready_is_whole(&self, standing: &Standing<F, PAGE, HELD>) -> bool {
         standing.phase() != Some(Phase::Ready)
             || self.session(standing).is_some_and(|package| {
                 self.holds_all(&standing.device.flash, Location::STAGING, package)
             })
     }
 
-    fn confirmed_or_trial(&self, standing: &Standing<F, PAGE>) -> bool {
+    fn confirmed_or_trial(&self, standing: &Standing<F, PAGE, HELD>) -> bool {
         let Some(running) = self.running(standing) else {
             return false;
         };
@@ -217,7 +217,7 @@ impl<F: ModelFlash, const PAGE: usize> Upgrade<F, PAGE> {
         standing.confirmed() == Some(running) || (standing.device.in_trial() && on_trial)
     }
 
-    fn resumes(&self, standing: &Standing<F, PAGE>) -> bool {
+    fn resumes(&self, standing: &Standing<F, PAGE, HELD>) -> bool {
         let lost = standing.left.power_losses < self.budget.power_losses;
         let begun = matches!(
             standing.phase(),
@@ -229,8 +229,8 @@ impl<F: ModelFlash, const PAGE: usize> Upgrade<F, PAGE> {
         lost && begun
     }
 
-    /// Nothing but session and tag keep such a fragment out.
-    fn stale_fragment(&self, standing: &Standing<F, PAGE>) -> bool {
+    /// Nothing but its tag keeps such a fragment out.
+    fn stale_fragment(&self, standing: &Standing<F, PAGE, HELD>) -> bool {
         let (Some(Phase::Downloading { committed, .. }), Some(package)) =
             (standing.phase(), self.session(standing))
         else {
@@ -242,9 +242,15 @@ impl<F: ModelFlash, const PAGE: usize> Upgrade<F, PAGE> {
                 return false;
             };
             match Downlink::decode(&mut bytes.clone()) {
-                Ok(Downlink::Fragment { session, index, .. }) => {
-                    session != Session::of(signed.image_id())
-                        && signed.manifest().fragment_offset(index) == committed
+                Ok(Downlink::Fragment { index, body }) => {
+                    let size = u32::from(signed.manifest().fragment_bytes);
+                    let next = FragmentIndex((committed / size) as u16);
+                    let others =
+                        [Task::First, Task::Second].map(|task| self.catalogue.offered(task));
+                    complete_index(next, index) == next
+                        && others.iter().any(|other| {
+                            other.id() != signed.image_id() && other.is_fragment(next, body)
+                        })
                 }
                 _ => false,
             }
@@ -252,8 +258,8 @@ impl<F: ModelFlash, const PAGE: usize> Upgrade<F, PAGE> {
     }
 }
 
-impl<F: ModelFlash, const PAGE: usize> Model for Upgrade<F, PAGE> {
-    type State = Standing<F, PAGE>;
+impl<F: ModelFlash, const PAGE: usize, const HELD: usize> Model for Upgrade<F, PAGE, HELD> {
+    type State = Standing<F, PAGE, HELD>;
     type Action = Step;
 
     fn init_states(&self) -> Vec<Self::State> {
@@ -307,7 +313,7 @@ impl<F: ModelFlash, const PAGE: usize> Model for Upgrade<F, PAGE> {
             Step::Arrives(index) => {
                 match next.network.remove(index) {
                     Datagram::Up(bytes) => {
-                        if let Some(answer) = next.platform.answer(&self.catalogue, &bytes) {
+                        for answer in next.platform.answer(&self.catalogue, &bytes) {
                             self.send(&mut next.network, Datagram::Down(answer));
                         }
                     }
@@ -356,9 +362,10 @@ impl<F: ModelFlash, const PAGE: usize> Model for Upgrade<F, PAGE> {
             Property::always(PROGRESS_IS_TRUE, Self::progress_is_true),
             Property::always(READY_IS_WHOLE, Self::ready_is_whole),
             Property::always(CONFIRMED_OR_TRIAL, Self::confirmed_or_trial),
-            Property::always(FLASH_IS_RESPECTED, |_, standing: &Standing<F, PAGE>| {
-                standing.device.flash.obeyed()
-            }),
+            Property::always(
+                FLASH_IS_RESPECTED,
+                |_, standing: &Standing<F, PAGE, HELD>| standing.device.flash.obeyed(),
+            ),
             Property::sometimes(FIRST_CONFIRMED, |model, standing| {
                 model.is_confirmed(standing, Task::First)
             }),

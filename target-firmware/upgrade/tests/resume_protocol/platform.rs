@@ -2,11 +2,9 @@
 //! task was offered; which task there is it reads from its database when it starts.
 use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::wire::ResultCode;
-use powercut_upgrade::wire::lean::{
-    Activity, Downlink, MAX_DOWNLINK_BYTES, Session, Status, Uplink,
-};
+use powercut_upgrade::wire::lean::{Activity, Downlink, Handle, Status, Uplink};
 
-use crate::package::{Package, seal};
+use crate::package::{Package, encoded, fragment, lean_key, nothing, offer, seal};
 
 /// Which of the two images there are to install.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +29,7 @@ pub enum Fault {
 /// An image with its fragments as they are sent.
 pub struct Offered {
     pub package: Package,
+    handle: Handle,
     sealed: Vec<Vec<u8>>,
 }
 
@@ -39,11 +38,21 @@ impl Offered {
         let sealed = (0..package.signed.manifest().fragments())
             .map(|index| seal(&package, FragmentIndex(index)))
             .collect();
-        Self { package, sealed }
+        Self {
+            handle: lean_key().handle(&package.signed),
+            package,
+            sealed,
+        }
     }
 
     pub fn id(&self) -> ImageId {
         self.package.signed.image_id()
+    }
+
+    /// Whether this is how fragment `index` of this image travels.
+    pub fn is_fragment(&self, index: FragmentIndex, body: &[u8]) -> bool {
+        let sealed = self.sealed.get(usize::from(index.0));
+        sealed.is_some_and(|sealed| sealed == body)
     }
 }
 
@@ -54,6 +63,8 @@ pub struct Catalogue {
     /// What is sent for the second image's fragments.
     sent_for_second: Vec<Vec<u8>>,
     fault: Fault,
+    /// Fragments a device may have outstanding.
+    pub window: u8,
 }
 
 impl Catalogue {
@@ -76,6 +87,7 @@ impl Catalogue {
             second,
             sent_for_second,
             fault,
+            window: 1,
         }
     }
 
@@ -118,29 +130,25 @@ impl Platform {
         }
     }
 
-    /// What it answers; `None` to what is no message.
-    pub fn answer(&mut self, catalogue: &Catalogue, datagram: &[u8]) -> Option<Vec<u8>> {
-        match Uplink::decode(datagram).ok()? {
-            Uplink::Status(status) => Some(self.answer_status(catalogue, &status)),
-            Uplink::Request { session, index, .. } => {
-                let served = self
+    /// What it answers.
+    pub fn answer(&mut self, catalogue: &Catalogue, datagram: &[u8]) -> Vec<Vec<u8>> {
+        match Uplink::decode(datagram) {
+            Ok(Uplink::Status(status)) => vec![self.answer_status(catalogue, &status)],
+            Ok(Uplink::Request { handle, wanted }) => {
+                let task = self
                     .task
-                    .filter(|task| Session::of(catalogue.offered(*task).id()) == session)
-                    .ok_or(ResultCode::NoSuchTask)
-                    .and_then(|task| {
-                        catalogue
-                            .fragment(task, index)
-                            .ok_or(ResultCode::NoSuchFragment)
-                    });
-                Some(match served {
-                    Ok(sealed) => encoded(&Downlink::Fragment {
-                        session,
-                        index,
-                        sealed: &mut sealed.clone(),
-                    }),
-                    Err(result) => encoded(&Downlink::Refusal { session, result }),
-                })
+                    .filter(|task| catalogue.offered(*task).handle == handle);
+                let Some(task) = task else {
+                    let result = ResultCode::NoSuchTask;
+                    return vec![encoded(&Downlink::Refusal { handle, result })];
+                };
+                let sealed = |index| Some((index, catalogue.fragment(task, index)?));
+                let served = wanted.indices().filter_map(sealed);
+                served
+                    .map(|(index, sealed)| fragment(index, sealed))
+                    .collect()
             }
+            Err(_) => Vec::new(),
         }
     }
 
@@ -151,18 +159,9 @@ impl Platform {
             let failed_it = status.result_image == offered.id() && status.result != ResultCode::Ok;
             if wants && status.running != offered.id() && !(failed_it && self.offered) {
                 self.offered = true;
-                return encoded(&Downlink::Offer(&offered.package.signed.encode()));
+                return offer(&offered.package, catalogue.window);
             }
         }
-        encoded(&Downlink::Nothing { retry_after_s: 60 })
+        nothing()
     }
-}
-
-fn encoded(message: &Downlink<'_>) -> Vec<u8> {
-    let mut bytes = vec![0; MAX_DOWNLINK_BYTES];
-    let length = message
-        .encode(&mut bytes)
-        .expect("it is the longest there is");
-    bytes.truncate(length);
-    bytes
 }

@@ -2,31 +2,34 @@
 //!
 //! The owner calls [`Agent::on_datagram`] for every datagram that arrives and [`Agent::poll`] until it returns
 //! [`Wish::Wait`]; then again when that time has come or something arrived. Time is in milliseconds from any start
-//! and never goes back. The agent asks for one fragment at a time, asks again when no answer comes, and after a while
-//! of silence announces itself anew.
+//! and never goes back. The agent asks for fragments, asks again when no answer comes, and after a while of silence
+//! announces itself anew. How it talks is up to its dialect (`lean`, `pcp`); what it does is the same in both.
 use crate::cipher::FragmentCipher;
 use crate::factory::{DeviceKey, Factory};
 use crate::flash::{FlashError, UpgradeFlash};
 use crate::image::{self, Hashing, Location};
 use crate::journal::{Journal, Phase, Record, State};
 use crate::m_sequence;
-use crate::manifest::{
-    FragmentIndex, ImageId, SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest, Suite, Version,
-};
+use crate::manifest::{FragmentIndex, ImageId, SecurityCounter, SignedManifest, Suite, Version};
 use crate::seeded::{Bug, Received, is_planted};
 use crate::slots::{ChainLength, Layout};
 use crate::store::{self, ResumePoint, Store, Stored};
 use crate::timer::RetransmissionTimer;
-use crate::wire::ResultCode;
-use crate::wire::lean::{Activity, Downlink, MAX_UPLINK_BYTES, Session, Status, Uplink};
+use crate::wire::lean::{Activity, Challenge, LeanKey};
+use crate::wire::pcp::PackageFacts;
+use crate::wire::{Dialect, MAX_UPLINK_BYTES, ResultCode};
 use core::hash::{Hash, Hasher};
+
+mod lean;
+mod pcp;
+mod window;
+
+use window::Window;
 
 /// Unanswered requests after which the device announces itself again.
 const SILENCE_LIMIT: u8 = 4;
 /// Times an image is fetched anew when its digest is wrong, before it is refused.
 const MAX_ATTEMPTS: u8 = 3;
-/// How long a device without a task waits at most before it asks again.
-const MAX_IDLE_MS: u64 = 24 * 3_600 * 1_000;
 
 /// What the agent wants of its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +62,16 @@ enum Activities {
     Announcing,
     /// Has nothing to do until this time.
     Resting { until_ms: Option<u64> },
+    /// Fetches what says which image a PCP package is.
+    Heading,
     /// Fetches the fragments of the session's image.
     Fetching,
     /// Checks the digest, page by page.
     Verifying(Hashing),
-    /// Tells the platform, once, and restarts.
+    /// Tells the platform and restarts.
     Ready { told: bool },
+    /// Tells a PCP platform how the upgrade ended.
+    Reporting,
 }
 
 #[derive(Clone)]
@@ -73,10 +80,14 @@ struct Download<const PAGE: usize> {
     cipher: FragmentCipher,
     store: Store<PAGE>,
     received: Received,
+    /// How a PCP platform calls it.
+    facts: Option<PackageFacts>,
 }
 
 /// The upgrade agent of one device. `PAGE` is the size of its page buffer: the erase size where units are programmed
-/// once, because a page of those has to be complete before it is written, else 0.
+/// once, because a page of those has to be complete before it is written, else 0. `HELD` is the RAM for fragments that
+/// come before their turn: an array, or a reference to one where there is no room to move it about. If it is empty, the
+/// agent never has more than one fragment outstanding.
 ///
 /// A part that is programmed once with pages larger than the agent's buffer is refused when the firmware is built, not
 /// on the device. This is an agent for pages of 2 KB:
@@ -95,7 +106,7 @@ struct Download<const PAGE: usize> {
 /// # };
 /// # let pages = 24;
 /// let mut flash = WriteOnce(NorFlashModel::<8, 2048, 1>::new(pages));
-/// let not_provisioned = Agent::<2048>::start(&mut flash, &layout);
+/// let not_provisioned = Agent::<2048, _>::start(&mut flash, &layout, []);
 /// # assert!(not_provisioned.is_err());
 /// ```
 ///
@@ -115,7 +126,7 @@ struct Download<const PAGE: usize> {
 /// # };
 /// # let pages = 24;
 /// let mut flash = WriteOnce(NorFlashModel::<8, 2048, 1>::new(pages));
-/// let not_provisioned = Agent::<1024>::start(&mut flash, &layout);
+/// let not_provisioned = Agent::<1024, _>::start(&mut flash, &layout, []);
 /// # assert!(not_provisioned.is_err());
 /// ```
 ///
@@ -135,29 +146,34 @@ struct Download<const PAGE: usize> {
 /// # };
 /// # let pages = 24;
 /// let mut flash = TwiceProgrammable(NorFlashModel::<4, 131_072, 2>::new(pages));
-/// let not_provisioned = Agent::<0>::start(&mut flash, &layout);
+/// let not_provisioned = Agent::<0, _>::start(&mut flash, &layout, []);
 /// # assert!(not_provisioned.is_err());
 /// ```
 ///
 /// Agents that hash alike, of the same device and over the same flash, do the same from here on at the same questions
 /// and answers; only how long they wait may differ.
 #[derive(Clone)]
-pub struct Agent<const PAGE: usize> {
+pub struct Agent<const PAGE: usize, HELD> {
     layout: Layout,
     factory: Factory,
+    key: LeanKey,
+    challenge: Challenge,
     m_sequence: Option<m_sequence::Configuration>,
     version: Version,
     running: ImageId,
     journal: Journal,
     doing: Activities,
     download: Option<Download<PAGE>>,
+    /// Of the download.
+    window: Window<HELD>,
+    pcp: pcp::Talk,
     timer: RetransmissionTimer,
     silence: u8,
     result: (ResultCode, ImageId),
     heard_platform: bool,
 }
 
-impl<const PAGE: usize> core::fmt::Debug for Agent<PAGE> {
+impl<const PAGE: usize, HELD> core::fmt::Debug for Agent<PAGE, HELD> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Agent")
             .field("version", &self.version)
@@ -167,14 +183,16 @@ impl<const PAGE: usize> core::fmt::Debug for Agent<PAGE> {
     }
 }
 
-impl<const PAGE: usize> Hash for Agent<PAGE> {
+impl<const PAGE: usize, HELD: AsRef<[u8]>> Hash for Agent<PAGE, HELD> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.running.hash(hasher);
         self.journal.hash(hasher);
         core::mem::discriminant(&self.doing).hash(hasher);
         match &self.doing {
             // Counted elsewhere too, but it only matters here.
-            Activities::Fetching => self.silence.hash(hasher),
+            Activities::Fetching | Activities::Heading | Activities::Reporting => {
+                self.silence.hash(hasher);
+            }
             Activities::Verifying(hashing) => hashing.hash(hasher),
             Activities::Ready { told } => told.hash(hasher),
             Activities::Announcing | Activities::Resting { .. } => {}
@@ -183,16 +201,24 @@ impl<const PAGE: usize> Hash for Agent<PAGE> {
             download.signed.image_id().hash(hasher);
             download.store.hash(hasher);
             download.received.hash(hasher);
+            download.facts.hash(hasher);
+            self.window.hash(hasher);
         }
+        self.challenge.hash(hasher);
+        self.pcp.hash(hasher);
         self.timer.deadline_ms().is_some().hash(hasher);
         self.result.hash(hasher);
         self.heard_platform.hash(hasher);
     }
 }
 
-impl<const PAGE: usize> Agent<PAGE> {
-    /// Reads who this device is, what it runs and where its upgrade stands. Writes nothing.
-    pub fn start<F: UpgradeFlash>(flash: &mut F, layout: &Layout) -> Result<Self, StartError> {
+impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
+    /// Reads who this device is, what it runs and where its upgrade stands. Writes nothing to flash.
+    pub fn start<F: UpgradeFlash>(
+        flash: &mut F,
+        layout: &Layout,
+        held: HELD,
+    ) -> Result<Self, StartError> {
         const {
             assert!(
                 F::PROGRAMS_PER_UNIT > 1 || PAGE >= F::ERASE_SIZE,
@@ -212,13 +238,17 @@ impl<const PAGE: usize> Agent<PAGE> {
         };
         let mut agent = Self {
             layout: *layout,
+            key: LeanKey::of(&factory.device_key),
             factory,
             m_sequence: m_sequence::Configuration::load(flash, layout),
+            challenge: Challenge::default(),
             version: running.manifest().version,
             running: running.image_id(),
             journal,
             doing: Activities::Announcing,
             download: None,
+            window: Window::new(held),
+            pcp: pcp::Talk::default(),
             timer: RetransmissionTimer::new(),
             silence: 0,
             result,
@@ -250,8 +280,7 @@ impl<const PAGE: usize> Agent<PAGE> {
             return Ok(());
         }
         self.journal.conclude(flash, Record::Confirm)?;
-        self.result = (ResultCode::Ok, self.running);
-        self.announce();
+        self.conclude(ResultCode::Ok, self.running);
         Ok(())
     }
 
@@ -262,41 +291,10 @@ impl<const PAGE: usize> Agent<PAGE> {
         now_ms: u64,
         bytes: &mut [u8],
     ) -> Result<(), FlashError> {
-        let Ok(message) = Downlink::decode(bytes) else {
+        if self.factory.dialect == Dialect::Pcp && self.on_pcp(flash, now_ms, bytes)? {
             return Ok(());
-        };
-        match message {
-            Downlink::Nothing { retry_after_s } => {
-                if matches!(self.doing, Activities::Announcing) {
-                    self.answered(now_ms);
-                    let rest_ms = (u64::from(retry_after_s) * 1_000).clamp(1_000, MAX_IDLE_MS);
-                    self.doing = Activities::Resting {
-                        until_ms: Some(now_ms + rest_ms),
-                    };
-                }
-                Ok(())
-            }
-            Downlink::Offer(manifest) => self.on_offer(flash, now_ms, manifest),
-            Downlink::Fragment {
-                session,
-                index,
-                sealed,
-            } => self.on_fragment(flash, now_ms, session, index, sealed),
-            Downlink::Refusal { session, .. } => {
-                let ours = self
-                    .download
-                    .as_ref()
-                    .is_some_and(|download| Session::of(download.signed.image_id()) == session);
-                if ours && matches!(self.doing, Activities::Fetching) {
-                    self.answered(now_ms);
-                    // The task may have changed: ask what there is, but not at once, lest two confused peers race.
-                    self.doing = Activities::Resting {
-                        until_ms: Some(now_ms + 1_000),
-                    };
-                }
-                Ok(())
-            }
         }
+        self.on_lean(flash, now_ms, bytes)
     }
 
     /// Does what is due and says what comes next.
@@ -306,6 +304,9 @@ impl<const PAGE: usize> Agent<PAGE> {
         now_ms: u64,
         out: &mut [u8; MAX_UPLINK_BYTES],
     ) -> Result<Wish, FlashError> {
+        if let Some(reply) = self.pcp.take_reply() {
+            return Ok(Wish::Send(reply.encode(out)));
+        }
         if let Activities::Resting { until_ms } = self.doing {
             match until_ms {
                 Some(until_ms) if now_ms < until_ms => return Ok(Wish::Wait { until_ms }),
@@ -327,45 +328,50 @@ impl<const PAGE: usize> Agent<PAGE> {
             }
             Activities::Ready { told: true } => return Ok(Wish::Restart),
             Activities::Ready { told } => {
-                *told = true;
+                // Who speaks PCP is told when to install.
+                *told = self.factory.dialect == Dialect::Lean;
                 // Read after a reset, not written in this boot: the bootloader may not see it (rule of the journal).
                 if !self.journal.is_open() {
                     self.journal.reassert(flash)?;
                 }
-                return Ok(Wish::Send(self.status(Activity::Ready).encode(out)));
             }
             _ => {}
         }
         match self.timer.deadline_ms() {
             Some(until_ms) if now_ms < until_ms || is_planted(Bug::NothingAskedTwice) => {
-                return Ok(Wish::Wait { until_ms });
+                let more = self.ask_for_more(now_ms, out);
+                return Ok(more.map_or(Wish::Wait { until_ms }, Wish::Send));
             }
             Some(_) => self.on_silence(),
             None => {}
         }
-        let Some(question) = self.question() else {
-            return Ok(Wish::Continue);
-        };
-        self.timer.asked(now_ms);
-        Ok(Wish::Send(question.encode(out)))
+        Ok(self
+            .question(now_ms, out)
+            .map_or(Wish::Continue, Wish::Send))
     }
 
-    /// What to ask the platform now; `None` after the last fragment, when verification begins instead.
-    fn question(&mut self) -> Option<Uplink> {
-        let (Activities::Fetching, Some(download)) = (&self.doing, &self.download) else {
-            return Some(self.status(self.activity()));
-        };
-        let manifest = download.signed.manifest();
-        if let Some(index) = download.store.wanted(manifest) {
-            return Some(Uplink::Request {
-                device: self.factory.device_id,
-                session: Session::of(download.signed.image_id()),
-                index,
-            });
+    /// Writes what to tell or ask the platform now and returns its length; `None` after the last fragment, when
+    /// verification begins instead, and when there is no need to ask any more.
+    #[inline(never)]
+    fn question(&mut self, now_ms: u64, out: &mut [u8; MAX_UPLINK_BYTES]) -> Option<usize> {
+        if let (Activities::Fetching, Some(download)) = (&self.doing, &self.download) {
+            let manifest = download.signed.manifest();
+            if download.store.wanted(manifest).is_none() {
+                self.timer.stop();
+                let hashing = Hashing::new(Location::STAGING, manifest.size_bytes);
+                self.doing = Activities::Verifying(hashing);
+                return None;
+            }
+            if self.factory.dialect == Dialect::Lean {
+                return self.ask_for_fragments(now_ms, out);
+            }
         }
-        self.timer.stop();
-        self.doing = Activities::Verifying(Hashing::new(Location::STAGING, manifest.size_bytes));
-        None
+        let length = match self.pcp_question() {
+            Some(message) => message.encode(out),
+            None => self.status(self.activity()).encode(&self.key, out),
+        };
+        self.timer.asked(now_ms);
+        Some(length)
     }
 
     fn activity(&self) -> Activity {
@@ -376,19 +382,6 @@ impl<const PAGE: usize> Agent<PAGE> {
             (_, Phase::Accepted | Phase::Downloading { .. }) => Activity::Downloading,
             _ => Activity::Idle,
         }
-    }
-
-    fn status(&self, activity: Activity) -> Uplink {
-        Uplink::Status(Status {
-            device: self.factory.device_id,
-            hardware: self.factory.hardware,
-            version: self.version,
-            running: self.running,
-            security_counter: self.minimum(),
-            activity,
-            result: self.result.0,
-            result_image: self.result.1,
-        })
     }
 
     fn minimum(&self) -> SecurityCounter {
@@ -404,6 +397,20 @@ impl<const PAGE: usize> Agent<PAGE> {
         self.doing = Activities::Announcing;
     }
 
+    /// The platform has nothing to say to what was asked, or not yet.
+    fn rest(&mut self, until_ms: u64) {
+        self.doing = Activities::Resting {
+            until_ms: Some(until_ms),
+        };
+    }
+
+    /// How an upgrade ended, to be told.
+    fn conclude(&mut self, result: ResultCode, image: ImageId) {
+        self.result = (result, image);
+        self.pcp.reported = false;
+        self.announce();
+    }
+
     fn answered(&mut self, now_ms: u64) {
         self.timer.answered(now_ms);
         self.silence = 0;
@@ -413,13 +420,23 @@ impl<const PAGE: usize> Agent<PAGE> {
     fn on_silence(&mut self) {
         self.timer.expired();
         self.silence = self.silence.saturating_add(1);
-        if self.silence >= SILENCE_LIMIT && matches!(self.doing, Activities::Fetching) {
-            self.silence = 0;
-            self.doing = Activities::Announcing;
+        self.window.time_out();
+        if self.silence < SILENCE_LIMIT {
+            return;
+        }
+        match self.doing {
+            Activities::Fetching | Activities::Heading | Activities::Reporting => {
+                self.silence = 0;
+                self.doing = Activities::Announcing;
+            }
+            // What is ready is installed, whether somebody orders it or not.
+            Activities::Ready { .. } => self.doing = Activities::Ready { told: true },
+            _ => {}
         }
     }
 
     /// Takes up a download that an earlier boot began, if its manifest is in STAGING.
+    #[inline(never)]
     fn resume<F: UpgradeFlash>(&mut self, flash: &mut F) {
         let state = *self.journal.state();
         if state.phase == Phase::Ready {
@@ -457,9 +474,11 @@ impl<const PAGE: usize> Agent<PAGE> {
                 at.committed = at.committed.saturating_sub(2 * fragment);
             }
             self.begin(signed, at);
+            self.pcp_resumes(flash);
         }
     }
 
+    #[inline(never)]
     fn begin(&mut self, signed: SignedManifest, at: ResumePoint) {
         let no_key = DeviceKey([0; 32]);
         let key = if is_planted(Bug::CipherNotInitialisedOnResume) && at.committed > 0 {
@@ -467,58 +486,27 @@ impl<const PAGE: usize> Agent<PAGE> {
         } else {
             &self.factory.device_key
         };
+        let store = Store::new(at);
+        let manifest = *signed.manifest();
+        let base = store
+            .wanted(&manifest)
+            .unwrap_or(FragmentIndex(manifest.fragments()));
+        // One at a time, until the platform says more.
+        self.window.open(base, manifest.fragment_bytes, 1);
         // An offer this device has no cipher for was refused.
         self.download = FragmentCipher::new(key, self.m_sequence, &signed)
             .ok()
             .map(|cipher| Download {
                 cipher,
-                store: Store::new(at),
                 received: Received::from(at.committed),
+                store,
+                facts: None,
                 signed,
             });
     }
 
-    fn on_offer<F: UpgradeFlash>(
-        &mut self,
-        flash: &mut F,
-        now_ms: u64,
-        bytes: &[u8; SIGNED_MANIFEST_BYTES],
-    ) -> Result<(), FlashError> {
-        if self.in_trial() {
-            // The platform is there: all a self-test wants to know. The offer can wait.
-            if matches!(self.doing, Activities::Announcing) {
-                self.answered(now_ms);
-                self.doing = Activities::Resting {
-                    until_ms: Some(now_ms + 1_000),
-                };
-            }
-            return Ok(());
-        }
-        if !matches!(
-            self.doing,
-            Activities::Announcing | Activities::Resting { .. }
-        ) {
-            return Ok(());
-        }
-        let Ok(signed) = SignedManifest::decode(bytes) else {
-            return Ok(());
-        };
-        self.answered(now_ms);
-        if let Some(download) = &self.download
-            && download.signed.image_id() == signed.image_id()
-        {
-            self.doing = Activities::Fetching;
-            return Ok(());
-        }
-        if let Some(refusal) = self.refusal(flash, &signed) {
-            self.result = (refusal, signed.image_id());
-            self.announce();
-            return Ok(());
-        }
-        self.accept(flash, signed)
-    }
-
     /// Why this device does not install an image; `None` if it does.
+    #[inline(never)]
     fn refusal<F: UpgradeFlash>(
         &self,
         flash: &mut F,
@@ -565,10 +553,12 @@ impl<const PAGE: usize> Agent<PAGE> {
     }
 
     /// Begins the session, or goes on with it if only the manifest is missing from STAGING.
+    #[inline(never)]
     fn accept<F: UpgradeFlash>(
         &mut self,
         flash: &mut F,
         signed: SignedManifest,
+        facts: Option<PackageFacts>,
     ) -> Result<(), FlashError> {
         let committed = match self.journal.state().phase {
             Phase::Downloading { committed, .. } if is_planted(Bug::ProgressNotBoundToSession) => {
@@ -585,7 +575,7 @@ impl<const PAGE: usize> Agent<PAGE> {
             ..*self.journal.state()
         };
         self.journal.open(flash, state)?;
-        store::store_manifest(flash, &self.layout, &signed)?;
+        store::store_manifest(flash, &self.layout, &signed, facts.as_ref())?;
         self.journal.append(flash, Record::ManifestStored)?;
         self.begin(
             signed,
@@ -594,54 +584,46 @@ impl<const PAGE: usize> Agent<PAGE> {
                 programs: 0,
             },
         );
+        if let Some(download) = &mut self.download {
+            download.facts = facts;
+        }
         self.doing = Activities::Fetching;
         Ok(())
     }
 
-    fn on_fragment<F: UpgradeFlash>(
+    /// Stores the fragment whose turn it is, and those that waited for it. Whether all went well: flash that keeps
+    /// losing what was written ends in silence and a new announcement, not in a busy loop.
+    #[inline(never)]
+    fn store<F: UpgradeFlash>(
         &mut self,
         flash: &mut F,
-        now_ms: u64,
-        session: Session,
-        index: FragmentIndex,
-        sealed: &mut [u8],
-    ) -> Result<(), FlashError> {
-        let (Activities::Fetching, Some(download)) = (&self.doing, &mut self.download) else {
-            return Ok(());
+        fragment: &[u8],
+    ) -> Result<bool, FlashError> {
+        let Some(download) = &mut self.download else {
+            return Ok(false);
         };
         let manifest = *download.signed.manifest();
-        if Session::of(download.signed.image_id()) != session
-            || download.store.wanted(&manifest) != Some(index)
-        {
-            return Ok(());
-        }
-        let nonce = if is_planted(Bug::NonceCountsFromReset) && !self.journal.is_open() {
-            FragmentIndex(0)
-        } else {
-            index
-        };
-        let Ok(fragment) = download.cipher.open(nonce, sealed) else {
-            return Ok(());
-        };
-        if fragment.len() != manifest.fragment_len(index) {
-            return Ok(());
-        }
-        let stored =
-            download
-                .store
-                .take(flash, &self.layout, &mut self.journal, &manifest, fragment)?;
-        match stored {
-            Stored::Progress => {
-                download.received.add(fragment);
-                self.answered(now_ms);
+        let mut next = Some(fragment);
+        while let Some(fragment) = next {
+            let stored =
+                download
+                    .store
+                    .take(flash, &self.layout, &mut self.journal, &manifest, fragment)?;
+            if stored == Stored::Rewound {
+                download.received = Received::default();
+                let base = download.store.wanted(&manifest);
+                self.window.restart(base.unwrap_or(FragmentIndex(0)));
+                return Ok(false);
             }
-            // Flash that keeps losing what was written ends in silence and a new announcement, not in a busy loop.
-            Stored::Rewound => download.received = Received::default(),
+            download.received.add(fragment);
+            self.window.advance();
+            next = self.window.held(manifest.fragment_len(self.window.base()));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The image in STAGING has this digest: it is ready, or it is fetched anew, or it is refused.
+    #[inline(never)]
     fn on_digest<F: UpgradeFlash>(
         &mut self,
         flash: &mut F,
@@ -660,7 +642,7 @@ impl<const PAGE: usize> Agent<PAGE> {
         }
         if state.attempt.saturating_add(1) >= MAX_ATTEMPTS && !is_planted(Bug::AttemptsNotCounted) {
             self.journal.append(flash, Record::Rejected)?;
-            self.result = (ResultCode::VerifyFailed, state.image);
+            self.conclude(ResultCode::VerifyFailed, state.image);
         } else {
             let anew = State {
                 attempt: state.attempt.wrapping_add(1),
@@ -678,8 +660,9 @@ impl<const PAGE: usize> Agent<PAGE> {
                     programs: 0,
                 },
             );
+            // Over PCP the header is fetched again too: the package may have been swapped under its version.
+            self.announce();
         }
-        self.announce();
         Ok(())
     }
 }

@@ -1,0 +1,229 @@
+//! The agent in the lean dialect ([`crate::wire::lean`]), and what it says of itself in both.
+use super::window::Arrival;
+use super::{Activities, Agent};
+use crate::cipher::overhead_bytes;
+use crate::flash::{FlashError, UpgradeFlash};
+use crate::manifest::{FragmentIndex, SIGNED_MANIFEST_BYTES, SignedManifest};
+use crate::seeded::{Bug, is_planted};
+use crate::wire::lean::{
+    Activity, Downlink, Handle, MAX_WINDOW, Status, Uplink, WIRE_VERSION, complete_index,
+};
+use crate::wire::{Dialect, MAX_UPLINK_BYTES};
+
+/// How long a device without a task waits at most before it asks again.
+const MAX_IDLE_MS: u64 = 24 * 3_600 * 1_000;
+/// How long a device that was refused, or has no time now, lets the platform be.
+pub(super) const PAUSE_MS: u64 = 1_000;
+
+impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
+    #[inline(never)]
+    pub(super) fn status(&self, activity: Activity) -> Uplink {
+        Uplink::Status(Status {
+            dialect: self.factory.dialect,
+            wire_version: WIRE_VERSION,
+            window: if self.window.has_room() {
+                MAX_WINDOW
+            } else {
+                1
+            },
+            device: self.factory.device_id,
+            hardware: self.factory.hardware,
+            version: self.version,
+            running: self.running,
+            security_counter: self.minimum(),
+            activity,
+            result: self.result.0,
+            result_image: self.result.1,
+            challenge: self.challenge,
+        })
+    }
+
+    #[inline(never)]
+    pub(super) fn on_lean<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        now_ms: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), FlashError> {
+        let Ok(message) = Downlink::open(bytes, &self.key) else {
+            return Ok(());
+        };
+        match message {
+            Downlink::Nothing {
+                retry_after_s,
+                challenge,
+            } => {
+                self.challenge = challenge;
+                if matches!(self.doing, Activities::Announcing) {
+                    self.answered(now_ms);
+                    let rest_ms = (u64::from(retry_after_s) * 1_000).clamp(PAUSE_MS, MAX_IDLE_MS);
+                    self.rest(now_ms + rest_ms);
+                    self.pcp_registered();
+                }
+                Ok(())
+            }
+            Downlink::Offer {
+                wire_version,
+                window,
+                challenge,
+                manifest,
+            } => {
+                self.challenge = challenge;
+                if wire_version != WIRE_VERSION || self.factory.dialect != Dialect::Lean {
+                    return Ok(());
+                }
+                self.on_offer(flash, now_ms, window, manifest)
+            }
+            Downlink::Fragment { index, body } => self.on_fragment(flash, now_ms, index, body),
+            Downlink::Refusal { handle, .. } => {
+                if self.handle() == Some(handle) && matches!(self.doing, Activities::Fetching) {
+                    self.answered(now_ms);
+                    // The task may have changed: ask what there is, but not at once, lest two confused peers race.
+                    self.rest(now_ms + PAUSE_MS);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        let download = self.download.as_ref()?;
+        Some(self.key.handle(&download.signed))
+    }
+
+    /// Asks for what is due though something is outstanding.
+    pub(super) fn ask_for_more(
+        &mut self,
+        now_ms: u64,
+        out: &mut [u8; MAX_UPLINK_BYTES],
+    ) -> Option<usize> {
+        let is_waiting = matches!(self.doing, Activities::Fetching)
+            && self.factory.dialect == Dialect::Lean
+            && self.window.is_waiting();
+        is_waiting
+            .then(|| self.ask_for_fragments(now_ms, out))
+            .flatten()
+    }
+
+    /// Asks for every fragment that may be asked for; `None` if that is none.
+    #[inline(never)]
+    pub(super) fn ask_for_fragments(
+        &mut self,
+        now_ms: u64,
+        out: &mut [u8; MAX_UPLINK_BYTES],
+    ) -> Option<usize> {
+        let handle = self.handle()?;
+        let fragments = self.download.as_ref()?.signed.manifest().fragments();
+        let question = self.window.ask(fragments)?;
+        if question.is_measured {
+            self.timer.asked(now_ms);
+        } else {
+            self.timer.waits(now_ms);
+        }
+        let request = Uplink::Request {
+            handle,
+            wanted: question.wanted,
+        };
+        Some(request.encode(&self.key, out))
+    }
+
+    #[inline(never)]
+    fn on_offer<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        now_ms: u64,
+        window: u8,
+        bytes: &[u8; SIGNED_MANIFEST_BYTES],
+    ) -> Result<(), FlashError> {
+        if self.in_trial() {
+            // The platform is there: all a self-test wants to know. The offer can wait.
+            if matches!(self.doing, Activities::Announcing) {
+                self.answered(now_ms);
+                self.rest(now_ms + PAUSE_MS);
+            }
+            return Ok(());
+        }
+        if !matches!(
+            self.doing,
+            Activities::Announcing | Activities::Resting { .. }
+        ) {
+            return Ok(());
+        }
+        let Ok(signed) = SignedManifest::decode(bytes) else {
+            return Ok(());
+        };
+        self.answered(now_ms);
+        let is_begun = self
+            .download
+            .as_ref()
+            .is_some_and(|download| download.signed.image_id() == signed.image_id());
+        if is_begun {
+            self.doing = Activities::Fetching;
+        } else if let Some(refusal) = self.refusal(flash, &signed) {
+            self.conclude(refusal, signed.image_id());
+            return Ok(());
+        } else {
+            self.accept(flash, signed, None)?;
+        }
+        let widest = if self.window.has_room() { window } else { 1 };
+        let fragment_bytes = signed.manifest().fragment_bytes;
+        self.window.open(self.window.base(), fragment_bytes, widest);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn on_fragment<F: UpgradeFlash>(
+        &mut self,
+        flash: &mut F,
+        now_ms: u64,
+        index: u8,
+        body: &mut [u8],
+    ) -> Result<(), FlashError> {
+        let (Activities::Fetching, Some(download)) = (&self.doing, &mut self.download) else {
+            return Ok(());
+        };
+        let manifest = *download.signed.manifest();
+        let index = complete_index(self.window.base(), index);
+        let arrival = self.window.look(index);
+        if arrival == Arrival::Unwanted || index.0 >= manifest.fragments() {
+            return Ok(());
+        }
+        let body = if overhead_bytes(manifest.suite) == 0 {
+            let checked = self.key.checked_fragment(&download.signed, index, body);
+            let Ok(checked) = checked else {
+                return Ok(());
+            };
+            checked
+        } else {
+            body
+        };
+        let nonce = if is_planted(Bug::NonceCountsFromReset) && !self.journal.is_open() {
+            FragmentIndex(0)
+        } else {
+            index
+        };
+        let Ok(fragment) = download.cipher.open(nonce, body) else {
+            return Ok(());
+        };
+        if fragment.len() != manifest.fragment_len(index) {
+            return Ok(());
+        }
+        let is_measured = self.window.came(index);
+        if arrival == Arrival::Early {
+            self.window.hold(index, fragment);
+        } else if !self.store(flash, fragment)? {
+            return Ok(());
+        }
+        self.silence = 0;
+        self.heard_platform = true;
+        if is_measured {
+            self.timer.answered(now_ms);
+        }
+        if self.window.is_waiting() {
+            self.timer.waits(now_ms);
+        } else {
+            self.timer.stop();
+        }
+        Ok(())
+    }
+}
