@@ -73,6 +73,8 @@ fn a_new_version_says_what_the_vendor_says_it_does() {
     );
 }
 
+type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 #[test]
 fn what_is_malformed_is_refused() {
     let good = encoded(&Downlink::NewVersion(PackageFacts {
@@ -89,7 +91,6 @@ fn what_is_malformed_is_refused() {
         Downlink::decode(&mut bytes).map(drop)
     };
     assert_eq!(with(&|_| ()), Ok(()));
-    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
     let fields: [(&str, Change<'_>); 8] = [
         ("magic", &|bytes| bytes[1] = 0xFF),
         ("version", &|bytes| bytes[2] = 2),
