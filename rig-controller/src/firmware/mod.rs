@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use powercut_upgrade::manifest::ManifestError;
 
 pub use build::{BuildOptions, Footprint, build, static_ram_bytes};
+pub(crate) use hex::records as hex_records;
 pub use keys::{read_signing_key, read_verifying_key};
 pub use package::{PackageFacts, load_package, pack, save_package};
 pub use set::{DeviceIdentity, FirmwareSet};

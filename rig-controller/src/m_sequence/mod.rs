@@ -1,6 +1,7 @@
 //! The suite `m-sequence` on the host: its parameters, files encrypted with it as a published upgrade system did with the HEX
 //! text that was uploaded, and the attack that recovers register and firmware from such a file alone. The cipher itself is
 //! the core's ([`powercut_upgrade::m_sequence`]).
+pub mod attack;
 mod parameters;
 
 use powercut_upgrade::m_sequence::Configuration;
