@@ -22,6 +22,17 @@ pub(super) struct Found {
     pub(super) explained: usize,
 }
 
+impl Found {
+    /// Whether the register goes on to give out all of `bits`.
+    pub(super) fn foretells(&self, bits: &[u8]) -> bool {
+        let mut history = 0_u64;
+        bits.iter().enumerate().all(|(at, bit)| {
+            history = history << 1 | u64::from(bit & 1);
+            at < self.stages as usize || (history & self.connection).count_ones() & 1 == 0
+        })
+    }
+}
+
 /// Every register of at most 32 stages that explains 2n + [`MARGIN`] bits from the first on, and the one that explains all
 /// bits if there are at least 2n.
 pub(super) fn registers(bits: &[u8]) -> Vec<Found> {
@@ -131,6 +142,7 @@ mod tests {
         #[test]
         fn what_is_found_foretells_every_bit_it_explains(bits in prop::collection::vec(0..2_u8, 0..200)) {
             for found in registers(&bits) {
+                prop_assert!(found.foretells(&bits[..found.explained]));
                 for at in found.stages as usize..found.explained {
                     let sum = (0..=found.stages as usize)
                         .filter(|e| found.connection >> e & 1 != 0)

@@ -1,5 +1,5 @@
 //! An encrypted Cortex-M image. It begins with a vector table, much of which is known beforehand (ARMv6-M, ARMv7-M and
-//! ARMv8-M architecture manuals): words 7 to 10 are reserved and 0, on ARMv6-M words 4 to 6 too, word 7 is SecureFault on
+//! ARMv8-M architecture manuals): words 7 to 10 are reserved and 0, on ARMv6-M words 4 to 6 too, word 7 is `SecureFault` on
 //! ARMv8-M and a checksum with some vendors. What lies there in the ciphertext is 96 to 224 keystream bits in a row, and 2n
 //! are enough for the Berlekamp-Massey algorithm.
 //!
@@ -9,7 +9,7 @@
 use powercut_upgrade::m_sequence::Register;
 
 use super::berlekamp_massey::Found;
-use super::{AttackError, Broken, Plaintext, before, candidates, decrypted, holding};
+use super::{Broken, Plaintext, before, candidates, decrypted, holding};
 
 /// Words of the part of a vector table that every Cortex-M has.
 const TABLE_WORDS: usize = 16;
@@ -46,32 +46,20 @@ pub(super) fn vectors(image: &[u8]) -> Option<Vectors> {
 }
 
 /// Register and image, from the ciphertext alone.
-pub(super) fn recover(ciphertext: &[u8]) -> Result<Broken, AttackError> {
-    let mut error = AttackError::Neither;
-    for words in ZERO_WORDS {
+pub(super) fn recover(ciphertext: &[u8]) -> Option<Broken> {
+    ZERO_WORDS.into_iter().find_map(|words| {
         let start = words.start * 4;
-        let Some(zeros) = ciphertext.get(start..words.end * 4) else {
-            continue;
-        };
-        let bits: Vec<u8> = zeros
+        let bits: Vec<u8> = ciphertext
+            .get(start..words.end * 4)?
             .iter()
             .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
             .collect();
-        match candidates(&bits) {
-            Ok(candidates) => {
-                for (found, polynomial) in candidates {
-                    let broken = holding(polynomial, &bits)
-                        .and_then(|register| verified(found, register, start, ciphertext));
-                    if let Some(broken) = broken {
-                        return Ok(broken);
-                    }
-                }
-            }
-            Err(other) if error == AttackError::Neither => error = other,
-            Err(_) => {}
-        }
-    }
-    Err(error)
+        candidates(&bits)
+            .into_iter()
+            .find_map(|(found, polynomial)| {
+                verified(found, holding(polynomial, &bits)?, start, ciphertext)
+            })
+    })
 }
 
 /// The most plausible image that `register`, which gives out the keystream from byte `start` on, makes of the ciphertext.

@@ -7,7 +7,7 @@ mod text;
 
 use powercut_upgrade::m_sequence::{Configuration, Polynomial, Register, Stream};
 
-use self::berlekamp_massey::{ENOUGH, Found, MARGIN};
+use self::berlekamp_massey::{ENOUGH, Found};
 
 /// A cipher that was broken.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,18 +92,19 @@ pub fn recover(ciphertext: &[u8]) -> Result<Broken, AttackError> {
     if ciphertext.len() >= ENOUGH && ciphertext.is_ascii() {
         return Err(AttackError::NotEncrypted("7-bit text, if no Intel HEX"));
     }
-    let (as_text, as_binary) = (text::recover(ciphertext), binary::recover(ciphertext));
-    let error = match (as_text, as_binary) {
-        (Ok(broken), _) | (_, Ok(broken)) => return Ok(broken),
-        (Err(AttackError::Neither), Err(error)) | (Err(error), Err(_)) => error,
-    };
+    if let Some(broken) = text::recover(ciphertext).or_else(|| binary::recover(ciphertext)) {
+        return Ok(broken);
+    }
     if ciphertext.len() < ENOUGH {
         return Err(AttackError::TooShort {
             bytes: ciphertext.len(),
             least: ENOUGH,
         });
     }
-    Err(error)
+    match text::other_register(ciphertext) {
+        Some(stages) => Err(AttackError::NotAnMSequence { stages }),
+        None => Err(AttackError::Neither),
+    }
 }
 
 /// The polynomial of a register that was found, if it is one of the suite.
@@ -139,11 +140,12 @@ fn decrypted(
     let begins_anew = fragment_bytes.unwrap_or(usize::MAX).min(ciphertext.len());
     let mut keystream = vec![0; begins_anew];
     register.apply(&mut keystream);
-    let plaintext = ciphertext
-        .iter()
-        .zip(keystream.iter().cycle())
-        .map(|(byte, key)| byte ^ key)
-        .collect();
+    let mut plaintext = ciphertext.to_vec();
+    for fragment in plaintext.chunks_mut(begins_anew.max(1)) {
+        for (byte, key) in fragment.iter_mut().zip(&keystream) {
+            *byte ^= key;
+        }
+    }
     let stream = match fragment_bytes {
         None => Stream::Continuous,
         Some(_) => Stream::RestartsPerFragment,
@@ -151,26 +153,12 @@ fn decrypted(
     (Configuration { register, stream }, plaintext)
 }
 
-/// Registers of the suite that explain `bits` from their first on; what else explains them is the error.
-fn candidates(bits: &[u8]) -> Result<Vec<(Found, Polynomial)>, AttackError> {
-    let found = berlekamp_massey::registers(bits);
-    let of_the_suite: Vec<_> = found
-        .iter()
-        .filter_map(|found| Some((*found, polynomial(*found)?)))
-        .collect();
-    match found.last() {
-        // A row of equal bits is explained by no stages or one, and a row that is just long enough by chance.
-        Some(other)
-            if of_the_suite.is_empty()
-                && other.stages > 1
-                && other.explained >= 2 * other.stages as usize + MARGIN =>
-        {
-            Err(AttackError::NotAnMSequence {
-                stages: other.stages,
-            })
-        }
-        _ => Ok(of_the_suite),
-    }
+/// Registers of the suite that explain `bits` from their first on.
+fn candidates(bits: &[u8]) -> Vec<(Found, Polynomial)> {
+    berlekamp_massey::registers(bits)
+        .into_iter()
+        .filter_map(|found| Some((found, polynomial(found)?)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use std::ops::RangeInclusive;
 
 use powercut_upgrade::m_sequence::{Polynomial, Register, STAGES};
 
-use super::berlekamp_massey::{ENOUGH, Found};
-use super::{AttackError, Broken, Plaintext, before, candidates, decrypted, holding, polynomial};
+use super::berlekamp_massey::{ENOUGH, Found, registers};
+use super::{Broken, Plaintext, before, candidates, decrypted, holding, polynomial};
 use crate::firmware::hex_records;
 
 /// Fewest repetitions of a fragment that tell enough of its keystream.
@@ -29,15 +29,23 @@ pub(super) fn is_hex(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Register and text, from the ciphertext alone.
-pub(super) fn recover(ciphertext: &[u8]) -> Result<Broken, AttackError> {
-    let high: Vec<u8> = ciphertext.iter().map(|byte| byte >> 7).collect();
-    let (broken, error) = match candidates(&high[..high.len().min(ENOUGH)]) {
-        Ok(found) => (from_high(&found, &high, ciphertext), AttackError::Neither),
-        Err(error) => (None, error),
-    };
-    broken
-        .or_else(|| short_fragments(ciphertext, &high))
-        .ok_or(error)
+pub(super) fn recover(ciphertext: &[u8]) -> Option<Broken> {
+    let high = high_bits(ciphertext);
+    let found = candidates(&high[..high.len().min(ENOUGH)]);
+    from_high(&found, &high, ciphertext).or_else(|| short_fragments(ciphertext, &high))
+}
+
+/// Stages of a register that explains bit 7 of every byte, but is none of the suite.
+pub(super) fn other_register(ciphertext: &[u8]) -> Option<u32> {
+    let high = high_bits(ciphertext);
+    let found = registers(&high[..high.len().min(ENOUGH)]).pop()?;
+    // Of one stage or none are bits that are all alike, of erased flash for example.
+    (found.stages > 1 && polynomial(found).is_none() && found.foretells(&high))
+        .then_some(found.stages)
+}
+
+fn high_bits(ciphertext: &[u8]) -> Vec<u8> {
+    ciphertext.iter().map(|byte| byte >> 7).collect()
 }
 
 /// The first of these registers of `high` that makes HEX text of the ciphertext.
@@ -112,7 +120,7 @@ fn short_fragments(ciphertext: &[u8], high: &[u8]) -> Option<Broken> {
                 .all(|(one, next)| one == next)
     };
     (1..ENOUGH).filter(repeats).find_map(|fragment_bytes| {
-        let found = candidates(&high[..fragment_bytes]).unwrap_or_default();
+        let found = candidates(&high[..fragment_bytes]);
         from_high(&found, high, ciphertext)
             .or_else(|| from_two_bits(fragment_bytes, high, ciphertext))
             .or_else(|| from_places(fragment_bytes, b'A'..=b'F', ciphertext))
@@ -191,11 +199,12 @@ fn from_places(
         })
         .collect();
     known_runs(&keystream).find_map(|(start, bits)| {
-        let found = candidates(&bits).ok()?;
-        found.into_iter().find_map(|(found, polynomial)| {
-            let register = at_start(polynomial, &bits, start)?;
-            verified(found, register, Some(fragment_bytes), ciphertext)
-        })
+        candidates(&bits)
+            .into_iter()
+            .find_map(|(found, polynomial)| {
+                let register = at_start(polynomial, &bits, start)?;
+                verified(found, register, Some(fragment_bytes), ciphertext)
+            })
     })
 }
 

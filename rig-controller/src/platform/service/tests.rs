@@ -1,6 +1,7 @@
 use super::*;
 use crate::platform::package::tests::package;
-use powercut_upgrade::manifest::{SecurityCounter, SignedManifest, Version};
+use powercut_upgrade::m_sequence::{Configuration, Polynomial, Register, Stream};
+use powercut_upgrade::manifest::{Manifest, SecurityCounter, SignedManifest, Version};
 use powercut_upgrade::wire::lean::MAX_UPLINK_BYTES;
 use proptest::prelude::*;
 use std::sync::Mutex;
@@ -294,4 +295,36 @@ proptest! {
         let handled = service.handle(&datagram, from());
         prop_assert_eq!(handled.answer.is_some(), Uplink::decode(&datagram).is_ok());
     }
+}
+
+#[test]
+fn a_package_in_the_suite_m_sequence_is_served_under_its_register_and_no_nonce_is_counted() {
+    let plain = package(7, 1000, 160);
+    let manifest = Manifest {
+        suite: Suite::MSequence,
+        ..*plain.manifest()
+    };
+    let signed = SignedManifest::new(manifest, [0; 64]);
+    let package = Package::new(signed, plain.image().to_vec()).unwrap();
+    let mut service = Service::default();
+    service.register_device(DEVICE, KEY);
+    let refused = service.publish(DEVICE, Arc::new(package.clone()));
+    assert!(matches!(refused, Err(PlatformError::NotConfigured(_))));
+
+    let polynomial = Polynomial::from_exponents(&[16, 14, 13, 11]).unwrap();
+    let configuration = Configuration {
+        register: Register::new(polynomial, 0xACE1).unwrap(),
+        stream: Stream::Continuous,
+    };
+    let package = package.with_m_sequence(Some(configuration));
+    service.publish(DEVICE, Arc::new(package)).unwrap();
+    let handled = service.handle(&request(signed.image_id(), 6), from());
+    let mut answer = handled.answer.unwrap();
+    let Ok(Downlink::Fragment { sealed, .. }) = Downlink::decode(&mut answer) else {
+        panic!("no fragment")
+    };
+    let mut expected = [7; 40];
+    configuration.apply(960, &mut expected);
+    assert_eq!(*sealed, expected);
+    assert_eq!(service.ledger().pairs(), 0);
 }

@@ -11,8 +11,7 @@ use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Uplink};
 
 pub use package::{
-    Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, provision, provision_m_sequence,
-    seal, small_layout,
+    Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, provision, seal, small_layout,
 };
 
 /// Flash that can be looked at and cut from outside.

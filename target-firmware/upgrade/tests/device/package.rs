@@ -26,7 +26,7 @@ pub enum Behaviour {
 pub struct Package {
     pub signed: SignedManifest,
     pub image: Vec<u8>,
-    m_sequence: Option<Configuration>,
+    pub m_sequence: Option<Configuration>,
 }
 
 pub struct Recipe {
@@ -94,7 +94,7 @@ pub const fn small_layout(page_bytes: u32) -> Layout {
 }
 pub const SMALL_PAGES: usize = 18;
 
-/// A device fresh from the factory, running `package`.
+/// A device fresh from the factory, running `package`, with the register that came in.
 pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Package) {
     let key = SigningKey::from_bytes(&[SIGNER; 32])
         .verifying_key()
@@ -107,6 +107,10 @@ pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Pack
         minimum_security_counter: SecurityCounter(1),
     };
     write(flash, layout.factory.start, &factory.encode());
+    if let Some(configuration) = package.m_sequence {
+        let at = layout.factory.start + FACTORY_OFFSET;
+        write(flash, at, &configuration.encode());
+    }
     write(flash, layout.active.start, &package.image);
     let manifest = layout.manifest(Slot::Active, Placement::Plain);
     write(flash, manifest, &package.signed.encode());
@@ -117,16 +121,6 @@ pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Pack
         package.signed.manifest().security_counter,
     )
     .unwrap();
-}
-
-/// Writes at the factory what the device is to decrypt the suite `m-sequence` with.
-pub fn provision_m_sequence<F: UpgradeFlash>(
-    flash: &mut F,
-    layout: &Layout,
-    configuration: Configuration,
-) {
-    let at = layout.factory.start + FACTORY_OFFSET;
-    write(flash, at, &configuration.encode());
 }
 
 fn write<F: UpgradeFlash>(flash: &mut F, at: u32, bytes: &[u8]) {
