@@ -1,5 +1,5 @@
-//! The attack on the suite `m-sequence`: register and plaintext of a file from the file alone. [`text`] takes encrypted Intel
-//! HEX apart, [`binary`] encrypted images that begin with the vector table of a Cortex-M; what both find is verified by what
+//! The attack on the suite `m-sequence`: register and plaintext of a file from the file alone. `text` takes encrypted Intel
+//! HEX apart, `binary` encrypted images that begin with the vector table of a Cortex-M; what both find is verified by what
 //! it makes of the file. Any bytes may be given.
 mod berlekamp_massey;
 mod binary;
