@@ -347,7 +347,7 @@ fn image_as_hex(inputs: &Inputs) -> String {
     let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
     inputs.write("image.bin", bytes.as_slice());
     rig_controller::firmware::Image {
-        base: 0x7800,
+        base: 0x9C00,
         bytes,
     }
     .to_hex()
