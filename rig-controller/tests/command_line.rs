@@ -338,3 +338,121 @@ fn a_schedule_that_the_board_cannot_show_is_refused_before_the_board_is_started(
         "{said}"
     );
 }
+
+/// An image that looks like one: a vector table, then code that repeats.
+fn image_as_hex(inputs: &Inputs) -> String {
+    let mut words = [0x0000_7901_u32; 1000];
+    words[0] = 0x2000_4000;
+    words[4..11].fill(0);
+    let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+    inputs.write("image.bin", bytes.as_slice());
+    rig_controller::firmware::Image {
+        base: 0x9C00,
+        bytes,
+    }
+    .to_hex()
+}
+
+#[test]
+fn an_upload_in_the_suite_m_sequence_is_broken_from_its_ciphertext_and_packed_with_its_parameters()
+{
+    let inputs = Inputs::new(PLAN);
+    let text = image_as_hex(&inputs);
+    inputs.write("image.hex", &text);
+    inputs.write(
+        "register.yaml",
+        "polynomial: [23, 18]\nseed: 0x5A5A5A\nstream: per-fragment\n",
+    );
+    let encrypt = |file: &str, to: &str| {
+        let arguments = [
+            "m-sequence",
+            "encrypt",
+            file,
+            "--parameters",
+            "register.yaml",
+            "-o",
+            to,
+        ];
+        assert_eq!(rig(&inputs, &arguments).0, 0);
+    };
+    encrypt("image.hex", "upload.hex");
+    encrypt("image.bin", "upload.bin");
+    let read = |name: &str| std::fs::read(inputs.path(name)).unwrap();
+    assert_ne!(read("upload.hex"), text.as_bytes());
+    for (upload, plain) in [("upload.hex", "image.hex"), ("upload.bin", "image.bin")] {
+        let (code, said, _) = rig(
+            &inputs,
+            &["attack", "m-sequence", upload, "--out", "broken"],
+        );
+        assert_eq!(code, 0);
+        let register =
+            "23 stages, x^23 + x^18 + 1, seed 0x5a5a5a; keystream begins anew every 160 bytes";
+        assert!(said.contains(register), "{said}");
+        assert!(said.contains("keystream bits needed: 4"), "{said}");
+        assert!(read("broken") == read(plain), "{upload}");
+    }
+    let by_hand = [
+        "m-sequence",
+        "decrypt",
+        "upload.hex",
+        "--polynomial",
+        "23,18",
+        "--seed",
+        "0x5A5A5A",
+        "--stream",
+        "per-fragment",
+        "-o",
+        "decrypted.hex",
+    ];
+    assert_eq!(rig(&inputs, &by_hand).0, 0);
+    assert_eq!(read("decrypted.hex"), text.as_bytes());
+
+    let pack = |file: &str, more: &[&str]| {
+        let mut arguments = vec![
+            "pack",
+            file,
+            "--version",
+            "1.0.0",
+            "--key",
+            "firmware/a.key",
+            "-o",
+            "p.pcpk",
+        ];
+        arguments.extend(more);
+        let (code, _, complaint) = rig(&inputs, &arguments);
+        (code, complaint)
+    };
+    assert_eq!(pack("image.hex", &[]).0, 0);
+    let plain = read("p.pcpk");
+    assert_eq!(
+        pack("upload.hex", &["--encrypted-with", "register.yaml"]).0,
+        0
+    );
+    assert!(read("p.pcpk") == plain);
+    let wrong = [
+        "--encrypted-with",
+        "register.yaml",
+        "--encrypted-fragment-bytes",
+        "500",
+    ];
+    let (code, complaint) = pack("upload.hex", &wrong);
+    assert_eq!(code, 2);
+    assert!(
+        complaint.contains("it was decrypted first: check that register.yaml"),
+        "{complaint}"
+    );
+    let (code, _, complaint) = rig(&inputs, &["attack", "m-sequence", "image.hex"]);
+    assert_eq!(code, 2);
+    assert!(
+        complaint.contains("image.hex: the file is not encrypted"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn a_plan_in_the_suite_m_sequence_needs_a_firmware_set_that_has_it() {
+    refuses(
+        &Inputs::new(&format!("{PLAN}suite: m-sequence\n")),
+        "plan.yaml: case 1: image `1.0.0` is wanted in the suite m-sequence, but the firmware set in firmware has no `m_sequence`",
+    );
+}

@@ -1,10 +1,11 @@
 //! `rig figures`: what a run took, from its results: time, power cycles, bytes on the wire, memory. `rig figures
-//! progress` and `rig figures exploration` need no run and have files of their own.
+//! progress`, `rig figures exploration` and `rig figures attack` need no run and have files of their own.
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::attack_cost::{self, AttackCostArgs};
 use super::exploration_rates::{self, ExplorationArgs};
 use super::progress_cost::{self, ProgressArgs};
 use super::{CliError, exit, say};
@@ -38,6 +39,8 @@ enum Measure {
     Progress(ProgressArgs),
     /// Measure how fast the exploration in process is; build with --release.
     Exploration(ExplorationArgs),
+    /// Measure the attack on the suite m-sequence.
+    Attack(AttackCostArgs),
 }
 
 /// Prints the figures of the cases that passed, or measures what was asked for.
@@ -45,6 +48,15 @@ pub(super) fn figures(args: &FiguresArgs) -> Result<ExitCode, CliError> {
     match &args.measure {
         Some(Measure::Progress(progress)) => return Ok(progress_cost::progress(progress)),
         Some(Measure::Exploration(args)) => return Ok(exploration_rates::exploration(args)),
+        Some(Measure::Attack(args)) => {
+            let all_broken = attack_cost::attack_cost(args)?;
+            let code = if all_broken {
+                exit::PASS
+            } else {
+                exit::FIRMWARE
+            };
+            return Ok(code.into());
+        }
         None => {}
     }
     let results = read_results(&args.results)?;

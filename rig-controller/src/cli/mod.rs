@@ -1,11 +1,14 @@
 //! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
+mod attack;
+mod attack_cost;
 pub mod exit;
 pub mod exploration_rates;
 mod explore;
 mod explore_results;
 mod figures;
 pub mod firmware;
+mod m_sequence;
 #[cfg(feature = "seeded-bugs")]
 mod mutants;
 mod pack;
@@ -27,6 +30,8 @@ use self::explore::RecordError;
 use crate::bench::BenchFileError;
 use crate::explore::ParseScheduleError;
 use crate::firmware::FirmwareError;
+use crate::m_sequence::ParametersError;
+use crate::m_sequence::attack::AttackError;
 use crate::plan::{ParseCaseLineError, PlanError};
 use crate::platform::PlatformError;
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
@@ -49,6 +54,10 @@ enum Verb {
     Replay(replay::ReplayArgs),
     /// Make a signed package of a firmware image.
     Pack(pack::PackArgs),
+    /// Encrypt and decrypt files in the suite m-sequence.
+    MSequence(m_sequence::MSequenceArgs),
+    /// Break what does not protect firmware.
+    Attack(attack::AttackArgs),
     /// Cut power at every flash operation of upgrades in process, without board or emulator.
     Explore(explore::ExploreArgs),
     /// Plant bugs in the upgrade core and see whether exploration finds them.
@@ -77,6 +86,27 @@ pub enum CliError {
     /// Firmware, a key or a package.
     #[error(transparent)]
     Firmware(#[from] FirmwareError),
+    /// Parameters of the suite m-sequence.
+    #[error(transparent)]
+    MSequence(#[from] ParametersError),
+    /// A file that was decrypted first.
+    #[error(
+        "{source}; it was decrypted first: check that {} and --encrypted-fragment-bytes are what it was encrypted with", .parameters.display()
+    )]
+    Decrypted {
+        /// What it was decrypted with.
+        parameters: std::path::PathBuf,
+        /// What is wrong with the result.
+        source: FirmwareError,
+    },
+    /// A file that could not be broken.
+    #[error("{}: {source}", .path.display())]
+    Attack {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: AttackError,
+    },
     /// An image is linked for another place than its slot.
     #[error(
         "{}: the image begins at {base:#x}, the slot it runs in at {slot:#x}; link it for the slot (the bootloader is not part of a package)", .path.display()
@@ -139,6 +169,9 @@ impl CliError {
             | Self::Bench(_)
             | Self::Firmware(_)
             | Self::WrongBase { .. }
+            | Self::MSequence(_)
+            | Self::Decrypted { .. }
+            | Self::Attack { .. }
             | Self::CaseLine(_)
             | Self::Results(_)
             | Self::Schedule(_)
@@ -165,6 +198,8 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Replay(args) => replay::replay(&args),
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
+        Verb::MSequence(args) => m_sequence::m_sequence(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Attack(args) => attack::attack(&args).map(|()| ExitCode::SUCCESS),
         Verb::Explore(args) => explore::explore(&args),
         #[cfg(feature = "seeded-bugs")]
         Verb::Mutants(args) => mutants::mutants(&args),

@@ -6,8 +6,10 @@ use clap::Args;
 use powercut_upgrade::manifest::{FRAGMENT_BYTES, KeyId, SecurityCounter, Suite, Version};
 use powercut_upgrade::slots::Layout;
 
+use super::m_sequence::FragmentArgs;
 use super::{CliError, say};
-use crate::firmware::{Image, PackageFacts, pack as sign, read_signing_key, save_package};
+use crate::firmware::{Image, PackageFacts, pack as sign, read, read_signing_key, save_package};
+use crate::m_sequence::{Parameters, apply};
 use crate::plan::{ImageName, SUITES, suite_name};
 
 /// Options of `rig pack`.
@@ -39,6 +41,11 @@ pub(super) struct PackArgs {
     /// Cipher suite of the download.
     #[arg(long, value_name = "NAME", default_value = suite_name(Suite::ChaCha20Poly1305), value_parser = suite)]
     suite: Suite,
+    /// The image is encrypted in the suite m-sequence: YAML file with polynomial, seed and stream.
+    #[arg(long, value_name = "FILE")]
+    encrypted_with: Option<PathBuf>,
+    #[command(flatten)]
+    encrypted: FragmentArgs,
     /// Where the package goes.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -76,7 +83,21 @@ fn suite(text: &str) -> Result<Suite, String> {
 pub(super) fn pack(args: &PackArgs) -> Result<(), CliError> {
     let layout = Layout::MICROBIT;
     let slot = layout.active.start..layout.active.start + layout.image_capacity_bytes();
-    let image = Image::load(&args.image, slot.clone())?;
+    let mut content = read(&args.image)?;
+    if let Some(parameters) = &args.encrypted_with {
+        let configuration = Parameters::load(parameters)?.configuration();
+        apply(&configuration, args.encrypted.bytes, &mut content);
+    }
+    let image = match (
+        Image::parse(&args.image, content, slot.clone()),
+        &args.encrypted_with,
+    ) {
+        (Err(source), Some(parameters)) => Err(CliError::Decrypted {
+            parameters: parameters.clone(),
+            source,
+        }),
+        (image, _) => image.map_err(CliError::from),
+    }?;
     if image.base != slot.start {
         return Err(CliError::WrongBase {
             path: args.image.clone(),

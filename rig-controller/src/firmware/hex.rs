@@ -69,6 +69,25 @@ pub(super) fn parse(
         .ok_or_else(|| at_end("the file holds no data; build the firmware again"))
 }
 
+/// How many records a HEX text has, wherever in memory they belong; `None` if one of them is damaged or the last one
+/// does not end the file.
+pub(crate) fn records(content: &[u8]) -> Option<usize> {
+    let mut count = 0;
+    let mut ended = false;
+    for line in content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        if line.is_empty() {
+            continue;
+        }
+        if ended {
+            return None;
+        }
+        let record = Record::from_record_string(std::str::from_utf8(line).ok()?).ok()?;
+        ended = record == Record::EndOfFile;
+        count += 1;
+    }
+    ended.then_some(count)
+}
+
 fn explain(error: ReaderError) -> String {
     let damaged = "the line is damaged, copy or build the file again";
     match error {
@@ -185,6 +204,19 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(binary.starts_with("a.hex:1: not text"), "{binary}");
+    }
+
+    #[test]
+    fn records_count_wherever_they_belong_and_only_if_all_are_sound() {
+        let text = ":020000041000EA\r\n:01000000AA55\r\n:00000001FF\r\n";
+        assert_eq!(records(text.as_bytes()), Some(3));
+        for damaged in [
+            text.replace("AA55", "AA54"),
+            text.replace(":00000001FF", ""),
+            format!("{text}:00000001FF"),
+        ] {
+            assert_eq!(records(damaged.as_bytes()), None, "{damaged}");
+        }
     }
 
     proptest! {

@@ -16,8 +16,10 @@ use std::path::{Path, PathBuf};
 use powercut_upgrade::manifest::ManifestError;
 
 pub use build::{BuildOptions, Footprint, build, static_ram_bytes};
+pub(crate) use hex::records as hex_records;
 pub use keys::{read_signing_key, read_verifying_key};
 pub use package::{PackageFacts, load_package, pack, save_package};
+pub(crate) use set::active_range;
 pub use set::{DeviceIdentity, FirmwareSet};
 
 /// Files larger than this hold no firmware of a microcontroller, debug information included.
@@ -169,7 +171,14 @@ impl Image {
     /// # Errors
     /// When it cannot be read, is damaged, or does not fit.
     pub fn load(path: &Path, flash: Range<u32>) -> Result<Self, FirmwareError> {
-        let content = read(path)?;
+        Self::parse(path, read(path)?, flash)
+    }
+
+    /// The same of a file that was read, and decrypted where it had to be.
+    ///
+    /// # Errors
+    /// When it is damaged, or does not fit.
+    pub fn parse(path: &Path, content: Vec<u8>, flash: Range<u32>) -> Result<Self, FirmwareError> {
         let extension = path
             .extension()
             .and_then(|extension| extension.to_str())
@@ -249,7 +258,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FirmwareError> {
     std::fs::read(path).map_err(failed)
 }
 
-fn write(path: &Path, content: &[u8]) -> Result<(), FirmwareError> {
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), FirmwareError> {
     std::fs::write(path, content).map_err(|source| FirmwareError::Write {
         path: path.to_owned(),
         source,

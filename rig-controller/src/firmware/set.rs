@@ -345,7 +345,7 @@ pub(super) fn range(region: Region) -> std::ops::Range<u32> {
 }
 
 /// Addresses an image may have: ACTIVE without its manifest page.
-pub(super) fn active_range() -> std::ops::Range<u32> {
+pub(crate) fn active_range() -> std::ops::Range<u32> {
     let layout = Layout::MICROBIT;
     layout.active.start..layout.active.start + layout.image_capacity_bytes()
 }

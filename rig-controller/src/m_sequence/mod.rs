@@ -1,9 +1,14 @@
 //! The suite `m-sequence` on the host: its parameters, files encrypted with it as a published upgrade system did with the HEX
 //! text that was uploaded, and the attack that recovers register and firmware from such a file alone. The cipher itself is
 //! the core's ([`powercut_upgrade::m_sequence`]).
+pub mod attack;
 mod parameters;
 
-use powercut_upgrade::m_sequence::Configuration;
+use std::path::Path;
+
+use powercut_upgrade::m_sequence::{Configuration, Polynomial};
+
+use crate::firmware::{FirmwareError, read};
 
 pub use parameters::{Parameters, ParametersError};
 
@@ -17,4 +22,34 @@ pub fn apply(configuration: &Configuration, fragment_bytes: u16, file: &mut [u8]
         configuration.apply(offset, fragment);
         offset = offset.wrapping_add(u32::from(fragment_bytes));
     }
+}
+
+/// Reads a list of polynomials, one a line: degree, then the exponents without the 0, such as `7 7,6`; `#` begins a remark.
+///
+/// # Errors
+/// When it cannot be read, or a line is no primitive polynomial of that degree.
+pub fn primitive_polynomials(path: &Path) -> Result<Vec<Polynomial>, FirmwareError> {
+    let content = read(path)?;
+    let text = String::from_utf8_lossy(&content);
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim_start().starts_with('#') && !line.trim().is_empty())
+        .map(|(number, line)| {
+            listed(line).ok_or_else(|| FirmwareError::Line {
+                path: path.to_owned(),
+                line: number + 1,
+                reason: "no primitive polynomial of degree 7 to 32; write degree and exponents, such as `7 7,6`".to_owned(),
+            })
+        })
+        .collect()
+}
+
+fn listed(line: &str) -> Option<Polynomial> {
+    let (degree, exponents) = line.trim().split_once(' ')?;
+    let exponents: Vec<u8> = exponents
+        .split(',')
+        .map(|exponent| exponent.trim().parse().ok())
+        .collect::<Option<_>>()?;
+    Polynomial::from_exponents(&exponents)
+        .filter(|polynomial| degree.parse() == Ok(polynomial.stages()) && polynomial.is_primitive())
 }

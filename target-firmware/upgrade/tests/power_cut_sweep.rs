@@ -3,7 +3,7 @@ mod device;
 
 use device::{
     Behaviour, Cuttable, Package, Recipe, Run, SIGNER, SMALL_PAGES, live, package, provision,
-    provision_m_sequence, small_layout,
+    small_layout,
 };
 use nor_flash_model::{Cut, CutEffect, NorFlashModel};
 use powercut_upgrade::flash::{TwiceProgrammable, WriteOnce};
@@ -59,16 +59,6 @@ fn sweep<F: Cuttable + Clone, const BUFFER: usize>(
 ) {
     let mut fresh = fresh;
     provision(&mut fresh, &LAYOUT, old);
-    sweep_from::<F, BUFFER>(&fresh, old, new, expected);
-}
-
-/// The same on a device that is provisioned already.
-fn sweep_from<F: Cuttable + Clone, const BUFFER: usize>(
-    fresh: &F,
-    old: &Package,
-    new: &Package,
-    expected: impl Fn(&F, &Run),
-) {
     let mut uncut = fresh.clone();
     let reference = live::<F, BUFFER, HELD>(&mut uncut, &LAYOUT, old, new);
     expected(&uncut, &reference);
@@ -197,41 +187,34 @@ fn configuration(seed: u32, stream: Stream) -> Configuration {
     }
 }
 
-fn in_m_sequence(configuration: Configuration) -> Package {
+fn in_m_sequence(configuration: Configuration, minor: u8, counter: u32, size: usize) -> Package {
     package(&Recipe {
         m_sequence: Some(configuration),
-        ..recipe(1, 3, 1100)
+        ..recipe(minor, counter, size)
     })
 }
 
 #[test]
 fn an_image_in_the_suite_m_sequence_survives_a_cut_at_every_operation_in_both_streams() {
-    let old = old();
     for stream in [Stream::RestartsPerFragment, Stream::Continuous] {
         let configuration = configuration(0x1D87_2B41, stream);
-        let new = in_m_sequence(configuration);
-        let mut fresh = nrf();
-        provision(&mut fresh, &LAYOUT, &old);
-        provision_m_sequence(&mut fresh, &LAYOUT, configuration);
-        sweep_from::<Nrf, 0>(&fresh, &old, &new, |flash, run| {
+        let old = in_m_sequence(configuration, 0, 2, 700);
+        let new = in_m_sequence(configuration, 1, 3, 1100);
+        sweep::<Nrf, 0>(nrf(), &old, &new, |flash, run| {
             assert!(runs(flash, &new));
             assert_eq!(run.result.unwrap().result, ResultCode::Ok);
         });
-        let mut fresh = stm();
-        provision(&mut fresh, &LAYOUT, &old);
-        provision_m_sequence(&mut fresh, &LAYOUT, configuration);
-        live::<Stm, PAGE, HELD>(&mut fresh, &LAYOUT, &old, &new);
-        assert!(runs(&fresh, &new));
+        let mut flash = stm();
+        provision(&mut flash, &LAYOUT, &old);
+        live::<Stm, PAGE, HELD>(&mut flash, &LAYOUT, &old, &new);
+        assert!(runs(&flash, &new));
     }
 }
 
 #[test]
 fn an_image_encrypted_with_another_register_fails_at_its_digest_whatever_is_cut() {
-    let old = old();
     let ours = configuration(0x1D87_2B41, Stream::Continuous);
-    let mut fresh = nrf();
-    provision(&mut fresh, &LAYOUT, &old);
-    provision_m_sequence(&mut fresh, &LAYOUT, ours);
+    let old = in_m_sequence(ours, 0, 2, 700);
     let polynomial = Polynomial::from_exponents(&[31, 28]).unwrap();
     let other_polynomial = Configuration {
         register: Register::new(polynomial, 0x1D87_2B41).unwrap(),
@@ -240,16 +223,17 @@ fn an_image_encrypted_with_another_register_fails_at_its_digest_whatever_is_cut(
     let other_seed = configuration(0x1D87_2B40, Stream::Continuous);
     let other_stream = configuration(0x1D87_2B41, Stream::RestartsPerFragment);
     for other in [other_polynomial, other_seed, other_stream] {
-        let new = in_m_sequence(other);
-        let mut flash = fresh.clone();
+        let new = in_m_sequence(other, 1, 3, 1100);
+        let mut flash = nrf();
+        provision(&mut flash, &LAYOUT, &old);
         let run = live::<Nrf, 0, HELD>(&mut flash, &LAYOUT, &old, &new);
         assert!(runs(&flash, &old));
         assert_eq!(run.result.unwrap().result, ResultCode::VerifyFailed);
         let fragments = usize::from(new.signed.manifest().fragments());
         assert_eq!(run.requested.len(), 3 * fragments, "three attempts");
     }
-    let new = in_m_sequence(other_seed);
-    sweep_from::<Nrf, 0>(&fresh, &old, &new, |flash, run| {
+    let new = in_m_sequence(other_seed, 1, 3, 1100);
+    sweep::<Nrf, 0>(nrf(), &old, &new, |flash, run| {
         assert!(runs(flash, &old));
         assert_eq!(run.result.unwrap().result, ResultCode::VerifyFailed);
     });
@@ -258,7 +242,7 @@ fn an_image_encrypted_with_another_register_fails_at_its_digest_whatever_is_cut(
 #[test]
 fn a_device_without_a_register_refuses_the_suite_m_sequence_without_touching_flash() {
     let old = old();
-    let new = in_m_sequence(configuration(1, Stream::Continuous));
+    let new = in_m_sequence(configuration(1, Stream::Continuous), 1, 3, 1100);
     let mut flash = nrf();
     provision(&mut flash, &LAYOUT, &old);
     let before = flash.operations();

@@ -1,7 +1,8 @@
 use super::*;
 use crate::platform::package::tests::package;
 use crate::platform::{DeviceState, MemoryBook, Package, PlatformError, StrayCounters};
-use powercut_upgrade::manifest::{ImageId, SecurityCounter, SignedManifest, Version};
+use powercut_upgrade::m_sequence::{Configuration, Polynomial, Register, Stream};
+use powercut_upgrade::manifest::{ImageId, Manifest, SecurityCounter, SignedManifest, Version};
 use powercut_upgrade::wire::lean::{Downlink, Uplink, WIRE_VERSION, Wanted};
 use powercut_upgrade::wire::{MAX_UPLINK_BYTES, pcp};
 use proptest::prelude::*;
@@ -558,4 +559,39 @@ fn a_pcp_frame_from_where_no_device_made_itself_known_gets_no_answer() {
     // Nor does one from a device that speaks lean.
     service.handle(&bytes(Uplink::Status(status(Activity::Idle))), from());
     assert!(service.handle(&out[..length], from()).answers.is_empty());
+}
+
+#[test]
+fn a_package_in_the_suite_m_sequence_is_served_under_its_register_and_no_nonce_is_counted() {
+    let plain = package(7, 1000, 160);
+    let manifest = Manifest {
+        suite: Suite::MSequence,
+        ..*plain.manifest()
+    };
+    let signed = SignedManifest::new(manifest, [0; 64]);
+    let package = Package::new(signed, plain.image().to_vec()).unwrap();
+    let mut service = Fixture::new();
+    service.book.register_device(DEVICE, KEY);
+    let refused = service.book.publish(DEVICE, Arc::new(package.clone()), 1);
+    assert!(matches!(refused, Err(PlatformError::NotConfigured(_))));
+
+    let polynomial = Polynomial::from_exponents(&[16, 14, 13, 11]).unwrap();
+    let configuration = Configuration {
+        register: Register::new(polynomial, 0xACE1).unwrap(),
+        stream: Stream::Continuous,
+    };
+    let package = package.with_m_sequence(Some(configuration));
+    let published = Arc::new(package.clone());
+    service.book.publish(DEVICE, published, 1).unwrap();
+    service.service.assignment_changed(DEVICE);
+    let mut answers = service.handle(&request(&package, 6), from()).answers;
+    let Downlink::Fragment { body, .. } = opened(&mut answers[0]) else {
+        panic!("no fragment")
+    };
+    let mut expected = [7; 40];
+    configuration.apply(960, &mut expected);
+    let index = FragmentIndex(6);
+    let checked = LeanKey::of(&KEY).checked_fragment(&signed, index, body);
+    assert_eq!(checked, Ok(&mut expected[..]));
+    assert_eq!(service.ledger.pairs(), 0);
 }

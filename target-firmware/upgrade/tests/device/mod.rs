@@ -9,7 +9,6 @@ use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::flash::{TwiceProgrammable, UpgradeFlash, WriteOnce};
 use powercut_upgrade::journal::{Journal, Phase};
-use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET};
 use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 use powercut_upgrade::wire::lean::Uplink;
@@ -17,7 +16,7 @@ use powercut_upgrade::wire::lean::Uplink;
 pub use package::{
     Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, provision, seal, small_layout,
 };
-use package::{fragment, lean_key, nothing, offer, write};
+use package::{fragment, lean_key, nothing, offer};
 
 /// Fragments a device may have outstanding.
 const WINDOW: u8 = 8;
@@ -62,16 +61,6 @@ macro_rules! cuttable {
 }
 cuttable!(TwiceProgrammable, 2);
 cuttable!(WriteOnce, 1);
-
-/// Writes at the factory what the device is to decrypt the suite `m-sequence` with.
-pub fn provision_m_sequence<F: UpgradeFlash>(
-    flash: &mut F,
-    layout: &Layout,
-    configuration: Configuration,
-) {
-    let at = layout.factory.start + FACTORY_OFFSET;
-    write(flash, at, &configuration.encode());
-}
 
 /// What happened until the device came to rest.
 #[derive(Debug, Default)]

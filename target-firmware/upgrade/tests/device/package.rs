@@ -4,7 +4,7 @@ use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::UpgradeFlash;
 use powercut_upgrade::journal::Journal;
-use powercut_upgrade::m_sequence::Configuration;
+use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET};
 use powercut_upgrade::manifest::{
     FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
 };
@@ -96,7 +96,7 @@ pub const fn small_layout(page_bytes: u32) -> Layout {
 }
 pub const SMALL_PAGES: usize = 18;
 
-/// A device fresh from the factory, running `package`.
+/// A device fresh from the factory, running `package`, with the register that came in.
 pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Package) {
     let key = SigningKey::from_bytes(&[SIGNER; 32])
         .verifying_key()
@@ -110,6 +110,10 @@ pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Pack
         minimum_security_counter: SecurityCounter(1),
     };
     write(flash, layout.factory.start, &factory.encode());
+    if let Some(configuration) = package.m_sequence {
+        let at = layout.factory.start + FACTORY_OFFSET;
+        write(flash, at, &configuration.encode());
+    }
     write(flash, layout.active.start, &package.image);
     let manifest = layout.manifest(Slot::Active, Placement::Plain);
     write(flash, manifest, &package.signed.encode());
@@ -122,7 +126,7 @@ pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Pack
     .unwrap();
 }
 
-pub fn write<F: UpgradeFlash>(flash: &mut F, at: u32, bytes: &[u8]) {
+fn write<F: UpgradeFlash>(flash: &mut F, at: u32, bytes: &[u8]) {
     let mut padded = bytes.to_vec();
     padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);
     flash.write(at, &padded).unwrap();
