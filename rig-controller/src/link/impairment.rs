@@ -41,6 +41,14 @@ impl Fate {
     }
 }
 
+/// What was decided about one datagram.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Decision {
+    pub(super) fate: Fate,
+    /// Seeds whatever else is drawn for it.
+    pub(super) draws: [u8; 32],
+}
+
 /// Datagrams that went one way, by fate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct WayCounters {
@@ -88,7 +96,7 @@ impl Impairment {
     }
 
     /// Decide, and count, what becomes of this datagram.
-    pub fn decide(&self, direction: Direction, datagram: &[u8]) -> Fate {
+    pub(super) fn decide(&self, direction: Direction, datagram: &[u8]) -> Decision {
         let content: [u8; 32] = Sha256::digest(datagram).into();
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = memory.seen.entry((direction, content)).or_insert(0);
@@ -98,7 +106,8 @@ impl Impairment {
             Direction::ToPlatform => self.to_platform,
             Direction::ToDevice => self.to_device,
         };
-        let drawn = draw_percent(self.seed, direction, &content, occurrence);
+        let draws = draws(self.seed, direction, &content, occurrence);
+        let drawn = percent(&draws);
         let fate = if drawn < way.drop_percent {
             Fate::Drop
         } else if drawn < way.drop_percent + way.duplicate_percent {
@@ -115,7 +124,7 @@ impl Impairment {
             Fate::Drop => counters.dropped += 1,
             Fate::Duplicate => counters.duplicated += 1,
         }
-        fate
+        Decision { fate, draws }
     }
 
     /// What has been decided so far.
@@ -127,8 +136,8 @@ impl Impairment {
     }
 }
 
-/// A number in 0..100, the same for the same arguments on every host.
-fn draw_percent(seed: u64, direction: Direction, content: &[u8; 32], occurrence: u64) -> f64 {
+/// The same for the same arguments on every host, and evenly distributed.
+fn draws(seed: u64, direction: Direction, content: &[u8; 32], occurrence: u64) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"powercut link");
     hash.update(seed.to_le_bytes());
@@ -138,8 +147,11 @@ fn draw_percent(seed: u64, direction: Direction, content: &[u8; 32], occurrence:
     }]);
     hash.update(content);
     hash.update(occurrence.to_le_bytes());
-    let digest: [u8; 32] = hash.finalize().into();
-    let [a, b, c, d, ..] = digest;
+    hash.finalize().into()
+}
+
+/// A number in 0..100.
+fn percent(&[a, b, c, d, ..]: &[u8; 32]) -> f64 {
     f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0) * 100.0
 }
 
@@ -151,6 +163,7 @@ mod tests {
         let way = WayProfile {
             drop_percent: 4.0,
             duplicate_percent: 3.0,
+            rate_bps: None,
         };
         LinkProfile {
             to_platform: way,
@@ -162,7 +175,7 @@ mod tests {
     fn fates(impairment: &Impairment, datagrams: &[Vec<u8>]) -> Vec<Fate> {
         datagrams
             .iter()
-            .map(|datagram| impairment.decide(Direction::ToDevice, datagram))
+            .map(|datagram| impairment.decide(Direction::ToDevice, datagram).fate)
             .collect()
     }
 
@@ -218,16 +231,23 @@ mod tests {
         let impairment = Impairment::new(&lossy(), 1);
         let lost = datagrams()
             .into_iter()
-            .find(|datagram| impairment.decide(Direction::ToPlatform, datagram) == Fate::Drop)
+            .find(|datagram| impairment.decide(Direction::ToPlatform, datagram).fate == Fate::Drop)
             .expect("4 % of 4000 are lost");
-        assert!((0..20).any(|_| impairment.decide(Direction::ToPlatform, &lost) != Fate::Drop));
+        assert!(
+            (0..20).any(|_| impairment.decide(Direction::ToPlatform, &lost).fate != Fate::Drop)
+        );
     }
 
     #[test]
     fn fates_stay_the_same_from_version_to_version() {
         let impairment = Impairment::new(&lossy(), 42);
         let lost: Vec<u32> = (0..200u32)
-            .filter(|n| impairment.decide(Direction::ToDevice, &n.to_be_bytes()) == Fate::Drop)
+            .filter(|n| {
+                impairment
+                    .decide(Direction::ToDevice, &n.to_be_bytes())
+                    .fate
+                    == Fate::Drop
+            })
             .collect();
         assert_eq!(lost, GOLDEN_LOST);
     }

@@ -63,6 +63,11 @@ pub enum ModemError {
         /// What the host said.
         source: std::io::Error,
     },
+    /// No thread for a link that takes time.
+    #[error(
+        "the virtual modem cannot start the thread of its link: {0}; check the limit on threads"
+    )]
+    Thread(#[source] std::io::Error),
 }
 
 /// One modem. [`Modem::from_device`] is called in the exact order in which the device sent.
