@@ -6,6 +6,7 @@ mod explore;
 mod explore_results;
 mod figures;
 pub mod firmware;
+mod link;
 #[cfg(feature = "seeded-bugs")]
 mod mutants;
 mod pack;
@@ -58,6 +59,8 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// Build the firmware that plans run.
     Firmware(firmware::FirmwareArgs),
+    /// Fit link profiles to captures, and play a link between programs.
+    Link(link::LinkArgs),
     /// Print the figures of a run.
     Figures(figures::FiguresArgs),
 }
@@ -114,6 +117,26 @@ pub enum CliError {
     /// A folder that should hold evidence.
     #[error(transparent)]
     NoEvidence(#[from] NoEvidenceError),
+    /// A file that a person wrote: a capture, a plan of simulations.
+    #[error(transparent)]
+    Fault(#[from] crate::document::Fault),
+    /// A link profile.
+    #[error(transparent)]
+    Link(#[from] crate::link::LinkError),
+    /// A capture says too little.
+    #[error(transparent)]
+    TooFew(#[from] crate::link::fit::TooFewError),
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] crate::link::RelayError),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}; check the folder and its permissions", path.display())]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the host said.
+        source: std::io::Error,
+    },
     /// The run itself.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -145,6 +168,9 @@ impl CliError {
             | Self::NotOnBoard(_)
             | Self::Record(_)
             | Self::Merge(_)
+            | Self::Fault(_)
+            | Self::Link(_)
+            | Self::TooFew(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
             #[cfg(feature = "seeded-bugs")]
             Self::Table(_) => exit::BAD_INPUT,
@@ -152,6 +178,8 @@ impl CliError {
             | Self::Report(_)
             | Self::Evidence(_)
             | Self::Platform(_)
+            | Self::Relay(_)
+            | Self::Write { .. }
             | Self::Signals(_) => exit::BENCH,
         }
         .into()
@@ -169,6 +197,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "seeded-bugs")]
         Verb::Mutants(args) => mutants::mutants(&args),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Link(args) => link::link(&args),
         Verb::Figures(args) => figures::figures(&args),
         Verb::Firmware(args) => firmware::firmware(args)
             .map(|()| ExitCode::SUCCESS)

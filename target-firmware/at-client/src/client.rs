@@ -21,6 +21,9 @@ const RESYNCHRONISE: [u8; MAX_SEND_BYTES + 3] = {
     bytes
 };
 
+/// The longest command there is; also how much of a hexadecimal payload is transmitted at a time.
+const COMMAND_BYTES: usize = 56;
+
 const SYNC_RETRY_MS: u64 = 250;
 /// After a resynchronisation, late answers to earlier questions must have passed by.
 const SETTLE_SILENCE_MS: u64 = 20;
@@ -78,6 +81,8 @@ enum State {
     },
     /// `ATE0`
     EchoOff,
+    /// `AT+QICFG`
+    Configuring,
     /// `AT+CEREG?`
     Registering {
         registered: bool,
@@ -109,7 +114,8 @@ enum Pending {
     Nothing,
     Resynchronise,
     Command,
-    Datagram,
+    /// From this byte of it on.
+    Datagram(usize),
 }
 
 /// One UDP socket on one modem. `RX` is the longest datagram that can be received.
@@ -119,7 +125,9 @@ pub struct AtClient<const RX: usize> {
     /// When `state` has lasted too long.
     deadline: u64,
     pending: Pending,
-    command: String<56>,
+    command: String<COMMAND_BYTES>,
+    /// Payloads are written as hexadecimal text.
+    hex: bool,
     datagram: Vec<u8, MAX_SEND_BYTES>,
     receiver: Receiver<RX>,
     received: bool,
@@ -139,6 +147,7 @@ impl<const RX: usize> AtClient<RX> {
             deadline: 0,
             pending: Pending::Nothing,
             command: String::new(),
+            hex: false,
             datagram: Vec::new(),
             receiver: Receiver::new(),
             received: false,
@@ -147,6 +156,15 @@ impl<const RX: usize> AtClient<RX> {
             read_due: 0,
             read_pace: READ_FAST_MS,
         }
+    }
+
+    /// Has the modem take and give payloads as hexadecimal text, as some do by default and serial lines that are not
+    /// clean to eight bits need.
+    #[must_use]
+    pub fn with_hex_payloads(mut self) -> Self {
+        self.hex = true;
+        self.receiver = Receiver::new().with_hex_data();
+        self
     }
 
     /// Whether the socket is open, as far as is known.
@@ -194,7 +212,7 @@ impl<const RX: usize> AtClient<RX> {
             }
             Some(Heard::Prompt) => {
                 if self.state == State::SendPrompt {
-                    self.pending = Pending::Datagram;
+                    self.pending = Pending::Datagram(0);
                     self.enter(State::SendResult, now_ms + COMMAND_TIMEOUT_MS);
                 }
             }
@@ -222,7 +240,19 @@ impl<const RX: usize> AtClient<RX> {
             },
             Pending::Resynchronise => Event::Transmit(&RESYNCHRONISE),
             Pending::Command => Event::Transmit(self.command.as_bytes()),
-            Pending::Datagram => Event::Transmit(&self.datagram),
+            Pending::Datagram(_) if !self.hex => Event::Transmit(&self.datagram),
+            Pending::Datagram(from) => {
+                let end = self.datagram.len().min(from + COMMAND_BYTES / 2);
+                self.command.clear();
+                for byte in &self.datagram[from..end] {
+                    // Two digits for each of half as many bytes as there is room for.
+                    let _ = write!(self.command, "{byte:02X}");
+                }
+                if end < self.datagram.len() {
+                    self.pending = Pending::Datagram(end);
+                }
+                Event::Transmit(self.command.as_bytes())
+            }
         }
     }
 
@@ -257,7 +287,14 @@ impl<const RX: usize> AtClient<RX> {
                 let at_most_until = now + SETTLE_AT_MOST_MS;
                 self.enter(State::Settling { at_most_until }, now + SETTLE_SILENCE_MS);
             }
-            (State::EchoOff, Answer::Ok | Answer::Error) => self.ask_registration(now),
+            (State::EchoOff, Answer::Ok | Answer::Error) if self.hex => self.ask(
+                State::Configuring,
+                now,
+                format_args!("AT+QICFG=\"dataformat\",1,1\r"),
+            ),
+            (State::EchoOff, Answer::Ok | Answer::Error) | (State::Configuring, Answer::Ok) => {
+                self.ask_registration(now);
+            }
             (State::Registering { .. }, Answer::Registration { registered }) => {
                 self.state = State::Registering { registered };
             }
@@ -315,6 +352,7 @@ impl<const RX: usize> AtClient<RX> {
             State::Online => {}
             State::Synchronising
             | State::EchoOff
+            | State::Configuring
             | State::Registering { .. }
             | State::Closing
             | State::Opening
@@ -478,6 +516,33 @@ mod tests {
         );
         // Another one may wait behind it.
         sent(&mut client, 128, b"AT+QIRD=0,1500\r");
+    }
+
+    #[test]
+    fn payloads_go_and_come_as_hexadecimal_text_when_asked_for() {
+        let mut client = client().with_hex_payloads();
+        client.poll(0);
+        say(&mut client, b"OK\r\n", 1);
+        sent(&mut client, 21, b"ATE0\r");
+        say(&mut client, b"OK\r\n", 22);
+        sent(&mut client, 22, b"AT+QICFG=\"dataformat\",1,1\r");
+        say(&mut client, b"OK\r\n", 22);
+        sent(&mut client, 22, b"AT+CEREG?\r");
+        say(&mut client, b"+CEREG: 0,1\r\nOK\r\n", 23);
+        sent(&mut client, 23, b"AT+QICLOSE=0\r");
+        say(&mut client, b"OK\r\n", 24);
+        assert!(matches!(client.poll(24), Event::Transmit(_)));
+        say(&mut client, b"OK\r\n+QIOPEN: 0,0\r\n", 25);
+        sent(&mut client, 25, b"AT+QIRD=0,1500\r");
+        say(&mut client, b"+QIRD: 2\r\n0AfF\r\n\r\nOK\r\n", 26);
+        assert_eq!(client.poll(26), Event::Received(&mut [0x0A, 0xFF]));
+        assert_eq!(client.poll(26), Event::Up);
+        client.send(&[0xA5; 30]).unwrap();
+        sent(&mut client, 27, b"AT+QISEND=0,30\r");
+        say(&mut client, b"\r\n> ", 28);
+        sent(&mut client, 28, &b"A5".repeat(28));
+        sent(&mut client, 28, b"A5A5");
+        assert!(matches!(client.poll(28), Event::Idle { .. }));
     }
 
     #[test]

@@ -38,7 +38,12 @@ pub(crate) struct Receiver<const RX: usize> {
     prompt_expected: bool,
     line: Vec<u8, LINE_BYTES>,
     data: Vec<u8, RX>,
-    data_overlong: bool,
+    /// It does not fit, or is not the text it should be.
+    data_spoilt: bool,
+    /// Data comes as two hexadecimal digits a byte.
+    hex: bool,
+    /// The first of two digits.
+    digit: Option<u8>,
 }
 
 impl<const RX: usize> Receiver<RX> {
@@ -48,8 +53,16 @@ impl<const RX: usize> Receiver<RX> {
             prompt_expected: false,
             line: Vec::new(),
             data: Vec::new(),
-            data_overlong: false,
+            data_spoilt: false,
+            hex: false,
+            digit: None,
         }
+    }
+
+    /// Takes data as hexadecimal text from now on.
+    pub(crate) const fn with_hex_data(mut self) -> Self {
+        self.hex = true;
+        self
     }
 
     /// Forgets whatever was half received.
@@ -57,7 +70,7 @@ impl<const RX: usize> Receiver<RX> {
         self.mode = Mode::LineStart;
         self.prompt_expected = false;
         self.data.clear();
-        self.data_overlong = false;
+        self.data_spoilt = false;
     }
 
     /// Takes a `>` at the start of a line to come as a prompt.
@@ -65,31 +78,32 @@ impl<const RX: usize> Receiver<RX> {
         self.prompt_expected = true;
     }
 
-    /// Takes the next `announced` bytes as data, whatever they are.
+    /// Takes what comes next as `announced` bytes of data, whatever they are.
     pub(crate) fn expect_data(&mut self, announced: usize) {
         self.data.clear();
-        self.data_overlong = announced > RX;
+        self.digit = None;
+        self.data_spoilt = announced > RX;
         if announced > 0 {
-            self.mode = Mode::Data { missing: announced };
+            let missing = announced * if self.hex { 2 } else { 1 };
+            self.mode = Mode::Data { missing };
         }
     }
 
-    /// Whether the data received last is all there: it was not longer than the buffer.
+    /// Whether the data received last is all there: it was not longer than the buffer, and text where it should be.
     pub(crate) fn holds_data(&self) -> bool {
-        !self.data_overlong
+        !self.data_spoilt
     }
 
-    /// The data received last, or `None` when it was longer than the buffer.
+    /// The data received last, or `None` when it is not all there.
     pub(crate) fn data(&mut self) -> Option<&mut [u8]> {
-        (!self.data_overlong).then_some(self.data.as_mut_slice())
+        (!self.data_spoilt).then_some(self.data.as_mut_slice())
     }
 
     /// Takes one byte; says what it completed.
     pub(crate) fn push(&mut self, byte: u8) -> Option<Heard<'_>> {
         match (self.mode, byte) {
             (Mode::Data { missing }, _) => {
-                // Refused by a full buffer when the data is overlong: then it is only counted.
-                let _ = self.data.push(byte);
+                self.take_data(byte);
                 if missing > 1 {
                     self.mode = Mode::Data {
                         missing: missing - 1,
@@ -123,6 +137,26 @@ impl<const RX: usize> Receiver<RX> {
                 None
             }
         }
+    }
+
+    fn take_data(&mut self, byte: u8) {
+        let value = if self.hex {
+            let Some(value) = char::from(byte).to_digit(16) else {
+                self.data_spoilt = true;
+                return;
+            };
+            match self.digit.take() {
+                None => {
+                    self.digit = Some(value as u8);
+                    return;
+                }
+                Some(high) => high << 4 | value as u8,
+            }
+        } else {
+            byte
+        };
+        // Refused by a full buffer when the data is overlong: then it is only counted.
+        let _ = self.data.push(value);
     }
 
     fn append(&mut self, byte: u8) {
@@ -193,6 +227,22 @@ mod tests {
         assert_eq!(receiver.push(b'z'), Some(Heard::Data));
         assert!(receiver.data().is_none());
         assert_eq!(lines(&mut receiver, b"\r\nOK\r\n"), ["OK"]);
+    }
+
+    #[test]
+    fn hexadecimal_data_is_put_together_and_withheld_when_it_is_none() {
+        let mut receiver = Receiver::<4>::new().with_hex_data();
+        receiver.expect_data(3);
+        for byte in b"0aFf3B" {
+            receiver.push(*byte);
+        }
+        assert_eq!(receiver.data().unwrap(), [0x0A, 0xFF, 0x3B]);
+        assert_eq!(lines(&mut Receiver::new(), b"\r\nOK\r\n"), ["OK"]);
+        receiver.expect_data(2);
+        for byte in b"00x0" {
+            receiver.push(*byte);
+        }
+        assert!(receiver.data().is_none());
     }
 
     #[test]
