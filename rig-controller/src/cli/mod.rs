@@ -18,6 +18,7 @@ mod replay_schedule;
 mod run;
 mod say;
 mod signals;
+mod simulate;
 mod sources;
 
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// Build the firmware that plans run.
     Firmware(firmware::FirmwareArgs),
+    /// Simulate whole upgrades in virtual time: link, serial line, flash and power.
+    Simulate(simulate::SimulateArgs),
     /// Fit link profiles to captures, and play a link between programs.
     Link(link::LinkArgs),
     /// Print the figures of a run.
@@ -129,6 +132,12 @@ pub enum CliError {
     /// The relay.
     #[error(transparent)]
     Relay(#[from] crate::link::RelayError),
+    /// A simulation does not come to its end.
+    #[error(transparent)]
+    Simulation(#[from] crate::simulate::CampaignError),
+    /// The chart of a simulation.
+    #[error(transparent)]
+    Chart(#[from] crate::simulate::report::ChartError),
     /// A file cannot be written.
     #[error("cannot write {}: {source}; check the folder and its permissions", path.display())]
     Write {
@@ -179,6 +188,8 @@ impl CliError {
             | Self::Evidence(_)
             | Self::Platform(_)
             | Self::Relay(_)
+            | Self::Simulation(_)
+            | Self::Chart(_)
             | Self::Write { .. }
             | Self::Signals(_) => exit::BENCH,
         }
@@ -197,6 +208,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "seeded-bugs")]
         Verb::Mutants(args) => mutants::mutants(&args),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Simulate(args) => simulate::simulate(&args),
         Verb::Link(args) => link::link(&args),
         Verb::Figures(args) => figures::figures(&args),
         Verb::Firmware(args) => firmware::firmware(args)

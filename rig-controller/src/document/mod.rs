@@ -242,6 +242,15 @@ impl<'d> Value<'d> {
         }
     }
 
+    /// The values of a list, or the one value that stands there alone.
+    pub fn one_or_more(self) -> Vec<Value<'d>> {
+        let file = self.file;
+        match &self.node.content {
+            Content::List(items) => items.iter().map(|node| Value { file, node }).collect(),
+            _ => vec![self],
+        }
+    }
+
     /// The value as text.
     ///
     /// # Errors

@@ -4,8 +4,10 @@
 //! its sockets to real UDP sockets on this host.
 mod at_command;
 mod at_engine;
+mod timed_modem;
 mod virtual_modem;
 
+pub(crate) use timed_modem::{TimedModem, Traffic};
 pub use virtual_modem::{VirtualModem, VirtualModemConfig};
 
 /// What the modem saw because of one byte from the device.
