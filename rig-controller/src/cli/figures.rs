@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::coap_yardstick::{self, CoapArgs};
 use super::exploration_rates::{self, ExplorationArgs};
 use super::progress_cost::{self, ProgressArgs};
 use super::{CliError, exit, say};
@@ -36,6 +37,8 @@ pub(super) struct FiguresArgs {
 enum Measure {
     /// Measure in process what keeping progress in flash costs.
     Progress(ProgressArgs),
+    /// Transfer as many bytes by CoAP Block2 with libcoap's programs, over the same link, for comparison.
+    Coap(CoapArgs),
     /// Measure how fast the exploration in process is; build with --release.
     Exploration(ExplorationArgs),
 }
@@ -44,6 +47,7 @@ enum Measure {
 pub(super) fn figures(args: &FiguresArgs) -> Result<ExitCode, CliError> {
     match &args.measure {
         Some(Measure::Progress(progress)) => return Ok(progress_cost::progress(progress)),
+        Some(Measure::Coap(args)) => return coap_yardstick::coap(args),
         Some(Measure::Exploration(args)) => return Ok(exploration_rates::exploration(args)),
         None => {}
     }

@@ -1,5 +1,6 @@
 //! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
+mod coap_yardstick;
 pub mod exit;
 pub mod exploration_rates;
 mod explore;
@@ -135,6 +136,9 @@ pub enum CliError {
     /// A simulation does not come to its end.
     #[error(transparent)]
     Simulation(#[from] crate::simulate::CampaignError),
+    /// The transfer by CoAP.
+    #[error(transparent)]
+    Coap(#[from] crate::link::coap_peer::CoapError),
     /// The chart of a simulation.
     #[error(transparent)]
     Chart(#[from] crate::simulate::report::ChartError),
@@ -190,6 +194,7 @@ impl CliError {
             | Self::Relay(_)
             | Self::Simulation(_)
             | Self::Chart(_)
+            | Self::Coap(_)
             | Self::Write { .. }
             | Self::Signals(_) => exit::BENCH,
         }

@@ -6,6 +6,7 @@
 //! and the [`Relay`]; the simulation plays it in virtual time. [`fit`] makes a profile from what was measured.
 mod air;
 pub mod capture;
+pub mod coap_peer;
 pub mod fit;
 mod impairment;
 mod profile;

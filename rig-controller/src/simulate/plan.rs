@@ -461,7 +461,7 @@ mod tests {
                 "there are two variants `a`",
             ),
             ("cuts: []", "p.yaml:2:7: `cuts` is empty"),
-            ("power: { during: off }", "a stage cannot be `off`"),
+            ("power: { during: idle }", "a stage cannot be `idle`"),
             (
                 "chart: { x: cuts, y: happiness }",
                 "`y` cannot be `happiness`",

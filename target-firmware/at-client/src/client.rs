@@ -172,9 +172,13 @@ impl<const RX: usize> AtClient<RX> {
         self.up
     }
 
-    /// Whether [`send`](Self::send) would take a datagram now.
+    /// Whether a datagram would go out at once: the socket is open and no command is outstanding. The caller may stop
+    /// listening then, for flash work say, and lose hints only.
     pub fn can_send(&self) -> bool {
-        self.up && self.datagram.is_empty()
+        self.up
+            && self.datagram.is_empty()
+            && self.state == State::Online
+            && self.pending == Pending::Nothing
     }
 
     /// Takes a datagram for sending. Poll afterwards.
@@ -501,6 +505,18 @@ mod tests {
         // The hint that came in between is followed up.
         sent(&mut client, 32, b"AT+QIRD=0,1500\r");
         assert_eq!(client.send(b"second"), Ok(()));
+    }
+
+    #[test]
+    fn nobody_is_told_to_send_while_an_answer_is_on_its_way() {
+        let mut client = online();
+        assert!(client.can_send());
+        sent(&mut client, 126, b"AT+QIRD=0,1500\r");
+        assert!(!client.can_send());
+        say(&mut client, b"\r\n+QIRD: 0\r\n\r\nO", 127);
+        assert!(!client.can_send());
+        say(&mut client, b"K\r\n", 128);
+        assert!(client.can_send());
     }
 
     #[test]
