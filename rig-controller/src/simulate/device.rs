@@ -267,27 +267,28 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             return Err(SimulationError::Stays(format!("{outcome:?}")));
         };
         let agent = Agent::<BUFFER>::start(&mut self.flash, &layout);
-        match agent {
-            _ if !self.flash.model.is_powered() => Ok(Ended::PowerLost),
-            Ok(agent) => match self.application(agent, trial) {
-                Ok(ended) => Ok(ended),
-                Err(FlashError(_)) if !self.flash.model.is_powered() => Ok(Ended::PowerLost),
-                Err(FlashError(kind)) => Err(SimulationError::Flash(kind)),
-            },
-            Err(error) => Err(SimulationError::Stays(format!("{error:?}"))),
+        if !self.flash.model.is_powered() {
+            return Ok(Ended::PowerLost);
+        }
+        let agent = agent.map_err(|error| SimulationError::Stays(format!("{error:?}")))?;
+        let ended = match self.payload {
+            PayloadFormat::Binary => self.application::<BUFFER, false>(agent, trial),
+            PayloadFormat::Hex => self.application::<BUFFER, true>(agent, trial),
+        };
+        match ended {
+            Ok(ended) => Ok(ended),
+            Err(FlashError(_)) if !self.flash.model.is_powered() => Ok(Ended::PowerLost),
+            Err(FlashError(kind)) => Err(SimulationError::Flash(kind)),
         }
     }
 
-    fn application<const BUFFER: usize>(
+    fn application<const BUFFER: usize, const HEX: bool>(
         &mut self,
         mut agent: Agent<BUFFER>,
         mut trial: bool,
     ) -> Result<Ended, FlashError> {
         let began = self.flash.clock.now();
-        let mut client = AtClient::<MAX_DOWNLINK_BYTES>::new(PLATFORM);
-        if self.payload == PayloadFormat::Hex {
-            client = client.with_hex_payloads();
-        }
+        let mut client = AtClient::<MAX_DOWNLINK_BYTES, HEX>::new(PLATFORM);
         let mut overheard = VecDeque::new();
         loop {
             if self.done {

@@ -118,18 +118,18 @@ enum Pending {
     Datagram(usize),
 }
 
-/// One UDP socket on one modem. `RX` is the longest datagram that can be received.
-pub struct AtClient<const RX: usize> {
+/// One UDP socket on one modem. `RX` is the longest datagram that can be received. With `HEX` the modem takes and gives
+/// payloads as hexadecimal text, as some do by default and serial lines that are not clean to eight bits need; it is
+/// part of the type so that firmware without it does not carry it.
+pub struct AtClient<const RX: usize, const HEX: bool = false> {
     remote: SocketAddrV4,
     state: State,
     /// When `state` has lasted too long.
     deadline: u64,
     pending: Pending,
     command: String<COMMAND_BYTES>,
-    /// Payloads are written as hexadecimal text.
-    hex: bool,
     datagram: Vec<u8, MAX_SEND_BYTES>,
-    receiver: Receiver<RX>,
+    receiver: Receiver<RX, HEX>,
     received: bool,
     up: bool,
     up_announced: bool,
@@ -137,7 +137,7 @@ pub struct AtClient<const RX: usize> {
     read_pace: u64,
 }
 
-impl<const RX: usize> AtClient<RX> {
+impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
     /// A client that will exchange datagrams with `remote`.
     pub const fn new(remote: SocketAddrV4) -> Self {
         Self {
@@ -147,7 +147,6 @@ impl<const RX: usize> AtClient<RX> {
             deadline: 0,
             pending: Pending::Nothing,
             command: String::new(),
-            hex: false,
             datagram: Vec::new(),
             receiver: Receiver::new(),
             received: false,
@@ -156,15 +155,6 @@ impl<const RX: usize> AtClient<RX> {
             read_due: 0,
             read_pace: READ_FAST_MS,
         }
-    }
-
-    /// Has the modem take and give payloads as hexadecimal text, as some do by default and serial lines that are not
-    /// clean to eight bits need.
-    #[must_use]
-    pub fn with_hex_payloads(mut self) -> Self {
-        self.hex = true;
-        self.receiver = Receiver::new().with_hex_data();
-        self
     }
 
     /// Whether the socket is open, as far as is known.
@@ -244,7 +234,7 @@ impl<const RX: usize> AtClient<RX> {
             },
             Pending::Resynchronise => Event::Transmit(&RESYNCHRONISE),
             Pending::Command => Event::Transmit(self.command.as_bytes()),
-            Pending::Datagram(_) if !self.hex => Event::Transmit(&self.datagram),
+            Pending::Datagram(_) if !HEX => Event::Transmit(&self.datagram),
             Pending::Datagram(from) => {
                 let end = self.datagram.len().min(from + COMMAND_BYTES / 2);
                 self.command.clear();
@@ -291,7 +281,7 @@ impl<const RX: usize> AtClient<RX> {
                 let at_most_until = now + SETTLE_AT_MOST_MS;
                 self.enter(State::Settling { at_most_until }, now + SETTLE_SILENCE_MS);
             }
-            (State::EchoOff, Answer::Ok | Answer::Error) if self.hex => self.ask(
+            (State::EchoOff, Answer::Ok | Answer::Error) if HEX => self.ask(
                 State::Configuring,
                 now,
                 format_args!("AT+QICFG=\"dataformat\",1,1\r"),
@@ -536,7 +526,16 @@ mod tests {
 
     #[test]
     fn payloads_go_and_come_as_hexadecimal_text_when_asked_for() {
-        let mut client = client().with_hex_payloads();
+        let mut client =
+            AtClient::<32, true>::new(SocketAddrV4::new(Ipv4Addr::BROADCAST, u16::MAX));
+        let say = |client: &mut AtClient<32, true>, text: &[u8], now| {
+            for &byte in text {
+                client.feed(byte, now);
+            }
+        };
+        let sent = |client: &mut AtClient<32, true>, now, expected: &[u8]| {
+            assert_eq!(client.poll(now), Event::Transmit(expected));
+        };
         client.poll(0);
         say(&mut client, b"OK\r\n", 1);
         sent(&mut client, 21, b"ATE0\r");

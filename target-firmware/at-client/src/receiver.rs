@@ -32,7 +32,8 @@ enum Mode {
     Data { missing: usize },
 }
 
-pub(crate) struct Receiver<const RX: usize> {
+/// With `HEX`, data comes as two hexadecimal digits a byte.
+pub(crate) struct Receiver<const RX: usize, const HEX: bool = false> {
     mode: Mode,
     /// A `>` at the start of a line is a prompt only while one is expected.
     prompt_expected: bool,
@@ -40,13 +41,11 @@ pub(crate) struct Receiver<const RX: usize> {
     data: Vec<u8, RX>,
     /// It does not fit, or is not the text it should be.
     data_spoilt: bool,
-    /// Data comes as two hexadecimal digits a byte.
-    hex: bool,
     /// The first of two digits.
     digit: Option<u8>,
 }
 
-impl<const RX: usize> Receiver<RX> {
+impl<const RX: usize, const HEX: bool> Receiver<RX, HEX> {
     pub(crate) const fn new() -> Self {
         Self {
             mode: Mode::LineStart,
@@ -54,15 +53,8 @@ impl<const RX: usize> Receiver<RX> {
             line: Vec::new(),
             data: Vec::new(),
             data_spoilt: false,
-            hex: false,
             digit: None,
         }
-    }
-
-    /// Takes data as hexadecimal text from now on.
-    pub(crate) const fn with_hex_data(mut self) -> Self {
-        self.hex = true;
-        self
     }
 
     /// Forgets whatever was half received.
@@ -84,7 +76,7 @@ impl<const RX: usize> Receiver<RX> {
         self.digit = None;
         self.data_spoilt = announced > RX;
         if announced > 0 {
-            let missing = announced * if self.hex { 2 } else { 1 };
+            let missing = announced * if HEX { 2 } else { 1 };
             self.mode = Mode::Data { missing };
         }
     }
@@ -140,7 +132,7 @@ impl<const RX: usize> Receiver<RX> {
     }
 
     fn take_data(&mut self, byte: u8) {
-        let value = if self.hex {
+        let value = if HEX {
             let Some(value) = char::from(byte).to_digit(16) else {
                 self.data_spoilt = true;
                 return;
@@ -231,7 +223,7 @@ mod tests {
 
     #[test]
     fn hexadecimal_data_is_put_together_and_withheld_when_it_is_none() {
-        let mut receiver = Receiver::<4>::new().with_hex_data();
+        let mut receiver = Receiver::<4, true>::new();
         receiver.expect_data(3);
         for byte in b"0aFf3B" {
             receiver.push(*byte);
