@@ -20,7 +20,7 @@ pub(super) struct LinkArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Fit a profile to a capture of a real link: a CSV file with the columns time_s,direction,bytes,id.
+    /// Fit a profile to a capture of a real link: a CSV file with the columns `time_s,direction,bytes,id`.
     Fit(FitArgs),
     /// Relay UDP datagrams to a server as a link would, until Ctrl-C.
     Relay(RelayArgs),

@@ -170,23 +170,18 @@ impl LinkProfile {
 
     /// The profile as a file that [`LinkProfile::load`] reads back. `notes` become comments at its head.
     pub fn to_yaml(&self, notes: &[String]) -> String {
-        let mut text = String::new();
-        for note in notes {
-            text.push_str("# ");
-            text.push_str(note);
-            text.push('\n');
-        }
+        let mut lines: Vec<String> = notes.iter().map(|note| format!("# {note}")).collect();
         // A description may hold anything; a quoted one is always YAML.
-        text.push_str(&format!("description: {:?}\n", self.description));
+        lines.push(format!("description: {:?}", self.description));
         if let Some(RoundTrip { median, sigma }) = self.round_trip {
             let median = milliseconds(median);
-            text.push_str(&format!(
-                "round_trip: {{ median_ms: {median}, sigma: {sigma} }}\n"
+            lines.push(format!(
+                "round_trip: {{ median_ms: {median}, sigma: {sigma} }}"
             ));
         }
         if !self.first_contact.is_zero() {
             let first = milliseconds(self.first_contact);
-            text.push_str(&format!("first_contact_ms: {first}\n"));
+            lines.push(format!("first_contact_ms: {first}"));
         }
         for (name, way) in [
             ("to_platform", self.to_platform),
@@ -195,8 +190,8 @@ impl LinkProfile {
             let rate = way
                 .rate_bps
                 .map_or_else(String::new, |rate| format!(", rate_bps: {rate}"));
-            text.push_str(&format!(
-                "{name}: {{ drop_percent: {}, duplicate_percent: {}{rate} }}\n",
+            lines.push(format!(
+                "{name}: {{ drop_percent: {}, duplicate_percent: {}{rate} }}",
                 way.drop_percent, way.duplicate_percent
             ));
         }
@@ -208,11 +203,11 @@ impl LinkProfile {
             PayloadFormat::Binary => "binary",
             PayloadFormat::Hex => "hex",
         };
-        text.push_str(&format!(
-            "modem: {{ {baud}payload: {payload}, receive_datagrams: {}, receive_bytes: {} }}\n",
+        lines.push(format!(
+            "modem: {{ {baud}payload: {payload}, receive_datagrams: {}, receive_bytes: {} }}",
             self.modem.receive_datagrams, self.modem.receive_bytes
         ));
-        text
+        lines.join("\n") + "\n"
     }
 }
 

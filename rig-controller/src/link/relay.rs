@@ -146,7 +146,7 @@ impl Relay {
         let performing = Arc::downgrade(&shared);
         let schedule = Schedule::start(clock, move |due| {
             if let Some(shared) = performing.upgrade() {
-                perform(&shared, due);
+                perform(&shared, &due);
             }
         })
         .map_err(RelayError::Thread)?;
@@ -176,8 +176,8 @@ impl Relay {
     }
 }
 
-fn perform(shared: &Shared, due: Due) {
-    let sent = match &due {
+fn perform(shared: &Shared, due: &Due) {
+    let sent = match due {
         Due::ToServer { upstream, datagram } => upstream.send(datagram),
         Due::ToClient { client, datagram } => shared.listening.send_to(datagram, client),
     };
@@ -419,7 +419,7 @@ mod tests {
         }
         let counters = relay.counters();
         let (first, last) = counters.span.unwrap();
-        assert!(last - first >= Duration::from_secs(8));
+        assert!(last >= first + Duration::from_secs(8));
         assert_eq!(counters.to_server.bytes, 6);
         assert_eq!(counters.to_client.datagrams, 2);
     }

@@ -259,7 +259,7 @@ mod tests {
         let schedule = Schedule::start(clock, |(): ()| ()).unwrap();
         schedule
             .appointments()
-            .put(clock.now() + Duration::from_secs(86_400), ());
+            .put(clock.now() + Duration::from_hours(24), ());
         drop(schedule);
     }
 

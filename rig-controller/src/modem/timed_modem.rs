@@ -112,33 +112,33 @@ impl TimedModem {
     pub(crate) fn device_byte(&mut self, byte: u8, now: Duration) -> Option<ModemEvent> {
         self.bytes_from_device += 1;
         let step = self.engine.device_byte(byte);
-        self.to_device(&step.output, now);
+        self.say(&step.output, now);
         match step.wish {
             Some(Wish::Open { socket, .. }) => {
                 self.openings += 1;
                 self.present[socket.index()] = Some(self.openings);
                 let output = self.engine.socket_opened(socket, true);
-                self.to_device(&output, now);
+                self.say(&output, now);
             }
             Some(Wish::Close(socket)) => self.present[socket.index()] = None,
-            Some(Wish::Send { socket, datagram }) => self.send(socket, datagram, now),
+            Some(Wish::Send { socket, datagram }) => self.send(socket, &datagram, now),
             None => {}
         }
         step.event
     }
 
-    fn send(&mut self, socket: SocketId, datagram: Vec<u8>, now: Duration) {
+    fn send(&mut self, socket: SocketId, datagram: &[u8], now: Duration) {
         let Some(opening) = self.present[socket.index()] else {
             return;
         };
         let way_back = WayBack { socket, opening };
-        let transit = self.air.carry(Direction::ToPlatform, &datagram, now);
-        self.up.count(&datagram, transit.copies);
+        let transit = self.air.carry(Direction::ToPlatform, datagram, now);
+        self.up.count(datagram, transit.copies);
         for _ in 0..transit.copies {
             self.agenda.put(
                 transit.arrives,
                 Due::ToPlatform {
-                    datagram: datagram.clone(),
+                    datagram: datagram.to_vec(),
                     way_back,
                     power_cuts: self.power_cuts,
                 },
@@ -147,11 +147,11 @@ impl TimedModem {
     }
 
     /// The platform answers.
-    pub(crate) fn answer(&mut self, way_back: WayBack, datagram: Vec<u8>, now: Duration) {
-        let transit = self.air.carry(Direction::ToDevice, &datagram, now);
-        self.down.count(&datagram, transit.copies);
+    pub(crate) fn answer(&mut self, way_back: WayBack, datagram: &[u8], now: Duration) {
+        let transit = self.air.carry(Direction::ToDevice, datagram, now);
+        self.down.count(datagram, transit.copies);
         for _ in 0..transit.copies {
-            let datagram = datagram.clone();
+            let datagram = datagram.to_vec();
             self.agenda
                 .put(transit.arrives, Due::FromPlatform { datagram, way_back });
         }
@@ -179,14 +179,14 @@ impl TimedModem {
             Due::FromPlatform { datagram, way_back } => {
                 if self.present[way_back.socket.index()] == Some(way_back.opening) {
                     let output = self.engine.network_datagram(way_back.socket, &datagram);
-                    self.to_device(&output, at);
+                    self.say(&output, at);
                 }
                 None
             }
         }
     }
 
-    fn to_device(&mut self, bytes: &[u8], now: Duration) {
+    fn say(&mut self, bytes: &[u8], now: Duration) {
         if !self.board_has_power {
             return;
         }
@@ -282,14 +282,14 @@ mod tests {
         assert_eq!(modem.next_at(), modem.agenda.next_at());
         let arrives = modem.next_at().unwrap();
         assert!(arrives > sent + ms(2_000), "first contact");
-        assert_eq!(modem.happen(arrives - ms(1)), None);
+        assert_eq!(modem.happen(sent), None);
         let there = modem.happen(arrives).unwrap();
         assert_eq!(
             (there.at, there.datagram.as_slice()),
             (arrives, &b"abc"[..])
         );
         hear(&mut modem, arrives);
-        modem.answer(there.way_back, b"defg".to_vec(), arrives);
+        modem.answer(there.way_back, b"defg", arrives);
         let back = modem.next_at().unwrap();
         assert_eq!(modem.happen(back), None);
         assert!(hear(&mut modem, back + ms(100)).contains("+QIURC: \"recv\",0"));
@@ -309,7 +309,7 @@ mod tests {
             let there = modem.happen(ms(60_000)).unwrap();
             modem.board_power_lost();
             modem.board_power_restored();
-            modem.answer(there.way_back, b"late".to_vec(), there.at);
+            modem.answer(there.way_back, b"late", there.at);
             modem.happen(ms(60_000));
             let heard = hear(&mut modem, ms(120_000));
             assert_eq!(heard.contains("recv"), !expected.is_empty(), "{heard}");

@@ -102,7 +102,7 @@ struct HostSocket {
 }
 
 impl BoardSide {
-    fn to_device(&mut self, bytes: &[u8]) {
+    fn say(&mut self, bytes: &[u8]) {
         if !self.board_has_power || bytes.is_empty() {
             return;
         }
@@ -123,32 +123,32 @@ impl BoardSide {
     }
 
     /// Send a datagram over the air.
-    fn to_platform(&mut self, socket: &Arc<UdpSocket>, datagram: Vec<u8>) {
+    fn transmit(&mut self, socket: &Arc<UdpSocket>, datagram: &[u8]) {
         let Some(timing) = &self.timing else {
             let copies = self
                 .air
-                .carry(Direction::ToPlatform, &datagram, Duration::ZERO)
+                .carry(Direction::ToPlatform, datagram, Duration::ZERO)
                 .copies;
             for _ in 0..copies {
-                send(socket, &datagram);
+                send(socket, datagram);
             }
             return;
         };
         let now = timing.clock.now().max(timing.from_device.busy_until());
-        let transit = self.air.carry(Direction::ToPlatform, &datagram, now);
+        let transit = self.air.carry(Direction::ToPlatform, datagram, now);
         for _ in 0..transit.copies {
             timing.appointments.put(
                 transit.arrives,
                 Due::ToPlatform {
                     socket: Arc::clone(socket),
-                    datagram: datagram.clone(),
+                    datagram: datagram.to_vec(),
                 },
             );
         }
     }
 
     /// A datagram for this opening of the socket has come to the platform's end of the air.
-    fn from_platform(&mut self, id: SocketId, opening: u64, datagram: &[u8]) {
+    fn receive(&mut self, id: SocketId, opening: u64, datagram: &[u8]) {
         let now = self
             .timing
             .as_ref()
@@ -173,7 +173,7 @@ impl BoardSide {
     fn deliver(&mut self, id: SocketId, opening: u64, datagram: &[u8]) {
         if self.present[id.index()] == Some(opening) {
             let output = self.engine.network_datagram(id, datagram);
-            self.to_device(&output);
+            self.say(&output);
         }
     }
 }
@@ -279,7 +279,7 @@ impl VirtualModem {
             Wish::Close(socket) => self.close(socket),
             Wish::Send { socket, datagram } => {
                 if let Some(host) = &self.sockets[socket.index()] {
-                    locked(&self.board_side).to_platform(&host.socket, datagram);
+                    locked(&self.board_side).transmit(&host.socket, &datagram);
                 }
             }
         }
@@ -310,7 +310,7 @@ impl VirtualModem {
             }
         };
         let output = side.engine.socket_opened(id, opened);
-        side.to_device(&output);
+        side.say(&output);
     }
 
     fn close(&mut self, id: SocketId) {
@@ -361,7 +361,7 @@ fn read(id: SocketId, opening: u64, socket: &UdpSocket, side: &Mutex<BoardSide>)
             return;
         }
         match received {
-            Ok(length) => side.from_platform(id, opening, &buffer[..length]),
+            Ok(length) => side.receive(id, opening, &buffer[..length]),
             // The host's way to say that nobody listens at the other end (yet): on a network that is silence.
             Err(error)
                 if matches!(
@@ -388,7 +388,7 @@ impl Modem for VirtualModem {
                 timing.from_device.pass(now, 1);
             }
             let step = side.engine.device_byte(byte);
-            side.to_device(&step.output);
+            side.say(&step.output);
             step
         };
         if let Some(wish) = step.wish {

@@ -302,7 +302,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             }
             self.enter(self.stage(&agent, client.is_up()));
             let now = self.flash.clock.now();
-            let now_ms = (now - began).as_millis() as u64;
+            let now_ms = now.saturating_sub(began).as_millis() as u64;
             self.catch_up(now);
             self.receive(now, &mut overheard);
             for byte in overheard.drain(..) {
@@ -441,7 +441,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             }
         }
         for answer in handled.answers {
-            self.modem.answer(arrived.way_back, answer, arrived.at);
+            self.modem.answer(arrived.way_back, &answer, arrived.at);
         }
     }
 

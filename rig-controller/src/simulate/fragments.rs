@@ -108,7 +108,7 @@ impl Fragments {
         self.losses
             .iter()
             .filter(|loss| loss.in_download)
-            .filter_map(|loss| Some(loss.regained? - loss.at))
+            .filter_map(|loss| loss.regained?.checked_sub(loss.at))
             .collect()
     }
 }

@@ -76,6 +76,6 @@ mod tests {
         assert_eq!(limit.time(), limit.line);
         link.modem.payload = PayloadFormat::Hex;
         let hex = Limit::of(&link, traffic(10, 190), traffic(10, 1_830));
-        assert_eq!(hex.line - limit.line, Duration::from_millis(190 + 1_830));
+        assert_eq!(hex.line, limit.line + Duration::from_millis(190 + 1_830));
     }
 }

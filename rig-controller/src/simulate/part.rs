@@ -40,8 +40,8 @@ impl Part {
             program: Duration::from_nanos(46_300),
             uart_bytes: 6,
             boot: Duration::from_millis(5),
-            hash_a_byte: Duration::from_nanos(4_000),
-            signature: Duration::from_millis(1_000),
+            hash_a_byte: Duration::from_micros(4),
+            signature: Duration::from_secs(1),
         },
         Self {
             name: "nrf52840",

@@ -310,7 +310,10 @@ fn part(value: Value<'_>) -> Result<Part, Fault> {
 fn fragment_bytes(value: Value<'_>, parts: &[Part]) -> Result<u16, Fault> {
     let range = u64::from(*FRAGMENT_BYTES.start())..=u64::from(*FRAGMENT_BYTES.end());
     let bytes = value.integer("`fragment_bytes`", range)? as u16;
-    match parts.iter().find(|part| bytes % part.unit_bytes() != 0) {
+    match parts
+        .iter()
+        .find(|part| !bytes.is_multiple_of(part.unit_bytes()))
+    {
         None => Ok(bytes),
         Some(part) => Err(value.fault(
             format!("fragments of {bytes} bytes do not fit {part}"),

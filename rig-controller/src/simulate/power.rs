@@ -57,7 +57,7 @@ pub(super) fn draw(
             CutBy::Operation => (span.operations, operations - span.operations),
             CutBy::Time => (
                 span.powered.as_nanos() as u64,
-                (powered - span.powered).as_nanos() as u64,
+                powered.saturating_sub(span.powered).as_nanos() as u64,
             ),
         })
         .filter(|(_, length)| *length > 0)

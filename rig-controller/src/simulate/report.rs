@@ -256,9 +256,12 @@ pub fn chart_svg(
     Ok(text)
 }
 
+/// The axis on which something is not told apart by lines, and what it is called.
+type Facet = (&'static str, fn(&Upgrade) -> String);
+
 /// What a line of the chart stands for: whatever differs in the plan and is not on the chart's axis.
 fn series(plan: &SimulationPlan, chart: Chart, upgrade: &Upgrade) -> String {
-    let facets: [(&str, fn(&Upgrade) -> String); 6] = [
+    let facets: [Facet; 6] = [
         ("", |upgrade| upgrade.variant.name.clone()),
         ("", |upgrade| upgrade.link.name.clone()),
         ("", |upgrade| upgrade.part.to_string()),
