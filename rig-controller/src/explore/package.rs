@@ -63,7 +63,7 @@ pub(crate) struct Recipe {
 
 impl Package {
     pub(super) fn new(recipe: Recipe) -> Self {
-        let (signed, image) = signed_image(recipe);
+        let (signed, image) = signed_image(recipe, Suite::ChaCha20Poly1305);
         let mut sent = image.clone();
         if recipe.corrupt {
             sent[recipe.size_bytes / 2] ^= 1;
@@ -138,7 +138,7 @@ impl Package {
 }
 
 /// The image of a recipe, made up, and its manifest, signed.
-pub(crate) fn signed_image(recipe: Recipe) -> (SignedManifest, Vec<u8>) {
+pub(crate) fn signed_image(recipe: Recipe, suite: Suite) -> (SignedManifest, Vec<u8>) {
     let Recipe {
         minor, size_bytes, ..
     } = recipe;
@@ -159,7 +159,7 @@ pub(crate) fn signed_image(recipe: Recipe) -> (SignedManifest, Vec<u8>) {
         })
         .collect();
     let manifest = Manifest {
-        suite: Suite::ChaCha20Poly1305,
+        suite,
         key_id: KeyId(1),
         trial_attempts: TRIAL_ATTEMPTS,
         version: Version {

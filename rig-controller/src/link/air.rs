@@ -16,6 +16,7 @@
 //!
 //! What is drawn for a datagram depends on seed, direction, its content and how often this content went this way, through
 //! [`ChaCha8Rng`]; never on the time or on other datagrams, so a busy host changes neither what is lost nor what is drawn.
+//! In virtual time, where the order is always the same, it may depend on the order alone ([`Impairment::by_order`]).
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;

@@ -83,7 +83,7 @@ impl TimedModem {
             profile: link.modem,
             power,
             engine: fresh_engine(&link.modem),
-            air: Air::new(link, Impairment::new(link, seed)),
+            air: Air::new(link, Impairment::by_order(link, seed)),
             line: SerialLine::new(link.modem.baud),
             bytes: VecDeque::new(),
             agenda: Agenda::default(),

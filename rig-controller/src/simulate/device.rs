@@ -3,7 +3,7 @@
 //!
 //! The device is the only one that does things on its own; everything else answers it or arrives. So time advances as the
 //! device spends it, and before it hears or says anything, what is due by then happens, in order.
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
@@ -15,9 +15,8 @@ use powercut_upgrade::flash::FlashError;
 use powercut_upgrade::journal::{Journal, Phase};
 use powercut_upgrade::manifest::ImageId;
 use powercut_upgrade::slots::Layout;
-use powercut_upgrade::wire::lean::{
-    Activity, Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Status,
-};
+use powercut_upgrade::wire::lean::{Activity, Status};
+use powercut_upgrade::wire::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
 
 use super::clock::Stage;
 use super::flash::TimedFlash;
@@ -27,17 +26,21 @@ use super::power::{CutMoment, PlannedCut};
 use super::upgrade::SimulationError;
 use crate::link::{PayloadFormat, byte_time};
 use crate::modem::{TimedModem, Traffic};
-use crate::platform::{InProcessPlatform, PlatformEventKind};
+use crate::platform::{InProcessPlatform, Peer, PlatformEventKind};
 
 /// Where the device believes the platform to be. No datagram leaves this process.
 const PLATFORM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110);
 /// What the driver keeps of what the modem says while something is sent to it, as the firmware does.
 const OVERHEARD_BYTES: usize = 64;
+/// RAM for fragments that come before their turn, as the firmware has it.
+const HELD_BYTES: usize = 1_600;
 /// A new image that is not confirmed by then restarts, as the firmware does.
 const TRIAL_LIMIT_MS: u64 = 3 * 60 * 1000;
 /// No upgrade takes longer: a run that does has gone wrong.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
 const MOST_BOOTS: u32 = 1_000;
+
+type Held = [u8; HELD_BYTES];
 
 /// How the device's software ended a boot.
 enum Ended {
@@ -71,6 +74,8 @@ pub(super) struct Device<const UNIT: usize, const PAGE: usize, const PROGRAMS: u
     pub(super) restoring: u64,
     /// How often that was done.
     pub(super) times_forgotten: u32,
+    /// Which fragment a datagram brings.
+    served: HashMap<Vec<u8>, u16>,
     /// Traffic during the download.
     pub(super) download: (Traffic, Traffic),
     done: bool,
@@ -123,6 +128,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             overruns: 0,
             restoring: 0,
             times_forgotten: 0,
+            served: HashMap::new(),
             download: (Traffic::default(), Traffic::default()),
             done: false,
         }
@@ -266,7 +272,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         let Outcome::Run { trial } = outcome else {
             return Err(SimulationError::Stays(format!("{outcome:?}")));
         };
-        let agent = Agent::<BUFFER>::start(&mut self.flash, &layout);
+        let agent = Agent::<BUFFER, Held>::start(&mut self.flash, &layout, [0; HELD_BYTES]);
         if !self.flash.model.is_powered() {
             return Ok(Ended::PowerLost);
         }
@@ -284,7 +290,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
 
     fn application<const BUFFER: usize, const HEX: bool>(
         &mut self,
-        mut agent: Agent<BUFFER>,
+        mut agent: Agent<BUFFER, Held>,
         mut trial: bool,
     ) -> Result<Ended, FlashError> {
         let began = self.flash.clock.now();
@@ -316,8 +322,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
                     continue;
                 }
                 Event::Received(datagram) => {
-                    if let Some(index) = fragment_in(datagram) {
-                        self.fragments.received(index, now);
+                    if let Some(index) = self.served.get(&*datagram) {
+                        self.fragments.received(*index, now);
                     }
                     agent.on_datagram(&mut self.flash, now_ms, datagram)?;
                     continue;
@@ -354,7 +360,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         }
     }
 
-    fn stage<const BUFFER: usize>(&self, agent: &Agent<BUFFER>, is_up: bool) -> Stage {
+    fn stage<const BUFFER: usize>(&self, agent: &Agent<BUFFER, Held>, is_up: bool) -> Stage {
         match agent.state().phase {
             Phase::Trial { .. } => Stage::Trial,
             Phase::Confirmed if agent.state().image == self.new_image => Stage::Trial,
@@ -429,16 +435,22 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         };
         let handled = self
             .platform
-            .handle(&arrived.datagram, SocketAddr::V4(PLATFORM));
+            .handle(&arrived.datagram, Peer::Udp(SocketAddr::V4(PLATFORM)));
+        let mut served = Vec::new();
         for event in &handled.events {
             match event {
-                PlatformEventKind::FragmentRequested { index, .. } => {
+                PlatformEventKind::FragmentRequested { index } => {
                     self.fragments.asked(index.0, arrived.power_cuts);
                 }
-                PlatformEventKind::FragmentServed { .. } => self.fragments.served(),
-                PlatformEventKind::Hello(status) => self.done |= self.is_confirmed(status),
+                PlatformEventKind::FragmentServed { index, .. } => served.push(index.0),
+                PlatformEventKind::Hello { status, .. } => self.done |= self.is_confirmed(status),
                 _ => {}
             }
+        }
+        // Fragments are answered in the order of their events, one datagram each.
+        for (index, answer) in served.into_iter().zip(&handled.answers) {
+            self.fragments.served();
+            self.served.insert(answer.clone(), index);
         }
         for answer in handled.answers {
             self.modem.answer(arrived.way_back, &answer, arrived.at);
@@ -447,13 +459,5 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
 
     fn is_confirmed(&self, status: &Status) -> bool {
         status.running == self.new_image && status.activity == Activity::Idle
-    }
-}
-
-/// Which fragment a datagram brings, if it brings one.
-fn fragment_in(datagram: &mut [u8]) -> Option<u16> {
-    match Downlink::decode(datagram) {
-        Ok(Downlink::Fragment { index, .. }) => Some(index.0),
-        _ => None,
     }
 }

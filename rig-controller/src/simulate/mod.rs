@@ -28,4 +28,4 @@ pub use part::Part;
 pub use plan::{Axis, Chart, ImageSizeFit, SimulationPlan};
 pub use power::CutBy;
 pub use upgrade::{PowerRules, Run, SimulationError, Upgrade};
-pub use variant::{Dialect, Variant};
+pub use variant::Variant;

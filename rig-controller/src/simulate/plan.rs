@@ -15,7 +15,7 @@
 //!   - { name: lean-no-resume, resume: false }
 //! chart: { x: fragment_bytes, y: download_s }
 //! ```
-//! Every list makes a sweep: all combinations are run. `fit_image_bytes` is told at [`ImageSizeFit`].
+//! Every list makes a sweep: all combinations are run, but for fragments too large for a variant's dialect. `fit_image_bytes` is told at [`ImageSizeFit`].
 use std::ops::RangeInclusive;
 use std::path::Path;
 #[cfg(test)]
@@ -196,7 +196,8 @@ impl Reader<'_> {
                 for image_bytes in &images {
                     for variant in &variants {
                         for cuts in &cuts {
-                            for fragment_bytes in &sizes {
+                            let exists = |bytes: &&u16| variant.has_fragments_of(**bytes);
+                            for fragment_bytes in sizes.iter().filter(exists) {
                                 upgrades.push(Upgrade {
                                     part: *part,
                                     link: link.clone(),
@@ -211,6 +212,12 @@ impl Reader<'_> {
                     }
                 }
             }
+        }
+        if upgrades.is_empty() {
+            return Err(root.fault(
+                "no fragment size exists in any variant",
+                "PCP carries up to 500 bytes, tag included: choose smaller `fragment_bytes`",
+            ));
         }
         Ok(SimulationPlan {
             name,
@@ -456,8 +463,8 @@ mod tests {
             ("device: nrf53", "p.yaml:2:9: the device cannot be `nrf53`"),
             ("link: wimax", "p.yaml:2:7: there is no link profile"),
             (
-                "variants: [{ name: a, dialect: pcp }]",
-                "the dialect cannot be `pcp`; ",
+                "variants: [{ name: a, dialect: pcp, window: 2 }]",
+                "`window` in PCP cannot be 2",
             ),
             (
                 "variants: [{ name: a }, { name: a }]",

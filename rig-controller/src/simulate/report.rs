@@ -8,6 +8,7 @@ use super::clock::Stage;
 use super::measure::Measure;
 use super::plan::{Chart, ImageSizeFit, SimulationPlan};
 use super::upgrade::Upgrade;
+use super::variant::dialect_name;
 
 /// Columns that say which combination a line is of.
 const COMBINATION: &str =
@@ -33,7 +34,7 @@ fn combination(upgrade: &Upgrade) -> String {
     format!(
         "{},{},{},{},{},{},{},{},{},{}",
         variant.name,
-        variant.dialect.name(),
+        dialect_name(variant.dialect),
         crate::plan::suite_name(variant.suite),
         variant.window,
         variant.resumes,

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use nor_flash_model::NorFlashModel;
+use powercut_upgrade::factory::Factory;
 use powercut_upgrade::flash::UpgradeFlash;
 use powercut_upgrade::journal::Journal;
+use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET, Polynomial, Register, Stream};
 use powercut_upgrade::manifest::SignedManifest;
 use powercut_upgrade::slots::{Layout, Placement, Slot};
+use powercut_upgrade::wire::Dialect;
 
 use super::clock::Stage;
 use super::device::{Device, Setting};
@@ -182,7 +185,7 @@ impl Upgrade {
     }
 
     fn image(&self, minor: u8) -> (SignedManifest, Vec<u8>) {
-        signed_image(Recipe {
+        let recipe = Recipe {
             minor,
             security_counter: 2 + u32::from(minor),
             size_bytes: self.image_bytes as usize,
@@ -190,7 +193,8 @@ impl Upgrade {
             blank_inside_pages_of: None,
             by_a_stranger: false,
             corrupt: false,
-        })
+        };
+        signed_image(recipe, self.variant.suite)
     }
 }
 
@@ -230,14 +234,23 @@ impl<'a, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Bench<'a, UNI
         let (old, old_image) = upgrade.image(0);
         let (new, new_image) = upgrade.image(1);
         let set_up = |error: &dyn std::fmt::Display| SimulationError::SetUp(error.to_string());
-        let package = Package::new(new, new_image).map_err(|error| set_up(&error))?;
+        let package = Package::new(new, new_image)
+            .map_err(|error| set_up(&error))?
+            .with_m_sequence(m_sequence());
         let pages = usize::from(layout.staging.pages) + layout.staging.start as usize / PAGE;
         let mut flash = TimedFlash::new(
             NorFlashModel::<UNIT, PAGE, PROGRAMS>::new(pages),
             upgrade.part,
         );
         flash.for_free = true;
-        provision(&mut flash, &layout, &old, &old_image).map_err(|error| set_up(&error))?;
+        provision(
+            &mut flash,
+            &layout,
+            upgrade.variant.dialect,
+            &old,
+            &old_image,
+        )
+        .map_err(|error| set_up(&error))?;
         let mut provisioned = flash.model;
         provisioned.count_anew();
         Ok(Self {
@@ -288,6 +301,7 @@ impl<'a, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Bench<'a, UNI
             factory.device_id,
             factory.device_key,
             Arc::clone(&self.package),
+            self.upgrade.variant.window,
         )
         .map_err(|error| SimulationError::SetUp(error.to_string()))?;
         let modem = TimedModem::new(&self.link, seed, self.upgrade.power.modem);
@@ -340,10 +354,21 @@ impl<'a, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Bench<'a, UNI
     }
 }
 
+/// The register of simulated devices, for the suite `m-sequence`: n = 32, taps of the table of polynomials that comes with
+/// the project.
+fn m_sequence() -> Option<Configuration> {
+    let polynomial = Polynomial::from_exponents(&[32, 30, 26, 25])?;
+    Some(Configuration {
+        register: Register::new(polynomial, 0x1D87_2B41)?,
+        stream: Stream::RestartsPerFragment,
+    })
+}
+
 /// Makes `flash` that of a device that runs `old`.
 fn provision<F: UpgradeFlash>(
     flash: &mut F,
     layout: &Layout,
+    dialect: Dialect,
     old: &SignedManifest,
     image: &[u8],
 ) -> Result<(), String> {
@@ -354,7 +379,17 @@ fn provision<F: UpgradeFlash>(
             .write(at, &padded)
             .map_err(|error| format!("{error:?} at {at:#x}"))
     };
-    write(layout.factory.start, &factory().encode())?;
+    let factory = Factory {
+        dialect,
+        ..factory()
+    };
+    write(layout.factory.start, &factory.encode())?;
+    if let Some(configuration) = m_sequence() {
+        write(
+            layout.factory.start + FACTORY_OFFSET,
+            &configuration.encode(),
+        )?;
+    }
     write(layout.active.start, image)?;
     write(
         layout.manifest(Slot::Active, Placement::Plain),
