@@ -308,7 +308,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             }
             self.enter(self.stage(&agent, client.is_up()));
             let now = self.flash.clock.now();
-            let now_ms = now.saturating_sub(began).as_millis() as u64;
+            let mut now_ms = now.saturating_sub(began).as_millis() as u64;
             self.catch_up(now);
             self.receive(now, &mut overheard);
             for byte in overheard.drain(..) {
@@ -326,7 +326,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
                         self.fragments.received(*index, now);
                     }
                     agent.on_datagram(&mut self.flash, now_ms, datagram)?;
-                    continue;
+                    now_ms = self.flash.clock.now().saturating_sub(began).as_millis() as u64;
+                    now_ms
                 }
                 Event::Up => continue,
                 Event::Idle { until_ms } => until_ms,
