@@ -17,3 +17,4 @@ pub mod platform;
 pub mod power;
 pub mod report;
 pub mod run;
+pub mod simulate;

@@ -10,9 +10,10 @@ use powercut_upgrade::factory::DeviceId;
 use sha2::{Digest, Sha256};
 
 use crate::document::{Document, Fault, Fields, Value};
+use crate::link::TimeScale;
 use crate::modem::ModemPower;
 
-const BENCH_KEYS: &[&str] = &["bench", "boards", "platform", "qemu"];
+const BENCH_KEYS: &[&str] = &["bench", "boards", "platform", "qemu", "time_scale"];
 
 /// Keys of hardware boards stand among them so that such a file is told what is the matter, not that it is misspelt.
 const BOARD_KEYS: &[&str] = &[
@@ -49,6 +50,8 @@ pub struct Bench {
     pub platform_port: u16,
     /// The emulator program.
     pub qemu: PathBuf,
+    /// How much faster than real the links of virtual modems are. Timers of boards know nothing of it.
+    pub time_scale: TimeScale,
 }
 
 /// A board that exists only in the emulator.
@@ -152,7 +155,15 @@ fn bench(root: Value<'_>) -> Result<Bench, Fault> {
         Some(qemu) => qemu.text("`qemu`")?,
         None => DEFAULT_QEMU,
     };
+    let time_scale = match fields.get("time_scale") {
+        None => TimeScale::REAL,
+        Some(value) => {
+            let times = value.number("`time_scale`", 0.01..=10_000.0)?;
+            TimeScale::new(times).unwrap_or_default()
+        }
+    };
     Ok(Bench {
+        time_scale,
         name,
         file: root.place().file,
         boards,
@@ -276,12 +287,13 @@ mod tests {
 
     #[test]
     fn every_key_arrives() {
-        let bench = parse("bench: b\nqemu: /opt/qemu\nplatform: { port: 5683 }\nboards:\n  - { name: one, virtual: microbit, device_id: dev-7, watchdog_ms: 500, modem: { power: with_board, fault: never-registers } }\n").unwrap();
+        let bench = parse("bench: b\ntime_scale: 100\nqemu: /opt/qemu\nplatform: { port: 5683 }\nboards:\n  - { name: one, virtual: microbit, device_id: dev-7, watchdog_ms: 500, modem: { power: with_board, fault: never-registers } }\n").unwrap();
         let board = &bench.boards[0];
         assert_eq!(
             (bench.platform_port, bench.qemu.as_path()),
             (5683, Path::new("/opt/qemu"))
         );
+        assert!((bench.time_scale.times() - 100.0).abs() < 1e-9);
         assert_eq!(board.device_id, DeviceId(*b"dev-7\0\0\0"));
         assert_eq!(board.watchdog, Duration::from_millis(500));
         assert_eq!(board.modem.power, Some(ModemPower::WithBoard));

@@ -22,7 +22,7 @@ use super::timeline::Happening;
 use super::trigger::FiredCut;
 use super::verdict::{Invariant, Verdict};
 use crate::board::{Board, BoardError, SharedObserver, Stopped};
-use crate::link::{Impairment, LinkCounters, LinkProfile};
+use crate::link::{Impairment, LinkCounters, LinkProfile, TimeScale};
 use crate::modem::{ModemFault, ModemPower, VirtualModem, VirtualModemConfig};
 use crate::plan::schedule::Profile;
 use crate::plan::{Case, Cut, FinalImage, Outcome, Phase};
@@ -48,6 +48,8 @@ pub struct CaseSetup<'a> {
     pub device: (DeviceId, DeviceKey),
     /// What becomes of datagrams.
     pub link: &'a LinkProfile,
+    /// How much faster than real the link is.
+    pub time_scale: TimeScale,
     /// Whether the modem keeps power in a cut.
     pub modem_power: ModemPower,
     /// What is wrong with the modem on purpose.
@@ -134,7 +136,9 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
             power: setup.modem_power,
             searching_answers: 0,
             fault: setup.modem_fault,
+            link: setup.link.clone(),
             impairment: impairment.clone(),
+            time_scale: setup.time_scale,
             route: route(setup.platform.local_addr()),
         },
         board.uart(),

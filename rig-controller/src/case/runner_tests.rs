@@ -409,6 +409,7 @@ impl Table {
             images: fixture::images(),
             device: (DEVICE, DEVICE_KEY),
             link: &LinkProfile::ideal(),
+            time_scale: TimeScale::REAL,
             modem_power: self.modem_power,
             modem_fault: self.modem_fault,
             platform: &platform,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::attack_cost::{self, AttackCostArgs};
+use super::coap_yardstick::{self, CoapArgs};
 use super::exploration_rates::{self, ExplorationArgs};
 use super::progress_cost::{self, ProgressArgs};
 use super::{CliError, exit, say};
@@ -37,6 +38,8 @@ pub(super) struct FiguresArgs {
 enum Measure {
     /// Measure in process what keeping progress in flash costs.
     Progress(ProgressArgs),
+    /// Transfer as many bytes by CoAP Block2 with libcoap's programs, over the same link, for comparison.
+    Coap(CoapArgs),
     /// Measure how fast the exploration in process is; build with --release.
     Exploration(ExplorationArgs),
     /// Measure the attack on the suite m-sequence.
@@ -47,6 +50,7 @@ enum Measure {
 pub(super) fn figures(args: &FiguresArgs) -> Result<ExitCode, CliError> {
     match &args.measure {
         Some(Measure::Progress(progress)) => return Ok(progress_cost::progress(progress)),
+        Some(Measure::Coap(args)) => return coap_yardstick::coap(args),
         Some(Measure::Exploration(args)) => return Ok(exploration_rates::exploration(args)),
         Some(Measure::Attack(args)) => {
             let all_broken = attack_cost::attack_cost(args)?;

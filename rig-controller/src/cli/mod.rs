@@ -2,12 +2,14 @@
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
 mod attack;
 mod attack_cost;
+mod coap_yardstick;
 pub mod exit;
 pub mod exploration_rates;
 mod explore;
 mod explore_results;
 mod figures;
 pub mod firmware;
+mod link;
 mod m_sequence;
 #[cfg(feature = "seeded-bugs")]
 mod mutants;
@@ -20,6 +22,7 @@ mod replay_schedule;
 mod run;
 mod say;
 mod signals;
+mod simulate;
 mod sources;
 
 use std::process::ExitCode;
@@ -67,6 +70,10 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// Build the firmware that plans run.
     Firmware(firmware::FirmwareArgs),
+    /// Simulate whole upgrades in virtual time: link, serial line, flash and power.
+    Simulate(simulate::SimulateArgs),
+    /// Fit link profiles to captures, and play a link between programs.
+    Link(link::LinkArgs),
     /// Print the figures of a run.
     Figures(figures::FiguresArgs),
 }
@@ -144,6 +151,35 @@ pub enum CliError {
     /// A folder that should hold evidence.
     #[error(transparent)]
     NoEvidence(#[from] NoEvidenceError),
+    /// A file that a person wrote: a capture, a plan of simulations.
+    #[error(transparent)]
+    Fault(#[from] crate::document::Fault),
+    /// A link profile.
+    #[error(transparent)]
+    Link(#[from] crate::link::LinkError),
+    /// A capture says too little.
+    #[error(transparent)]
+    TooFew(#[from] crate::link::fit::TooFewError),
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] crate::link::RelayError),
+    /// A simulation does not come to its end.
+    #[error(transparent)]
+    Simulation(#[from] crate::simulate::CampaignError),
+    /// The transfer by CoAP.
+    #[error(transparent)]
+    Coap(#[from] crate::link::coap_peer::CoapError),
+    /// The chart of a simulation.
+    #[error(transparent)]
+    Chart(#[from] crate::simulate::report::ChartError),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}; check the folder and its permissions", path.display())]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the host said.
+        source: std::io::Error,
+    },
     /// The run itself.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -178,6 +214,9 @@ impl CliError {
             | Self::NotOnBoard(_)
             | Self::Record(_)
             | Self::Merge(_)
+            | Self::Fault(_)
+            | Self::Link(_)
+            | Self::TooFew(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
             #[cfg(feature = "seeded-bugs")]
             Self::Table(_) => exit::BAD_INPUT,
@@ -185,6 +224,11 @@ impl CliError {
             | Self::Report(_)
             | Self::Evidence(_)
             | Self::Platform(_)
+            | Self::Relay(_)
+            | Self::Simulation(_)
+            | Self::Chart(_)
+            | Self::Coap(_)
+            | Self::Write { .. }
             | Self::Signals(_) => exit::BENCH,
         }
         .into()
@@ -204,6 +248,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "seeded-bugs")]
         Verb::Mutants(args) => mutants::mutants(&args),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Simulate(args) => simulate::simulate(&args),
+        Verb::Link(args) => link::link(&args),
         Verb::Figures(args) => figures::figures(&args),
         Verb::Firmware(args) => firmware::firmware(args)
             .map(|()| ExitCode::SUCCESS)

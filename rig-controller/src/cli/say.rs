@@ -7,6 +7,11 @@ pub(super) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// A text of several lines on stdout, as it is.
+pub(super) fn text(text: &str) {
+    let _ = write!(std::io::stdout(), "{text}");
+}
+
 /// A complaint on stderr.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "rig: {text}");

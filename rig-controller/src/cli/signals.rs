@@ -19,20 +19,42 @@ pub(super) struct Signals(Arc<AtomicU8>);
 const INTERRUPTED: u8 = 130;
 const TERMINATED: u8 = 143;
 
+/// Both signals, listened to inside `runtime`.
+fn listen(
+    runtime: &tokio::runtime::Runtime,
+) -> Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal), CliError> {
+    let _inside = runtime.enter();
+    Ok((
+        signal(SignalKind::interrupt()).map_err(CliError::Signals)?,
+        signal(SignalKind::terminate()).map_err(CliError::Signals)?,
+    ))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Signals)
+}
+
+/// Returns on the first signal: the way to end what has no end of its own.
+pub(super) fn wait_for_one() -> Result<(), CliError> {
+    let runtime = runtime()?;
+    let (mut interrupt, mut terminate) = listen(&runtime)?;
+    runtime.block_on(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    });
+    Ok(())
+}
+
 impl Signals {
     /// Cancels `cancel` on the first signal.
     pub(super) fn watch(cancel: Cancel) -> Result<Self, CliError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(CliError::Signals)?;
-        let (mut interrupt, mut terminate) = {
-            let _inside = runtime.enter();
-            (
-                signal(SignalKind::interrupt()).map_err(CliError::Signals)?,
-                signal(SignalKind::terminate()).map_err(CliError::Signals)?,
-            )
-        };
+        let runtime = runtime()?;
+        let (mut interrupt, mut terminate) = listen(&runtime)?;
         let signals = Self::default();
         let first = Arc::clone(&signals.0);
         // Ends with the process: there is nothing to wait for.

@@ -242,6 +242,15 @@ impl<'d> Value<'d> {
         }
     }
 
+    /// The values of a list, or the one value that stands there alone.
+    pub fn one_or_more(self) -> Vec<Value<'d>> {
+        let file = self.file;
+        match &self.node.content {
+            Content::List(items) => items.iter().map(|node| Value { file, node }).collect(),
+            _ => vec![self],
+        }
+    }
+
     /// The value as text.
     ///
     /// # Errors
@@ -301,6 +310,43 @@ impl<'d> Value<'d> {
         match u64::try_from(number) {
             Ok(number) if range.contains(&number) => Ok(number),
             _ => Err(self.fault(format!("{what} cannot be {number}"), remedy())),
+        }
+    }
+
+    /// The value as a number, whole or not, within `range`.
+    ///
+    /// # Errors
+    /// When it is no number, or outside.
+    pub fn number(self, what: &str, range: RangeInclusive<f64>) -> Result<f64, Fault> {
+        let remedy = || format!("write a number from {} to {}", range.start(), range.end());
+        let number = match self.node.content {
+            Content::Integer(number) => number as f64,
+            Content::Fraction(number) => number,
+            ref other => {
+                return Err(self.fault(
+                    format!("{what} is a number, not {}", other.kind()),
+                    remedy(),
+                ));
+            }
+        };
+        if range.contains(&number) {
+            Ok(number)
+        } else {
+            Err(self.fault(format!("{what} cannot be {number}"), remedy()))
+        }
+    }
+
+    /// The value as true or false.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn flag(self, what: &str) -> Result<bool, Fault> {
+        match self.node.content {
+            Content::Flag(flag) => Ok(flag),
+            ref other => Err(self.fault(
+                format!("{what} is true or false, not {}", other.kind()),
+                "write true or false",
+            )),
         }
     }
 
@@ -465,6 +511,22 @@ mod tests {
         for value in document.root().list("it").unwrap() {
             let fault = value.integer("it", 1..=4).unwrap_err();
             assert_eq!(fault.remedy, "write a whole number from 1 to 4");
+        }
+    }
+
+    #[test]
+    fn numbers_may_have_a_fraction_and_must_be_in_range() {
+        let document = parse("[0.5, 2, -0.1, 1e9, half]");
+        let read: Vec<Result<f64, Fault>> = document
+            .root()
+            .list("it")
+            .unwrap()
+            .map(|value| value.number("it", 0.0..=4.0))
+            .collect();
+        assert!(matches!(read[..2], [Ok(0.5), Ok(2.0)]));
+        for refused in &read[2..] {
+            let remedy = &refused.as_ref().unwrap_err().remedy;
+            assert_eq!(remedy, "write a number from 0 to 4");
         }
     }
 

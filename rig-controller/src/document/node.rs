@@ -24,9 +24,9 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) enum Content {
     Nothing,
-    Flag,
+    Flag(bool),
     Integer(i128),
-    Fraction,
+    Fraction(f64),
     Text(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
@@ -37,9 +37,9 @@ impl Content {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
-            Self::Flag => "true or false",
+            Self::Flag(_) => "true or false",
             Self::Integer(_) => "a number",
-            Self::Fraction => "a fraction",
+            Self::Fraction(_) => "a fraction",
             Self::Text(_) => "text",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
@@ -95,8 +95,8 @@ impl<'de> Visitor<'de> for ContentVisitor {
         f.write_str("a value")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Content, E> {
-        Ok(Content::Flag)
+    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
+        Ok(Content::Flag(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
@@ -115,8 +115,8 @@ impl<'de> Visitor<'de> for ContentVisitor {
         Ok(Content::Integer(i128::try_from(value).unwrap_or(i128::MAX)))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Content, E> {
-        Ok(Content::Fraction)
+    fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
+        Ok(Content::Fraction(value))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Content, E> {

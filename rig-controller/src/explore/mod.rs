@@ -20,7 +20,7 @@ mod merge;
 #[cfg(feature = "seeded-bugs")]
 pub mod mutants;
 mod oracle;
-mod package;
+pub(crate) mod package;
 mod plan_line;
 mod plan_scene;
 mod planted;
@@ -31,7 +31,7 @@ mod scenario;
 mod scene;
 mod schedule;
 mod shrink;
-mod survey;
+pub(crate) mod survey;
 
 pub use effects::Tearing;
 pub use explorer::{Counts, Failure};

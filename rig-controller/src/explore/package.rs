@@ -47,66 +47,26 @@ pub(super) struct Package {
 
 /// What is special about an image.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Recipe {
-    pub(super) minor: u8,
-    pub(super) security_counter: u32,
-    pub(super) size_bytes: usize,
-    pub(super) fragment_bytes: u16,
+pub(crate) struct Recipe {
+    pub(crate) minor: u8,
+    pub(crate) security_counter: u32,
+    pub(crate) size_bytes: usize,
+    pub(crate) fragment_bytes: u16,
     /// `Some(bytes)`: of pages of this size, and of the image, only the ends hold something. What is blank is received,
     /// recorded and verified like all else, but not programmed, so a large page costs few operations.
-    pub(super) blank_inside_pages_of: Option<usize>,
+    pub(crate) blank_inside_pages_of: Option<usize>,
     /// Signed by a key the device does not trust.
-    pub(super) by_a_stranger: bool,
+    pub(crate) by_a_stranger: bool,
     /// What is sent differs from what was signed.
-    pub(super) corrupt: bool,
+    pub(crate) corrupt: bool,
 }
 
 impl Package {
     pub(super) fn new(recipe: Recipe) -> Self {
-        let Recipe {
-            minor, size_bytes, ..
-        } = recipe;
-        let is_blank = |at: usize| {
-            recipe.blank_inside_pages_of.is_some_and(|page| {
-                (PAGE_END_BYTES..page - PAGE_END_BYTES).contains(&(at % page))
-                    && at + PAGE_END_BYTES < size_bytes
-            })
-        };
-        // Differs from an image of another minor version in every byte that is not blank, and repeats nowhere within a
-        // page.
-        let image: Vec<u8> = (0..size_bytes)
-            .map(|at| {
-                if is_blank(at) {
-                    return 0xFF;
-                }
-                (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ minor.wrapping_mul(85)
-            })
-            .collect();
-        let manifest = Manifest {
-            suite: Suite::ChaCha20Poly1305,
-            key_id: KeyId(1),
-            trial_attempts: TRIAL_ATTEMPTS,
-            version: Version {
-                major: 1,
-                minor,
-                patch: 0,
-            },
-            size_bytes: size_bytes as u32,
-            fragment_bytes: recipe.fragment_bytes,
-            hardware: HARDWARE,
-            security_counter: SecurityCounter(recipe.security_counter),
-            image_digest: Sha256::digest(&image).into(),
-        };
-        let key = SigningKey::from_bytes(if recipe.by_a_stranger {
-            &STRANGER
-        } else {
-            &TRUSTED
-        });
-        let signature = key.sign(&manifest.encode()).to_bytes();
-        let signed = SignedManifest::new(manifest, signature);
+        let (signed, image) = signed_image(recipe, Suite::ChaCha20Poly1305);
         let mut sent = image.clone();
         if recipe.corrupt {
-            sent[size_bytes / 2] ^= 1;
+            sent[recipe.size_bytes / 2] ^= 1;
         }
         Self::sealed(DeviceKey(DEVICE_KEY), None, signed, image, sent)
             .unwrap_or_else(|_| unreachable!("chacha20-poly1305 needs no register"))
@@ -177,8 +137,54 @@ impl Package {
     }
 }
 
+/// The image of a recipe, made up, and its manifest, signed.
+pub(crate) fn signed_image(recipe: Recipe, suite: Suite) -> (SignedManifest, Vec<u8>) {
+    let Recipe {
+        minor, size_bytes, ..
+    } = recipe;
+    let is_blank = |at: usize| {
+        recipe.blank_inside_pages_of.is_some_and(|page| {
+            (PAGE_END_BYTES..page - PAGE_END_BYTES).contains(&(at % page))
+                && at + PAGE_END_BYTES < size_bytes
+        })
+    };
+    // Differs from an image of another minor version in every byte that is not blank, and repeats nowhere within a
+    // page.
+    let image: Vec<u8> = (0..size_bytes)
+        .map(|at| {
+            if is_blank(at) {
+                return 0xFF;
+            }
+            (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ minor.wrapping_mul(85)
+        })
+        .collect();
+    let manifest = Manifest {
+        suite,
+        key_id: KeyId(1),
+        trial_attempts: TRIAL_ATTEMPTS,
+        version: Version {
+            major: 1,
+            minor,
+            patch: 0,
+        },
+        size_bytes: size_bytes as u32,
+        fragment_bytes: recipe.fragment_bytes,
+        hardware: HARDWARE,
+        security_counter: SecurityCounter(recipe.security_counter),
+        image_digest: Sha256::digest(&image).into(),
+    };
+    let key = SigningKey::from_bytes(if recipe.by_a_stranger {
+        &STRANGER
+    } else {
+        &TRUSTED
+    });
+    let signature = key.sign(&manifest.encode()).to_bytes();
+    let signed = SignedManifest::new(manifest, signature);
+    (signed, image)
+}
+
 /// The identity of the explored device.
-pub(super) fn factory() -> Factory {
+pub(crate) fn factory() -> Factory {
     let trusted = SigningKey::from_bytes(&TRUSTED).verifying_key().to_bytes();
     Factory {
         hardware: HARDWARE,

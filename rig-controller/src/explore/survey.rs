@@ -310,14 +310,14 @@ impl OnGeometry for FirstFault<'_> {
 }
 
 /// Something to do once the geometry is known as a type.
-pub(super) trait OnGeometry {
+pub(crate) trait OnGeometry {
     type Output;
     fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
         self,
     ) -> Self::Output;
 }
 
-pub(super) fn on_geometry<T: OnGeometry>(geometry: Geometry, task: T) -> T::Output {
+pub(crate) fn on_geometry<T: OnGeometry>(geometry: Geometry, task: T) -> T::Output {
     match geometry {
         Geometry::Tiny => task.run::<4, 256, 2, 0>(),
         Geometry::TinyOnce => task.run::<8, 256, 1, 256>(),

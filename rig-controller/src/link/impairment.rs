@@ -41,6 +41,14 @@ impl Fate {
     }
 }
 
+/// What was decided about one datagram.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Decision {
+    pub(super) fate: Fate,
+    /// Seeds whatever else is drawn for it.
+    pub(super) draws: [u8; 32],
+}
+
 /// Datagrams that went one way, by fate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct WayCounters {
@@ -67,6 +75,7 @@ pub struct Impairment {
     to_platform: WayProfile,
     to_device: WayProfile,
     seed: u64,
+    by_order: bool,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -83,13 +92,27 @@ impl Impairment {
             to_platform: profile.to_platform,
             to_device: profile.to_device,
             seed,
+            by_order: false,
             memory: Arc::default(),
         }
     }
 
+    /// The same, but the fate of a datagram depends on how many went its way before and not on its content: for
+    /// simulations, whose datagrams come in the same order each time and may hold random numbers.
+    pub fn by_order(profile: &LinkProfile, seed: u64) -> Self {
+        Self {
+            by_order: true,
+            ..Self::new(profile, seed)
+        }
+    }
+
     /// Decide, and count, what becomes of this datagram.
-    pub fn decide(&self, direction: Direction, datagram: &[u8]) -> Fate {
-        let content: [u8; 32] = Sha256::digest(datagram).into();
+    pub(super) fn decide(&self, direction: Direction, datagram: &[u8]) -> Decision {
+        let content: [u8; 32] = if self.by_order {
+            [0; 32]
+        } else {
+            Sha256::digest(datagram).into()
+        };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = memory.seen.entry((direction, content)).or_insert(0);
         let occurrence = *seen;
@@ -98,7 +121,8 @@ impl Impairment {
             Direction::ToPlatform => self.to_platform,
             Direction::ToDevice => self.to_device,
         };
-        let drawn = draw_percent(self.seed, direction, &content, occurrence);
+        let draws = draws(self.seed, direction, &content, occurrence);
+        let drawn = percent(&draws);
         let fate = if drawn < way.drop_percent {
             Fate::Drop
         } else if drawn < way.drop_percent + way.duplicate_percent {
@@ -115,7 +139,7 @@ impl Impairment {
             Fate::Drop => counters.dropped += 1,
             Fate::Duplicate => counters.duplicated += 1,
         }
-        fate
+        Decision { fate, draws }
     }
 
     /// What has been decided so far.
@@ -127,8 +151,8 @@ impl Impairment {
     }
 }
 
-/// A number in 0..100, the same for the same arguments on every host.
-fn draw_percent(seed: u64, direction: Direction, content: &[u8; 32], occurrence: u64) -> f64 {
+/// The same for the same arguments on every host, and evenly distributed.
+fn draws(seed: u64, direction: Direction, content: &[u8; 32], occurrence: u64) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"powercut link");
     hash.update(seed.to_le_bytes());
@@ -138,8 +162,11 @@ fn draw_percent(seed: u64, direction: Direction, content: &[u8; 32], occurrence:
     }]);
     hash.update(content);
     hash.update(occurrence.to_le_bytes());
-    let digest: [u8; 32] = hash.finalize().into();
-    let [a, b, c, d, ..] = digest;
+    hash.finalize().into()
+}
+
+/// A number in 0..100.
+fn percent(&[a, b, c, d, ..]: &[u8; 32]) -> f64 {
     f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0) * 100.0
 }
 
@@ -151,6 +178,7 @@ mod tests {
         let way = WayProfile {
             drop_percent: 4.0,
             duplicate_percent: 3.0,
+            rate_bps: None,
         };
         LinkProfile {
             to_platform: way,
@@ -162,7 +190,7 @@ mod tests {
     fn fates(impairment: &Impairment, datagrams: &[Vec<u8>]) -> Vec<Fate> {
         datagrams
             .iter()
-            .map(|datagram| impairment.decide(Direction::ToDevice, datagram))
+            .map(|datagram| impairment.decide(Direction::ToDevice, datagram).fate)
             .collect()
     }
 
@@ -179,6 +207,15 @@ mod tests {
                 .all(|&fate| fate == Fate::Deliver)
         );
         assert_eq!(impairment.counters().to_device.delivered, 4000);
+    }
+
+    #[test]
+    fn by_order_the_content_of_datagrams_does_not_change_their_fate() {
+        let others: Vec<Vec<u8>> = (0..4000).map(|_| vec![7]).collect();
+        let [one, other] = [datagrams(), others]
+            .map(|datagrams| fates(&Impairment::by_order(&lossy(), 7), &datagrams));
+        assert_eq!(one, other);
+        assert!(one.contains(&Fate::Drop) && one.contains(&Fate::Deliver));
     }
 
     #[test]
@@ -218,16 +255,23 @@ mod tests {
         let impairment = Impairment::new(&lossy(), 1);
         let lost = datagrams()
             .into_iter()
-            .find(|datagram| impairment.decide(Direction::ToPlatform, datagram) == Fate::Drop)
+            .find(|datagram| impairment.decide(Direction::ToPlatform, datagram).fate == Fate::Drop)
             .expect("4 % of 4000 are lost");
-        assert!((0..20).any(|_| impairment.decide(Direction::ToPlatform, &lost) != Fate::Drop));
+        assert!(
+            (0..20).any(|_| impairment.decide(Direction::ToPlatform, &lost).fate != Fate::Drop)
+        );
     }
 
     #[test]
     fn fates_stay_the_same_from_version_to_version() {
         let impairment = Impairment::new(&lossy(), 42);
         let lost: Vec<u32> = (0..200u32)
-            .filter(|n| impairment.decide(Direction::ToDevice, &n.to_be_bytes()) == Fate::Drop)
+            .filter(|n| {
+                impairment
+                    .decide(Direction::ToDevice, &n.to_be_bytes())
+                    .fate
+                    == Fate::Drop
+            })
             .collect();
         assert_eq!(lost, GOLDEN_LOST);
     }

@@ -1,9 +1,23 @@
 //! The path between device and platform: what a link profile says about it, and what becomes of each datagram.
 //!
-//! A [`LinkProfile`] is read from YAML and checked once; an [`Impairment`] is that profile with a seed and decides
-//! the fate of single datagrams. The decision never looks at a clock, so a case meets the same losses every time.
+//! A [`LinkProfile`] is read from YAML and checked once. An [`Impairment`] is that profile with a seed and decides which
+//! datagrams are lost or doubled; [`Air`] adds when they arrive, in whatever time its owner lives in. Neither looks at a
+//! clock, so a case meets the same losses every time. What plays a link in real time (`schedule`) is the virtual modem
+//! and the [`Relay`]; the simulation plays it in virtual time. [`fit`] makes a profile from what was measured.
+mod air;
+pub mod capture;
+pub mod coap_peer;
+pub mod fit;
 mod impairment;
 mod profile;
+mod relay;
+mod schedule;
+mod serial_line;
 
+pub use air::{Air, Transit};
 pub use impairment::{Direction, Fate, Impairment, LinkCounters, WayCounters};
-pub use profile::{LinkError, LinkProfile, WayProfile};
+pub use profile::{LinkError, LinkProfile, ModemProfile, PayloadFormat, RoundTrip, WayProfile};
+pub use relay::{Relay, RelayCounters, RelayError, RelayWay};
+pub use schedule::{Agenda, LinkClock, TimeScale};
+pub(crate) use schedule::{Appointments, Schedule};
+pub use serial_line::{SerialLine, byte_time};

@@ -4,6 +4,8 @@
 //! what is out of range is not understood, as on the modem itself.
 use std::net::Ipv4Addr;
 
+use crate::link::PayloadFormat;
+
 /// Sockets a modem has, numbered from 0.
 pub(super) const SOCKETS: usize = 12;
 /// Most bytes one `AT+QISEND` takes.
@@ -53,6 +55,11 @@ pub(super) enum Command {
     SignalQuality,
     /// `AT+CEREG?`
     Registration,
+    /// `AT+QICFG="dataformat",<sent>,<read>`: 0 as it is, 1 as HEX text; lengths count bytes either way.
+    Formats {
+        sent: PayloadFormat,
+        read: PayloadFormat,
+    },
     /// `AT+QIOPEN=1,<socket>,"UDP","<address>",<port>,0,0`
     Open {
         socket: SocketId,
@@ -91,6 +98,12 @@ impl Command {
             ("+CGSN", []) => Some(Self::SerialNumber),
             ("+CSQ", []) => Some(Self::SignalQuality),
             ("+CEREG?", []) => Some(Self::Registration),
+            ("+QICFG", [what, sent, read]) if quoted(what)?.eq_ignore_ascii_case("dataformat") => {
+                Some(Self::Formats {
+                    sent: format(sent)?,
+                    read: format(read)?,
+                })
+            }
             ("+QIOPEN", ["1", socket, protocol, address, port, rest @ ..])
                 if quoted(protocol)?.eq_ignore_ascii_case("UDP")
                     // Local port chosen by the modem and buffer access mode, said or left to the default.
@@ -115,6 +128,14 @@ impl Command {
             }),
             _ => None,
         }
+    }
+}
+
+fn format(text: &str) -> Option<PayloadFormat> {
+    match text {
+        "0" => Some(PayloadFormat::Binary),
+        "1" => Some(PayloadFormat::Hex),
+        _ => None,
     }
 }
 
@@ -165,6 +186,8 @@ mod tests {
             "",
             "A",
             "BT",
+            "AT+QICFG=\"dataformat\",1,2",
+            "AT+QICFG=\"viewmode\",1,1",
             "AT+QISEND=12,4",
             "AT+QISEND=0,0",
             "AT+QISEND=0,1461",

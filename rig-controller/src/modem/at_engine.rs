@@ -9,9 +9,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::ModemEvent;
 use super::at_command::{Command, SOCKETS, SocketId};
+use crate::link::{ModemProfile, PayloadFormat};
 
-/// Datagrams a socket keeps for the device; further ones are lost, as in the modem.
-const MAX_QUEUED_DATAGRAMS: usize = 10;
 /// Longest command line, without its CR.
 const MAX_LINE_BYTES: usize = 256;
 
@@ -84,6 +83,9 @@ enum Input {
         socket: SocketId,
         length: usize,
         bytes: Vec<u8>,
+        /// The first of two hexadecimal digits; the payload is spoilt by what is none.
+        digit: Option<u8>,
+        spoilt: bool,
     },
 }
 
@@ -105,6 +107,10 @@ pub(super) struct AtEngine {
     echo: bool,
     input: Input,
     sockets: [Socket; SOCKETS],
+    /// Datagrams and bytes a socket keeps for the device; further ones are lost, as in the modem.
+    room: (usize, usize),
+    /// How payloads are written: sent by the device, and read by it.
+    formats: (PayloadFormat, PayloadFormat),
     /// URCs that wait until no line and no payload is half in.
     held_urcs: Vec<u8>,
 }
@@ -112,6 +118,7 @@ pub(super) struct AtEngine {
 impl AtEngine {
     /// A modem that has just got power.
     pub(super) fn new(network: Network) -> Self {
+        let profile = ModemProfile::default();
         Self {
             network,
             asked_in_vain: 0,
@@ -119,6 +126,8 @@ impl AtEngine {
             echo: true,
             input: Input::empty_line(),
             sockets: std::array::from_fn(|_| Socket::default()),
+            room: (profile.receive_datagrams, profile.receive_bytes),
+            formats: (PayloadFormat::Binary, PayloadFormat::Binary),
             held_urcs: Vec::new(),
         }
     }
@@ -126,6 +135,12 @@ impl AtEngine {
     /// The modem was powered long before the device: its banner is history.
     pub(super) fn already_up(mut self) -> Self {
         self.banner_due = false;
+        self
+    }
+
+    /// With receive buffers as in `profile`.
+    pub(super) fn with_receive_buffer(mut self, profile: &ModemProfile) -> Self {
+        self.room = (profile.receive_datagrams, profile.receive_bytes);
         self
     }
 
@@ -196,7 +211,9 @@ impl AtEngine {
         let Socket::Open { queue } = &mut self.sockets[socket.index()] else {
             return Vec::new();
         };
-        if datagram.is_empty() || queue.len() == MAX_QUEUED_DATAGRAMS {
+        let kept: usize = queue.iter().map(|queued| queued.datagram.len()).sum();
+        let (datagrams, bytes) = self.room;
+        if datagram.is_empty() || queue.len() >= datagrams || kept + datagram.len() > bytes {
             return Vec::new();
         }
         let first = queue.is_empty();
@@ -216,11 +233,27 @@ impl AtEngine {
             socket,
             length,
             bytes,
+            digit,
+            spoilt,
         } = &mut self.input
         else {
             return;
         };
-        bytes.push(byte);
+        match self.formats.0 {
+            PayloadFormat::Binary => bytes.push(byte),
+            PayloadFormat::Hex => {
+                let value = char::from(byte).to_digit(16);
+                *spoilt |= value.is_none();
+                let value = value.unwrap_or_default() as u8;
+                match digit.take() {
+                    None => {
+                        *digit = Some(value);
+                        return;
+                    }
+                    Some(high) => bytes.push(high << 4 | value),
+                }
+            }
+        }
         if bytes.len() < *length {
             step.event = Some(ModemEvent::PayloadByte {
                 index: bytes.len() - 1,
@@ -231,7 +264,11 @@ impl AtEngine {
         }
         let socket = *socket;
         let datagram = std::mem::take(bytes);
+        let spoilt = *spoilt;
         self.input = Input::empty_line();
+        if spoilt {
+            return error(step);
+        }
         step.output.extend_from_slice(b"\r\nSEND OK\r\n");
         step.event = Some(ModemEvent::DatagramSent(datagram.clone()));
         step.wish = Some(Wish::Send { socket, datagram });
@@ -268,6 +305,10 @@ impl AtEngine {
                 );
                 step.event = Some(ModemEvent::RegistrationAsked { registered });
             }
+            Command::Formats { sent, read } => {
+                self.formats = (sent, read);
+                ok(step);
+            }
             Command::Open {
                 socket,
                 address,
@@ -286,6 +327,8 @@ impl AtEngine {
                         socket,
                         length,
                         bytes: Vec::with_capacity(length),
+                        digit: None,
+                        spoilt: false,
                     };
                     step.output.extend_from_slice(b"\r\n> ");
                 } else {
@@ -331,7 +374,12 @@ impl AtEngine {
         let part = &first.datagram[first.read..end];
         step.output
             .extend_from_slice(format!("\r\n+QIRD: {}\r\n", part.len()).as_bytes());
-        step.output.extend_from_slice(part);
+        match self.formats.1 {
+            PayloadFormat::Binary => step.output.extend_from_slice(part),
+            PayloadFormat::Hex => step
+                .output
+                .extend_from_slice(hex::encode_upper(part).as_bytes()),
+        }
         step.output.extend_from_slice(b"\r\n\r\nOK\r\n");
         first.read = end;
         if end == first.datagram.len() {

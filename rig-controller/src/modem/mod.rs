@@ -4,8 +4,10 @@
 //! its sockets to real UDP sockets on this host.
 mod at_command;
 mod at_engine;
+mod timed_modem;
 mod virtual_modem;
 
+pub(crate) use timed_modem::{TimedModem, Traffic};
 pub use virtual_modem::{VirtualModem, VirtualModemConfig};
 
 /// What the modem saw because of one byte from the device.
@@ -63,6 +65,11 @@ pub enum ModemError {
         /// What the host said.
         source: std::io::Error,
     },
+    /// No thread for a link that takes time.
+    #[error(
+        "the virtual modem cannot start the thread of its link: {0}; check the limit on threads"
+    )]
+    Thread(#[source] std::io::Error),
 }
 
 /// One modem. [`Modem::from_device`] is called in the exact order in which the device sent.

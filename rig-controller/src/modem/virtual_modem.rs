@@ -1,19 +1,26 @@
 //! The virtual modem: the AT engine between a board's UART and real UDP sockets on 127.0.0.1.
 //!
-//! Owns the host sockets, one reader thread for each that is open, and the link's impairment: a datagram meets its
-//! fate after the device's modem let it go, or before the modem on the device's side gets it. Everything sent to
-//! the device goes out under one lock, so an answer is never split. A reader blocks in `recv` and is woken by
-//! shutting its socket down; nothing here waits for time to pass.
+//! Owns the host sockets, one reader thread for each that is open, and the air: a datagram meets its fate after the
+//! device's modem let it go, or before the modem on the device's side gets it. Everything sent to the device goes out
+//! under one lock, so an answer is never split. A reader blocks in `recv` and is woken by shutting its socket down.
+//!
+//! On a link that takes no time nothing waits for time to pass: datagrams and answers go on at once. On one that does,
+//! datagrams and the bytes of the serial line are kept by a [`Schedule`] until they are due, in real time or so many
+//! times faster ([`TimeScale`]). The device's bytes are taken as they come and answered when they would have been through.
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::at_command::{SOCKETS, SocketId};
 use super::at_engine::{AtEngine, Network, Wish};
 use super::{Modem, ModemError, ModemEvent, ModemFault, ModemPower};
 use crate::board::UartToDevice;
-use crate::link::{Direction, Impairment};
+use crate::link::{
+    Air, Appointments, Direction, Impairment, LinkClock, LinkProfile, Schedule, SerialLine,
+    TimeScale,
+};
 
 /// How a virtual modem behaves.
 #[derive(Debug, Clone)]
@@ -24,8 +31,12 @@ pub struct VirtualModemConfig {
     pub searching_answers: u32,
     /// What it does wrong, if anything.
     pub fault: Option<ModemFault>,
-    /// What becomes of datagrams.
+    /// What the link is like.
+    pub link: LinkProfile,
+    /// What becomes of datagrams; made from the same profile.
     pub impairment: Impairment,
+    /// How much faster than real the link is. The device's own timers know nothing of it.
+    pub time_scale: TimeScale,
     /// The modem's network brings what devices send to the first address to the second: so firmware can have one
     /// address built in while the platform takes any free port of this host.
     pub route: Option<(SocketAddrV4, SocketAddrV4)>,
@@ -35,9 +46,11 @@ pub struct VirtualModemConfig {
 pub struct VirtualModem {
     power: ModemPower,
     network: Network,
-    impairment: Impairment,
+    link: LinkProfile,
     route: Option<(SocketAddrV4, SocketAddrV4)>,
     board_side: Arc<Mutex<BoardSide>>,
+    /// `None` on a link that takes no time.
+    schedule: Option<Schedule<Due>>,
     sockets: [Option<HostSocket>; SOCKETS],
     sockets_opened: u64,
     /// Readers of sockets that have been closed; they end by themselves and are joined at the end.
@@ -52,6 +65,35 @@ struct BoardSide {
     board_has_power: bool,
     /// Which opening of each modem socket is the present one: a reader of an earlier one has nothing to say.
     present: [Option<u64>; SOCKETS],
+    air: Air,
+    timing: Option<Timing>,
+}
+
+/// What a link that takes time needs.
+struct Timing {
+    clock: LinkClock,
+    appointments: Appointments<Due>,
+    from_device: SerialLine,
+    to_device: SerialLine,
+    /// Times the board lost power: what was on the line before that never arrives.
+    power_cuts: u64,
+}
+
+/// What is due later.
+enum Due {
+    ToDevice {
+        bytes: Vec<u8>,
+        power_cuts: u64,
+    },
+    ToPlatform {
+        socket: Arc<UdpSocket>,
+        datagram: Vec<u8>,
+    },
+    FromPlatform {
+        id: SocketId,
+        opening: u64,
+        datagram: Vec<u8>,
+    },
 }
 
 struct HostSocket {
@@ -60,10 +102,108 @@ struct HostSocket {
 }
 
 impl BoardSide {
-    fn to_device(&self, bytes: &[u8]) {
-        if self.board_has_power && !bytes.is_empty() {
-            self.uart.send(bytes);
+    fn say(&mut self, bytes: &[u8]) {
+        if !self.board_has_power || bytes.is_empty() {
+            return;
         }
+        let Some(timing) = &mut self.timing else {
+            self.uart.send(bytes);
+            return;
+        };
+        // The answer to a byte that is still on the line cannot begin before that byte is through.
+        let now = timing.clock.now().max(timing.from_device.busy_until());
+        let at = timing.to_device.pass(now, bytes.len());
+        timing.appointments.put(
+            at,
+            Due::ToDevice {
+                bytes: bytes.to_vec(),
+                power_cuts: timing.power_cuts,
+            },
+        );
+    }
+
+    /// Send a datagram over the air.
+    fn transmit(&mut self, socket: &Arc<UdpSocket>, datagram: &[u8]) {
+        let Some(timing) = &self.timing else {
+            let copies = self
+                .air
+                .carry(Direction::ToPlatform, datagram, Duration::ZERO)
+                .copies;
+            for _ in 0..copies {
+                send(socket, datagram);
+            }
+            return;
+        };
+        let now = timing.clock.now().max(timing.from_device.busy_until());
+        let transit = self.air.carry(Direction::ToPlatform, datagram, now);
+        for _ in 0..transit.copies {
+            timing.appointments.put(
+                transit.arrives,
+                Due::ToPlatform {
+                    socket: Arc::clone(socket),
+                    datagram: datagram.to_vec(),
+                },
+            );
+        }
+    }
+
+    /// A datagram for this opening of the socket has come to the platform's end of the air.
+    fn receive(&mut self, id: SocketId, opening: u64, datagram: &[u8]) {
+        let now = self
+            .timing
+            .as_ref()
+            .map_or(Duration::ZERO, |timing| timing.clock.now());
+        let transit = self.air.carry(Direction::ToDevice, datagram, now);
+        for _ in 0..transit.copies {
+            if let Some(timing) = &self.timing {
+                timing.appointments.put(
+                    transit.arrives,
+                    Due::FromPlatform {
+                        id,
+                        opening,
+                        datagram: datagram.to_vec(),
+                    },
+                );
+            } else {
+                self.deliver(id, opening, datagram);
+            }
+        }
+    }
+
+    fn deliver(&mut self, id: SocketId, opening: u64, datagram: &[u8]) {
+        if self.present[id.index()] == Some(opening) {
+            let output = self.engine.network_datagram(id, datagram);
+            self.say(&output);
+        }
+    }
+}
+
+/// Does what is due, on the schedule's thread.
+fn perform(side: &Mutex<BoardSide>, due: Due) {
+    match due {
+        Due::ToDevice { bytes, power_cuts } => {
+            let side = locked(side);
+            let is_of_now = side
+                .timing
+                .as_ref()
+                .is_some_and(|timing| timing.power_cuts == power_cuts);
+            if side.board_has_power && is_of_now {
+                side.uart.send(&bytes);
+            }
+        }
+        Due::ToPlatform { socket, datagram } => send(&socket, &datagram),
+        Due::FromPlatform {
+            id,
+            opening,
+            datagram,
+        } => locked(side).deliver(id, opening, &datagram),
+    }
+}
+
+fn send(socket: &UdpSocket, datagram: &[u8]) {
+    // A network loses datagrams without telling; so does a host socket nobody listens to.
+    if let Err(error) = socket.send(datagram) {
+        tracing::debug!(%error, "a datagram of the virtual modem was lost on this host");
     }
 }
 
@@ -79,26 +219,57 @@ impl VirtualModem {
             Some(ModemFault::NeverRegisters) => Network::NeverRegisters,
             None => Network::RegistersAfter(config.searching_answers),
         };
-        let engine = AtEngine::new(network);
+        let engine = AtEngine::new(network).with_receive_buffer(&config.link.modem);
         let engine = match config.power {
             ModemPower::Stays => engine.already_up(),
             ModemPower::WithBoard => engine,
         };
-        Self {
+        let board_side = Arc::new(Mutex::new(BoardSide {
+            engine,
+            uart,
+            board_has_power: true,
+            present: [None; SOCKETS],
+            air: Air::new(&config.link, config.impairment),
+            timing: None,
+        }));
+        let mut modem = Self {
             power: config.power,
             network,
-            impairment: config.impairment,
+            link: config.link,
             route: config.route,
-            board_side: Arc::new(Mutex::new(BoardSide {
-                engine,
-                uart,
-                board_has_power: true,
-                present: [None; SOCKETS],
-            })),
+            board_side,
+            schedule: None,
             sockets: std::array::from_fn(|_| None),
             sockets_opened: 0,
             retired: Vec::new(),
             failure: None,
+        };
+        if modem.link.takes_time() {
+            modem.take_time(LinkClock::start(config.time_scale));
+        }
+        modem
+    }
+
+    fn take_time(&mut self, clock: LinkClock) {
+        let side = Arc::downgrade(&self.board_side);
+        let started = Schedule::start(clock, move |due| {
+            if let Some(side) = side.upgrade() {
+                perform(&side, due);
+            }
+        });
+        match started {
+            Ok(schedule) => {
+                let baud = self.link.modem.baud;
+                locked(&self.board_side).timing = Some(Timing {
+                    clock,
+                    appointments: schedule.appointments(),
+                    from_device: SerialLine::new(baud),
+                    to_device: SerialLine::new(baud),
+                    power_cuts: 0,
+                });
+                self.schedule = Some(schedule);
+            }
+            Err(source) => self.failure = Some(ModemError::Thread(source)),
         }
     }
 
@@ -107,15 +278,8 @@ impl VirtualModem {
             Wish::Open { socket, remote } => self.open(socket, remote),
             Wish::Close(socket) => self.close(socket),
             Wish::Send { socket, datagram } => {
-                let Some(host) = &self.sockets[socket.index()] else {
-                    return;
-                };
-                let fate = self.impairment.decide(Direction::ToPlatform, &datagram);
-                for _ in 0..fate.copies() {
-                    // A network loses datagrams without telling; so does a host socket nobody listens to.
-                    if let Err(error) = host.socket.send(&datagram) {
-                        tracing::debug!(%error, "a datagram of the virtual modem was lost on this host");
-                    }
+                if let Some(host) = &self.sockets[socket.index()] {
+                    locked(&self.board_side).transmit(&host.socket, &datagram);
                 }
             }
         }
@@ -132,13 +296,7 @@ impl VirtualModem {
         // Held until the device has its result: no datagram can be announced before it.
         let mut side = locked(&self.board_side);
         side.present[id.index()] = Some(opening);
-        let started = start(
-            id,
-            opening,
-            remote,
-            self.impairment.clone(),
-            Arc::clone(&self.board_side),
-        );
+        let started = start(id, opening, remote, Arc::clone(&self.board_side));
         let opened = match started {
             Ok(host) => {
                 self.sockets[id.index()] = Some(host);
@@ -152,7 +310,7 @@ impl VirtualModem {
             }
         };
         let output = side.engine.socket_opened(id, opened);
-        side.to_device(&output);
+        side.say(&output);
     }
 
     fn close(&mut self, id: SocketId) {
@@ -182,7 +340,6 @@ fn start(
     id: SocketId,
     opening: u64,
     remote: SocketAddrV4,
-    impairment: Impairment,
     side: Arc<Mutex<BoardSide>>,
 ) -> std::io::Result<HostSocket> {
     let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?);
@@ -190,18 +347,12 @@ fn start(
     let reading = Arc::clone(&socket);
     let reader = std::thread::Builder::new()
         .name(format!("modem socket {id}"))
-        .spawn(move || read(id, opening, &reading, &impairment, &side))?;
+        .spawn(move || read(id, opening, &reading, &side))?;
     Ok(HostSocket { socket, reader })
 }
 
 /// Hand datagrams to the engine until this opening of the socket is over.
-fn read(
-    id: SocketId,
-    opening: u64,
-    socket: &UdpSocket,
-    impairment: &Impairment,
-    side: &Mutex<BoardSide>,
-) {
+fn read(id: SocketId, opening: u64, socket: &UdpSocket, side: &Mutex<BoardSide>) {
     let mut buffer = [0; 2048];
     loop {
         let received = socket.recv(&mut buffer);
@@ -210,13 +361,7 @@ fn read(
             return;
         }
         match received {
-            Ok(length) => {
-                let datagram = &buffer[..length];
-                for _ in 0..impairment.decide(Direction::ToDevice, datagram).copies() {
-                    let output = side.engine.network_datagram(id, datagram);
-                    side.to_device(&output);
-                }
-            }
+            Ok(length) => side.receive(id, opening, &buffer[..length]),
             // The host's way to say that nobody listens at the other end (yet): on a network that is silence.
             Err(error)
                 if matches!(
@@ -238,8 +383,12 @@ impl Modem for VirtualModem {
             if !side.board_has_power {
                 return None;
             }
+            if let Some(timing) = &mut side.timing {
+                let now = timing.clock.now();
+                timing.from_device.pass(now, 1);
+            }
             let step = side.engine.device_byte(byte);
-            side.to_device(&step.output);
+            side.say(&step.output);
             step
         };
         if let Some(wish) = step.wish {
@@ -249,10 +398,20 @@ impl Modem for VirtualModem {
     }
 
     fn board_power_lost(&mut self) {
-        locked(&self.board_side).board_has_power = false;
+        {
+            let mut side = locked(&self.board_side);
+            side.board_has_power = false;
+            if let Some(timing) = &mut side.timing {
+                timing.power_cuts += 1;
+                timing.from_device.clear();
+                timing.to_device.clear();
+            }
+        }
         if self.power == ModemPower::WithBoard {
             self.close_all();
-            locked(&self.board_side).engine = AtEngine::new(self.network);
+            let mut side = locked(&self.board_side);
+            side.engine = AtEngine::new(self.network).with_receive_buffer(&self.link.modem);
+            side.air.lose_contact();
         }
     }
 

@@ -7,6 +7,7 @@
 //! unknown devices are counted and get no answer.
 mod book;
 mod device;
+mod in_process;
 mod ledger;
 mod memory;
 mod package;
@@ -21,6 +22,7 @@ use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
 pub use book::{Assignment, Exchange, Peer, Receipt, Registered, Settled, Stray, TaskBook};
 pub use device::{DeviceState, PlatformEvent, PlatformEventKind};
+pub(crate) use in_process::InProcessPlatform;
 pub use ledger::{DeviceKeyId, EncryptionLedger, NonceReuse};
 pub use memory::MemoryBook;
 pub use package::{Package, PackageError};

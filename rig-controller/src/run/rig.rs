@@ -167,6 +167,7 @@ impl<'a> Rig<'a> {
             images,
             device: (device.id, device.key),
             link,
+            time_scale: self.inputs.bench.time_scale,
             modem_power: modem_power(case, board),
             modem_fault: match board.modem.fault {
                 bench::ModemFault::None => None,

@@ -21,6 +21,9 @@ const RESYNCHRONISE: [u8; MAX_SEND_BYTES + 3] = {
     bytes
 };
 
+/// The longest command there is; also how much of a hexadecimal payload is transmitted at a time.
+const COMMAND_BYTES: usize = 56;
+
 const SYNC_RETRY_MS: u64 = 250;
 /// After a resynchronisation, late answers to earlier questions must have passed by.
 const SETTLE_SILENCE_MS: u64 = 20;
@@ -78,6 +81,8 @@ enum State {
     },
     /// `ATE0`
     EchoOff,
+    /// `AT+QICFG`
+    Configuring,
     /// `AT+CEREG?`
     Registering {
         registered: bool,
@@ -109,19 +114,22 @@ enum Pending {
     Nothing,
     Resynchronise,
     Command,
-    Datagram,
+    /// From this byte of it on.
+    Datagram(usize),
 }
 
-/// One UDP socket on one modem. `RX` is the longest datagram that can be received.
-pub struct AtClient<const RX: usize> {
+/// One UDP socket on one modem. `RX` is the longest datagram that can be received. With `HEX` the modem takes and gives
+/// payloads as hexadecimal text, as some do by default and serial lines that are not clean to eight bits need; it is
+/// part of the type so that firmware without it does not carry it.
+pub struct AtClient<const RX: usize, const HEX: bool = false> {
     remote: SocketAddrV4,
     state: State,
     /// When `state` has lasted too long.
     deadline: u64,
     pending: Pending,
-    command: String<56>,
+    command: String<COMMAND_BYTES>,
     datagram: Vec<u8, MAX_SEND_BYTES>,
-    receiver: Receiver<RX>,
+    receiver: Receiver<RX, HEX>,
     received: bool,
     up: bool,
     up_announced: bool,
@@ -129,7 +137,7 @@ pub struct AtClient<const RX: usize> {
     read_pace: u64,
 }
 
-impl<const RX: usize> AtClient<RX> {
+impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
     /// A client that will exchange datagrams with `remote`.
     pub const fn new(remote: SocketAddrV4) -> Self {
         Self {
@@ -154,9 +162,13 @@ impl<const RX: usize> AtClient<RX> {
         self.up
     }
 
-    /// Whether [`send`](Self::send) would take a datagram now.
+    /// Whether a datagram would go out at once: the socket is open and no command is outstanding. The caller may stop
+    /// listening then, for flash work say, and lose hints only.
     pub fn can_send(&self) -> bool {
-        self.up && self.datagram.is_empty()
+        self.up
+            && self.datagram.is_empty()
+            && self.state == State::Online
+            && self.pending == Pending::Nothing
     }
 
     /// Takes a datagram for sending. Poll afterwards.
@@ -194,7 +206,7 @@ impl<const RX: usize> AtClient<RX> {
             }
             Some(Heard::Prompt) => {
                 if self.state == State::SendPrompt {
-                    self.pending = Pending::Datagram;
+                    self.pending = Pending::Datagram(0);
                     self.enter(State::SendResult, now_ms + COMMAND_TIMEOUT_MS);
                 }
             }
@@ -222,7 +234,19 @@ impl<const RX: usize> AtClient<RX> {
             },
             Pending::Resynchronise => Event::Transmit(&RESYNCHRONISE),
             Pending::Command => Event::Transmit(self.command.as_bytes()),
-            Pending::Datagram => Event::Transmit(&self.datagram),
+            Pending::Datagram(_) if !HEX => Event::Transmit(&self.datagram),
+            Pending::Datagram(from) => {
+                let end = self.datagram.len().min(from + COMMAND_BYTES / 2);
+                self.command.clear();
+                for byte in &self.datagram[from..end] {
+                    // Two digits for each of half as many bytes as there is room for.
+                    let _ = write!(self.command, "{byte:02X}");
+                }
+                if end < self.datagram.len() {
+                    self.pending = Pending::Datagram(end);
+                }
+                Event::Transmit(self.command.as_bytes())
+            }
         }
     }
 
@@ -257,7 +281,14 @@ impl<const RX: usize> AtClient<RX> {
                 let at_most_until = now + SETTLE_AT_MOST_MS;
                 self.enter(State::Settling { at_most_until }, now + SETTLE_SILENCE_MS);
             }
-            (State::EchoOff, Answer::Ok | Answer::Error) => self.ask_registration(now),
+            (State::EchoOff, Answer::Ok | Answer::Error) if HEX => self.ask(
+                State::Configuring,
+                now,
+                format_args!("AT+QICFG=\"dataformat\",1,1\r"),
+            ),
+            (State::EchoOff, Answer::Ok | Answer::Error) | (State::Configuring, Answer::Ok) => {
+                self.ask_registration(now);
+            }
             (State::Registering { .. }, Answer::Registration { registered }) => {
                 self.state = State::Registering { registered };
             }
@@ -315,6 +346,7 @@ impl<const RX: usize> AtClient<RX> {
             State::Online => {}
             State::Synchronising
             | State::EchoOff
+            | State::Configuring
             | State::Registering { .. }
             | State::Closing
             | State::Opening
@@ -466,6 +498,18 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_told_to_send_while_an_answer_is_on_its_way() {
+        let mut client = online();
+        assert!(client.can_send());
+        sent(&mut client, 126, b"AT+QIRD=0,1500\r");
+        assert!(!client.can_send());
+        say(&mut client, b"\r\n+QIRD: 0\r\n\r\nO", 127);
+        assert!(!client.can_send());
+        say(&mut client, b"K\r\n", 128);
+        assert!(client.can_send());
+    }
+
+    #[test]
     fn a_datagram_is_handed_over_only_once_its_answer_is_complete() {
         let mut client = online();
         sent(&mut client, 126, b"AT+QIRD=0,1500\r");
@@ -478,6 +522,42 @@ mod tests {
         );
         // Another one may wait behind it.
         sent(&mut client, 128, b"AT+QIRD=0,1500\r");
+    }
+
+    #[test]
+    fn payloads_go_and_come_as_hexadecimal_text_when_asked_for() {
+        let mut client =
+            AtClient::<32, true>::new(SocketAddrV4::new(Ipv4Addr::BROADCAST, u16::MAX));
+        let say = |client: &mut AtClient<32, true>, text: &[u8], now| {
+            for &byte in text {
+                client.feed(byte, now);
+            }
+        };
+        let sent = |client: &mut AtClient<32, true>, now, expected: &[u8]| {
+            assert_eq!(client.poll(now), Event::Transmit(expected));
+        };
+        client.poll(0);
+        say(&mut client, b"OK\r\n", 1);
+        sent(&mut client, 21, b"ATE0\r");
+        say(&mut client, b"OK\r\n", 22);
+        sent(&mut client, 22, b"AT+QICFG=\"dataformat\",1,1\r");
+        say(&mut client, b"OK\r\n", 22);
+        sent(&mut client, 22, b"AT+CEREG?\r");
+        say(&mut client, b"+CEREG: 0,1\r\nOK\r\n", 23);
+        sent(&mut client, 23, b"AT+QICLOSE=0\r");
+        say(&mut client, b"OK\r\n", 24);
+        assert!(matches!(client.poll(24), Event::Transmit(_)));
+        say(&mut client, b"OK\r\n+QIOPEN: 0,0\r\n", 25);
+        sent(&mut client, 25, b"AT+QIRD=0,1500\r");
+        say(&mut client, b"+QIRD: 2\r\n0AfF\r\n\r\nOK\r\n", 26);
+        assert_eq!(client.poll(26), Event::Received(&mut [0x0A, 0xFF]));
+        assert_eq!(client.poll(26), Event::Up);
+        client.send(&[0xA5; 30]).unwrap();
+        sent(&mut client, 27, b"AT+QISEND=0,30\r");
+        say(&mut client, b"\r\n> ", 28);
+        sent(&mut client, 28, &b"A5".repeat(28));
+        sent(&mut client, 28, b"A5A5");
+        assert!(matches!(client.poll(28), Event::Idle { .. }));
     }
 
     #[test]

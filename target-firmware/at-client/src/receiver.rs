@@ -32,23 +32,28 @@ enum Mode {
     Data { missing: usize },
 }
 
-pub(crate) struct Receiver<const RX: usize> {
+/// With `HEX`, data comes as two hexadecimal digits a byte.
+pub(crate) struct Receiver<const RX: usize, const HEX: bool = false> {
     mode: Mode,
     /// A `>` at the start of a line is a prompt only while one is expected.
     prompt_expected: bool,
     line: Vec<u8, LINE_BYTES>,
     data: Vec<u8, RX>,
-    data_overlong: bool,
+    /// It does not fit, or is not the text it should be.
+    data_spoilt: bool,
+    /// The first of two digits.
+    digit: Option<u8>,
 }
 
-impl<const RX: usize> Receiver<RX> {
+impl<const RX: usize, const HEX: bool> Receiver<RX, HEX> {
     pub(crate) const fn new() -> Self {
         Self {
             mode: Mode::LineStart,
             prompt_expected: false,
             line: Vec::new(),
             data: Vec::new(),
-            data_overlong: false,
+            data_spoilt: false,
+            digit: None,
         }
     }
 
@@ -57,7 +62,7 @@ impl<const RX: usize> Receiver<RX> {
         self.mode = Mode::LineStart;
         self.prompt_expected = false;
         self.data.clear();
-        self.data_overlong = false;
+        self.data_spoilt = false;
     }
 
     /// Takes a `>` at the start of a line to come as a prompt.
@@ -65,31 +70,32 @@ impl<const RX: usize> Receiver<RX> {
         self.prompt_expected = true;
     }
 
-    /// Takes the next `announced` bytes as data, whatever they are.
+    /// Takes what comes next as `announced` bytes of data, whatever they are.
     pub(crate) fn expect_data(&mut self, announced: usize) {
         self.data.clear();
-        self.data_overlong = announced > RX;
+        self.digit = None;
+        self.data_spoilt = announced > RX;
         if announced > 0 {
-            self.mode = Mode::Data { missing: announced };
+            let missing = announced * if HEX { 2 } else { 1 };
+            self.mode = Mode::Data { missing };
         }
     }
 
-    /// Whether the data received last is all there: it was not longer than the buffer.
+    /// Whether the data received last is all there: it was not longer than the buffer, and text where it should be.
     pub(crate) fn holds_data(&self) -> bool {
-        !self.data_overlong
+        !self.data_spoilt
     }
 
-    /// The data received last, or `None` when it was longer than the buffer.
+    /// The data received last, or `None` when it is not all there.
     pub(crate) fn data(&mut self) -> Option<&mut [u8]> {
-        (!self.data_overlong).then_some(self.data.as_mut_slice())
+        (!self.data_spoilt).then_some(self.data.as_mut_slice())
     }
 
     /// Takes one byte; says what it completed.
     pub(crate) fn push(&mut self, byte: u8) -> Option<Heard<'_>> {
         match (self.mode, byte) {
             (Mode::Data { missing }, _) => {
-                // Refused by a full buffer when the data is overlong: then it is only counted.
-                let _ = self.data.push(byte);
+                self.take_data(byte);
                 if missing > 1 {
                     self.mode = Mode::Data {
                         missing: missing - 1,
@@ -123,6 +129,26 @@ impl<const RX: usize> Receiver<RX> {
                 None
             }
         }
+    }
+
+    fn take_data(&mut self, byte: u8) {
+        let value = if HEX {
+            let Some(value) = char::from(byte).to_digit(16) else {
+                self.data_spoilt = true;
+                return;
+            };
+            match self.digit.take() {
+                None => {
+                    self.digit = Some(value as u8);
+                    return;
+                }
+                Some(high) => high << 4 | value as u8,
+            }
+        } else {
+            byte
+        };
+        // Refused by a full buffer when the data is overlong: then it is only counted.
+        let _ = self.data.push(value);
     }
 
     fn append(&mut self, byte: u8) {
@@ -193,6 +219,22 @@ mod tests {
         assert_eq!(receiver.push(b'z'), Some(Heard::Data));
         assert!(receiver.data().is_none());
         assert_eq!(lines(&mut receiver, b"\r\nOK\r\n"), ["OK"]);
+    }
+
+    #[test]
+    fn hexadecimal_data_is_put_together_and_withheld_when_it_is_none() {
+        let mut receiver = Receiver::<4, true>::new();
+        receiver.expect_data(3);
+        for byte in b"0aFf3B" {
+            receiver.push(*byte);
+        }
+        assert_eq!(receiver.data().unwrap(), [0x0A, 0xFF, 0x3B]);
+        assert_eq!(lines(&mut Receiver::new(), b"\r\nOK\r\n"), ["OK"]);
+        receiver.expect_data(2);
+        for byte in b"00x0" {
+            receiver.push(*byte);
+        }
+        assert!(receiver.data().is_none());
     }
 
     #[test]

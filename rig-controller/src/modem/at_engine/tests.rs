@@ -239,7 +239,8 @@ fn the_rest_of_a_datagram_too_long_for_one_read_stays_for_the_next() {
 #[test]
 fn the_eleventh_unread_datagram_is_lost() {
     let (mut engine, socket) = with_open_socket();
-    for n in 0..=MAX_QUEUED_DATAGRAMS as u8 {
+    let kept = ModemProfile::default().receive_datagrams as u8;
+    for n in 0..=kept {
         engine.network_datagram(socket, &[n]);
     }
     let mut read = Vec::new();
@@ -248,7 +249,7 @@ fn the_eleventh_unread_datagram_is_lost() {
     {
         read.extend_from_slice(datagram);
     }
-    assert_eq!(read, (0..MAX_QUEUED_DATAGRAMS as u8).collect::<Vec<u8>>());
+    assert_eq!(read, (0..kept).collect::<Vec<u8>>());
 }
 
 #[test]
@@ -336,4 +337,48 @@ proptest! {
             "{:?}", without
         );
     }
+}
+
+#[test]
+fn a_datagram_that_does_not_fit_the_receive_buffer_is_lost() {
+    let profile = ModemProfile {
+        receive_bytes: 10,
+        ..ModemProfile::default()
+    };
+    let mut engine = AtEngine::new(Network::RegistersAfter(0))
+        .already_up()
+        .with_receive_buffer(&profile);
+    says(&mut engine, b"ATE0\r");
+    says(&mut engine, OPEN);
+    let socket = SocketId::all().next().unwrap();
+    for datagram in [&b"1234567"[..], b"1234", b"123"] {
+        engine.network_datagram(socket, datagram);
+    }
+    let mut read = String::new();
+    for _ in 0..3 {
+        read += &says(&mut engine, b"AT+QIRD=0,1500\r");
+    }
+    assert!(read.contains("1234567") && read.contains("+QIRD: 3") && read.contains("+QIRD: 0"));
+}
+
+#[test]
+fn payloads_are_written_as_hex_text_where_that_is_configured() {
+    let (mut engine, socket) = with_open_socket();
+    assert_eq!(
+        says(&mut engine, b"AT+QICFG=\"dataformat\",1,1\r"),
+        "\r\nOK\r\n"
+    );
+    let sent = events(&mut engine, b"AT+QISEND=0,3\r0aFF4b");
+    assert_eq!(
+        sent.last(),
+        Some(&ModemEvent::DatagramSent(vec![0x0A, 0xFF, 0x4B]))
+    );
+    engine.network_datagram(socket, &[0, 0xAB]);
+    let read = says(&mut engine, b"AT+QIRD=0,1500\r");
+    assert!(
+        read.ends_with("\r\n+QIRD: 2\r\n00AB\r\n\r\nOK\r\n"),
+        "{read}"
+    );
+    let refused = says(&mut engine, b"AT+QISEND=0,2\r0x11");
+    assert!(refused.ends_with("\r\nERROR\r\n"), "{refused}");
 }

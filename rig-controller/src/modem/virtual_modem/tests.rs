@@ -18,6 +18,7 @@ impl UartToDevice for Ear {
 }
 
 struct Table {
+    impairment: Impairment,
     modem: VirtualModem,
     heard: Receiver<Vec<u8>>,
     platform: UdpSocket,
@@ -32,17 +33,21 @@ impl Table {
         let (sender, heard) = channel();
         let platform = UdpSocket::bind("127.0.0.1:0").unwrap();
         platform.set_read_timeout(Some(PATIENCE)).unwrap();
+        let impairment = Impairment::new(profile, 1);
         let modem = VirtualModem::new(
             VirtualModemConfig {
                 power,
                 searching_answers: 0,
                 fault: None,
-                impairment: Impairment::new(profile, 1),
+                link: profile.clone(),
+                impairment: impairment.clone(),
+                time_scale: TimeScale::new(100.0).unwrap(),
                 route: None,
             },
             Arc::new(Ear(sender)),
         );
         let mut table = Self {
+            impairment,
             modem,
             heard,
             platform,
@@ -206,6 +211,7 @@ fn the_link_s_losses_and_doubles_are_the_modem_s() {
     let way = |drop_percent, duplicate_percent| WayProfile {
         drop_percent,
         duplicate_percent,
+        rate_bps: None,
     };
     let profile = LinkProfile {
         to_platform: way(0.0, 100.0),
@@ -221,12 +227,12 @@ fn the_link_s_losses_and_doubles_are_the_modem_s() {
         (b"twice".to_vec(), b"twice".to_vec())
     );
     table.platform.send_to(b"never", from).unwrap();
-    while table.modem.impairment.counters().to_device.dropped == 0 {
+    while table.impairment.counters().to_device.dropped == 0 {
         std::thread::yield_now();
     }
     table.say("AT+QIRD=0,1500\r");
     assert_eq!(table.until("OK\r\n"), "\r\n+QIRD: 0\r\n\r\nOK\r\n");
-    assert_eq!(table.modem.impairment.counters().to_platform.duplicated, 1);
+    assert_eq!(table.impairment.counters().to_platform.duplicated, 1);
 }
 
 #[test]
@@ -243,4 +249,54 @@ fn a_modem_that_is_shut_down_leaves_no_reader_behind() {
     // Readers hold a share of the board's side; `shut_down` has joined them.
     assert_eq!(Arc::strong_count(&table.modem.board_side), 1);
     assert!(table.modem.take_failure().is_none());
+}
+
+#[test]
+fn a_link_that_takes_time_delays_datagrams_both_ways_and_the_bytes_of_the_line() {
+    let profile = LinkProfile {
+        round_trip: Some(crate::link::RoundTrip {
+            median: Duration::from_secs(10),
+            sigma: 0.0,
+        }),
+        first_contact: Duration::from_secs(20),
+        modem: crate::link::ModemProfile {
+            baud: Some(300),
+            ..crate::link::ModemProfile::default()
+        },
+        ..LinkProfile::ideal()
+    };
+    let clock = LinkClock::start(TimeScale::new(100.0).unwrap());
+    let mut table = Table::with_link(ModemPower::Stays, &profile);
+    table.open();
+    let line = clock.now();
+    // Up to here ATE0 with its echo, the command to open and two answers have passed: 13 bytes and more at 30 a second.
+    assert!(line > Duration::from_secs(2), "{line:?}");
+    table.send("hello");
+    let sent = clock.now();
+    let (_, from) = table.arrives();
+    let there = clock.now();
+    table.platform.send_to(b"welcome", from).unwrap();
+    table.until("+QIURC: \"recv\",0\r\n");
+    let back = clock.now();
+    // The line may say that all is sent when the datagram is on the air already, so there is a little less left than the
+    // contact and half a round trip; never less on the way back.
+    assert!(there > sent + Duration::from_secs(20), "{sent:?} {there:?}");
+    assert!(back > there + Duration::from_secs(5), "{there:?} {back:?}");
+}
+
+#[test]
+fn what_is_on_the_line_when_power_goes_never_arrives() {
+    let profile = LinkProfile {
+        modem: crate::link::ModemProfile {
+            baud: Some(300),
+            ..crate::link::ModemProfile::default()
+        },
+        ..LinkProfile::ideal()
+    };
+    let mut table = Table::with_link(ModemPower::Stays, &profile);
+    table.say("ATI\r");
+    table.modem.board_power_lost();
+    table.modem.board_power_restored();
+    table.say("AT\r");
+    assert_eq!(table.until("OK\r\n"), "\r\nOK\r\n");
 }

@@ -99,7 +99,7 @@ fn assemble(board: Board) -> &'static mut App {
 
 impl App {
     fn round(&mut self) -> Result<Next, FlashError> {
-        let now_ms = self.clock.now_ms();
+        let mut now_ms = self.clock.now_ms();
         if now_ms >= self.next_beat_ms {
             self.heartbeat.toggle();
             self.watchdog.feed();
@@ -109,7 +109,9 @@ impl App {
             Progress::Continue => return Ok(Next::Round),
             Progress::Received(datagram) => {
                 self.agent.on_datagram(&mut self.flash, now_ms, datagram)?;
-                return Ok(Next::Round);
+                // What the agent asks next goes before reading on, or a full modem would keep it waiting.
+                now_ms = self.clock.now_ms();
+                now_ms
             }
             Progress::Idle { until_ms } => until_ms,
         };

@@ -128,7 +128,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
             reach = reach.min(1 + self.places());
         }
         let missing = lowest(reach) & !self.outstanding & !self.held;
-        let is_due = self.outstanding.count_ones() * 5 <= u32::from(self.limit) * 2
+        let is_due = self.outstanding.count_ones() * 5 <= u32::from(self.limit) * 3
             || missing & self.again != 0;
         let wanted = Wanted::new(self.base, if is_due { missing } else { 0 })?;
         self.outstanding |= missing;

@@ -45,14 +45,16 @@ fn take(window: &mut Small, index: u16) -> Vec<u16> {
 }
 
 #[test]
-fn two_fifths_of_a_window_outstanding_are_too_few_and_the_window_grows() {
+fn three_fifths_of_a_window_outstanding_are_too_few_and_the_window_grows() {
     let mut window = opened(0, 32);
     assert_eq!(asked(&mut window, 100), [0, 1, 2, 3]);
     assert_eq!(asked(&mut window, 100), []);
     assert_eq!(take(&mut window, 0), [0]);
-    assert_eq!(asked(&mut window, 100), [], "3 of 5 are outstanding");
+    assert_eq!(asked(&mut window, 100), [4, 5], "3 of 5 were outstanding");
     assert_eq!(take(&mut window, 1), [1]);
-    assert_eq!(asked(&mut window, 100), [4, 5, 6, 7], "2 of 6 are");
+    assert_eq!(asked(&mut window, 100), [], "4 of 6 are");
+    assert_eq!(take(&mut window, 2), [2]);
+    assert_eq!(asked(&mut window, 100), [6, 7, 8, 9], "3 of 7 were");
 }
 
 #[test]

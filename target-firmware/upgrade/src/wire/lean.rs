@@ -29,7 +29,7 @@
 //!
 //! # The device
 //! *Announcing*: sends a status; again when no answer comes in time. Offer: *fetching*, or a status that says why not.
-//! Nothing: rests for the time given. *Fetching*: sends a request whenever two fifths of its window or less are outstanding, for
+//! Nothing: rests for the time given. *Fetching*: sends a request whenever three fifths of its window or less are outstanding, for
 //! everything in the window that neither came nor is outstanding, so that many fragments share a request; a fragment
 //! overtaken by three later ones is lost and asked for at once, one that is overtaken again waits for the timer. The
 //! window begins at 4 fragments and grows by one with each that comes in turn up to 10, which is what modems keep for a

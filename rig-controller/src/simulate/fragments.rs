@@ -1,0 +1,165 @@
+//! What became of each fragment: asked for, in flight, received in whole, fetched again. Cuts divide a run into *lives*.
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Counts over a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FragmentCounts {
+    /// Requests for a fragment that the platform heard.
+    pub requested: u64,
+    /// Fragments the platform sent.
+    pub served: u64,
+    /// Fragments that the device had received in whole before a cut and asked for again after it.
+    pub fetched_again: u64,
+    /// The most of them after one cut.
+    pub fetched_again_most: u64,
+    /// Fragments asked for before a cut that had not come in whole by then.
+    pub in_flight: u64,
+    /// Fragments asked for again without a cut in between: the link lost them, or was slow.
+    pub repeated: u64,
+}
+
+/// When a life ended and how long it took to get back to where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Loss {
+    at: Duration,
+    /// Whether fragments were still missing: else there is nothing to get back to.
+    in_download: bool,
+    regained: Option<Duration>,
+    again: u64,
+}
+
+/// The book of one run.
+#[derive(Debug, Default)]
+pub(super) struct Fragments {
+    count: u16,
+    life: u32,
+    /// The life in which a fragment was last asked for.
+    asked: HashMap<u16, u32>,
+    /// The life in which it was last received in whole.
+    received: HashMap<u16, u32>,
+    counts: FragmentCounts,
+    losses: Vec<Loss>,
+}
+
+impl Fragments {
+    pub(super) fn new(count: u16) -> Self {
+        Self {
+            count,
+            ..Self::default()
+        }
+    }
+
+    /// The platform heard a request for `index` that was sent in `life`.
+    pub(super) fn asked(&mut self, index: u16, life: u32) {
+        self.counts.requested += 1;
+        let before = self.asked.insert(index, life);
+        match (before, self.received.get(&index)) {
+            (Some(before), _) if before >= life => self.counts.repeated += 1,
+            (_, Some(received)) if *received < life => {
+                self.counts.fetched_again += 1;
+                if let Some(loss) = self.losses.last_mut() {
+                    loss.again += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn served(&mut self) {
+        self.counts.served += 1;
+    }
+
+    /// The device has received fragment `index` in whole.
+    pub(super) fn received(&mut self, index: u16, now: Duration) {
+        if self.received.insert(index, self.life).is_none() {
+            for loss in &mut self.losses {
+                loss.regained.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Power is lost.
+    pub(super) fn cut(&mut self, now: Duration) {
+        let in_flight = self
+            .asked
+            .iter()
+            .filter(|(index, life)| **life == self.life && !self.received.contains_key(index))
+            .count();
+        self.counts.in_flight += in_flight as u64;
+        self.losses.push(Loss {
+            at: now,
+            in_download: self.received.len() < usize::from(self.count),
+            regained: None,
+            again: 0,
+        });
+        self.life += 1;
+    }
+
+    pub(super) fn counts(&self) -> FragmentCounts {
+        FragmentCounts {
+            fetched_again_most: self.losses.iter().map(|loss| loss.again).max().unwrap_or(0),
+            ..self.counts
+        }
+    }
+
+    /// From each cut of the download until a fragment came that had never come before.
+    pub(super) fn times_lost(&self) -> Vec<Duration> {
+        self.losses
+            .iter()
+            .filter(|loss| loss.in_download)
+            .filter_map(|loss| loss.regained?.checked_sub(loss.at))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    #[test]
+    fn what_was_received_before_a_cut_and_is_asked_for_again_is_told_from_what_was_in_flight() {
+        let mut fragments = Fragments::new(10);
+        for index in 0..3 {
+            fragments.asked(index, 0);
+        }
+        fragments.received(0, s(1));
+        fragments.received(1, s(2));
+        fragments.cut(s(3));
+        for index in 1..4 {
+            fragments.asked(index, 1);
+        }
+        fragments.asked(3, 1);
+        fragments.received(1, s(5));
+        fragments.received(2, s(7));
+        let counts = fragments.counts();
+        assert_eq!((counts.fetched_again, counts.fetched_again_most), (1, 1));
+        assert_eq!(counts.in_flight, 1, "fragment 2");
+        assert_eq!((counts.requested, counts.repeated), (7, 1));
+        assert_eq!(fragments.times_lost(), [s(4)]);
+    }
+
+    #[test]
+    fn a_request_that_was_on_its_way_when_power_went_is_of_the_life_before() {
+        let mut fragments = Fragments::new(10);
+        fragments.asked(0, 0);
+        fragments.received(0, s(1));
+        fragments.cut(s(2));
+        fragments.asked(0, 0);
+        assert_eq!(fragments.counts().fetched_again, 0);
+        assert_eq!(fragments.counts().repeated, 1);
+    }
+
+    #[test]
+    fn a_cut_after_the_download_loses_no_time_of_it() {
+        let mut fragments = Fragments::new(1);
+        fragments.asked(0, 0);
+        fragments.received(0, s(1));
+        fragments.cut(s(2));
+        assert!(fragments.times_lost().is_empty());
+    }
+}

@@ -1,0 +1,87 @@
+//! The devices that can be simulated: a flash geometry with its times, and what else of a part takes time.
+use std::fmt;
+use std::time::Duration;
+
+use crate::explore::Geometry;
+
+/// A kind of device. While its flash works its CPU stands still, and what its UART receives meanwhile is kept as far as
+/// it has room, and lost beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Its name in plans.
+    pub name: &'static str,
+    /// Pages, units, and whether units may be programmed twice.
+    pub geometry: Geometry,
+    /// One page erase.
+    pub erase: Duration,
+    /// One program of a unit.
+    pub program: Duration,
+    /// Bytes its UART keeps while the CPU stands still: the FIFO, or a buffer that DMA fills.
+    pub uart_bytes: usize,
+    /// From power or reset to the bootloader's first instruction.
+    pub boot: Duration,
+    /// Reading and hashing one byte of flash.
+    pub hash_a_byte: Duration,
+    /// Checking one signature.
+    pub signature: Duration,
+}
+
+impl Part {
+    /// All.
+    ///
+    /// Flash times are the parts' data sheets': nRF51822 PS v3.4 (erase 22.3 ms, word 46.3 us), nRF52840 PS v1.7 (85 ms,
+    /// 41 us), STM32L476 DS (page 22.1 ms, double word 81.7 us, typical). Of the nRF51 the signature is what was counted
+    /// (15.4 million instructions at 16 MHz); the other CPU times, and all boot times, are assumptions.
+    pub const ALL: [Self; 3] = [
+        Self {
+            name: "nrf51",
+            geometry: Geometry::Nrf51,
+            erase: Duration::from_micros(22_300),
+            program: Duration::from_nanos(46_300),
+            uart_bytes: 6,
+            boot: Duration::from_millis(5),
+            hash_a_byte: Duration::from_micros(4),
+            signature: Duration::from_secs(1),
+        },
+        Self {
+            name: "nrf52840",
+            geometry: Geometry::Nrf52,
+            erase: Duration::from_millis(85),
+            program: Duration::from_micros(41),
+            uart_bytes: 256,
+            boot: Duration::from_millis(5),
+            hash_a_byte: Duration::from_nanos(500),
+            signature: Duration::from_millis(60),
+        },
+        Self {
+            name: "stm32l4",
+            geometry: Geometry::Stm32l4,
+            erase: Duration::from_micros(22_100),
+            program: Duration::from_nanos(81_700),
+            uart_bytes: 256,
+            boot: Duration::from_millis(5),
+            hash_a_byte: Duration::from_nanos(400),
+            signature: Duration::from_millis(50),
+        },
+    ];
+
+    /// Bytes that are programmed at once; fragments are whole units.
+    pub const fn unit_bytes(&self) -> u16 {
+        match self.geometry {
+            Geometry::TinyOnce | Geometry::Stm32l4 => 8,
+            Geometry::Stm32u5 => 16,
+            _ => 4,
+        }
+    }
+
+    /// Pages of flash that hold an image of this size with room for its manifest's slot; at least two.
+    pub(super) fn image_pages(&self, image_bytes: u32) -> u16 {
+        image_bytes.div_ceil(self.geometry.page_bytes()).max(2) as u16
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name)
+    }
+}
