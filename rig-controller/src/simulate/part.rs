@@ -30,9 +30,10 @@ impl Part {
     /// All.
     ///
     /// Flash times are the parts' data sheets': nRF51822 PS v3.4 (erase 22.3 ms, word 46.3 us), nRF52840 PS v1.7 (85 ms,
-    /// 41 us), STM32L476 DS (page 22.1 ms, double word 81.7 us, typical). Of the nRF51 the signature is what was counted
+    /// 41 us), STM32L476 DS (page 22.1 ms, double word 81.7 us, typical),
+    /// STM32U575 DS (page 1.5 ms, quad word 118 us, typical). Of the nRF51 the signature is what was counted
     /// (15.4 million instructions at 16 MHz); the other CPU times, and all boot times, are assumptions.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self {
             name: "nrf51",
             geometry: Geometry::Nrf51,
@@ -62,6 +63,16 @@ impl Part {
             boot: Duration::from_millis(5),
             hash_a_byte: Duration::from_nanos(400),
             signature: Duration::from_millis(50),
+        },
+        Self {
+            name: "stm32u5",
+            geometry: Geometry::Stm32u5,
+            erase: Duration::from_micros(1_500),
+            program: Duration::from_micros(118),
+            uart_bytes: 256,
+            boot: Duration::from_millis(5),
+            hash_a_byte: Duration::from_nanos(200),
+            signature: Duration::from_millis(20),
         },
     ];
 

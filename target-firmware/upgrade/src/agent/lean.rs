@@ -208,7 +208,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         if fragment.len() != manifest.fragment_len(index) {
             return Ok(());
         }
-        let is_measured = self.window.came(index);
+        let is_measured = self.window.came(index, now_ms);
         if arrival == Arrival::Early {
             self.window.hold(index, fragment);
         } else if !self.store(flash, fragment)? {

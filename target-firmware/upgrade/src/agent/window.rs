@@ -12,7 +12,12 @@ const MODEM_QUEUE: u8 = 10;
 /// Later fragments that came, after which an outstanding one counts as lost.
 const OVERTAKEN: u8 = 3;
 /// Fragments in turn after which the window grows by one, where that may cost some.
-const PATIENCE: u8 = 32;
+const PATIENCE: u8 = 8;
+/// Requests in a row whose first answer was waited for, after which more is asked for earlier for good. Now and then flash
+/// keeps the device itself busy.
+const DRY: u8 = 3;
+/// A wait as short as this means nothing.
+const HICCUP_MS: u64 = 10;
 
 /// What a fragment that arrived is to the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,11 @@ pub(super) struct Window<HELD> {
     widest: u8,
     lossless: bool,
     in_turn: u8,
+    /// Requests in a row whose first answer was waited for: the answers before it had all come.
+    dry: u8,
+    /// When the last fragment came, and the shortest time between two of one request.
+    last_ms: u64,
+    shortest_ms: u64,
     buffer: HELD,
 }
 
@@ -61,7 +71,7 @@ impl<HELD: AsRef<[u8]>> Hash for Window<HELD> {
         (self.base, self.fragment_bytes, self.mark).hash(hasher);
         (self.outstanding, self.held, self.again).hash(hasher);
         (self.overtaken, self.limit, self.widest).hash(hasher);
-        (self.lossless, self.in_turn, self.ceiling).hash(hasher);
+        (self.lossless, self.in_turn, self.ceiling, self.dry).hash(hasher);
         self.buffer.as_ref().hash(hasher);
     }
 }
@@ -82,6 +92,9 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
             widest: 1,
             lossless: true,
             in_turn: 0,
+            dry: 0,
+            last_ms: 0,
+            shortest_ms: u64::MAX,
             buffer,
         }
     }
@@ -101,6 +114,8 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         self.limit = self.widest.min(FIRST_LIMIT);
         self.lossless = true;
         self.in_turn = 0;
+        self.dry = 0;
+        self.shortest_ms = u64::MAX;
     }
 
     /// Starts again from another base, as wide as it has become.
@@ -128,8 +143,8 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
             reach = reach.min(1 + self.places());
         }
         let missing = lowest(reach) & !self.outstanding & !self.held;
-        let is_due = self.outstanding.count_ones() * 5 <= u32::from(self.limit) * 3
-            || missing & self.again != 0;
+        let is_due =
+            self.outstanding.count_ones() <= u32::from(self.few()) || missing & self.again != 0;
         let wanted = Wanted::new(self.base, if is_due { missing } else { 0 })?;
         self.outstanding |= missing;
         let is_measured = self.mark.is_none() && missing & self.again == 0;
@@ -142,6 +157,21 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         })
     }
 
+    /// The link would take more.
+    const fn is_dry(&self) -> bool {
+        self.dry >= DRY
+    }
+
+    /// So few fragments outstanding are few enough to ask for more. Where nothing has to be waited for that is later, so
+    /// that more of them share a request.
+    const fn few(&self) -> u8 {
+        if self.is_dry() && self.limit > FIRST_LIMIT {
+            self.limit / 5 * 3
+        } else {
+            self.limit * 2 / 5
+        }
+    }
+
     /// What a fragment is, if it is authentic; changes nothing.
     pub(super) fn look(&self, index: FragmentIndex) -> Arrival {
         match self.bit(index) {
@@ -152,7 +182,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
     }
 
     /// A fragment that is not unwanted came. Whether it ends the measured time.
-    pub(super) fn came(&mut self, index: FragmentIndex) -> bool {
+    pub(super) fn came(&mut self, index: FragmentIndex, now_ms: u64) -> bool {
         let bit = self.bit(index).unwrap_or(0);
         self.outstanding &= !bit;
         let missed = self.outstanding & bit.wrapping_sub(1) & !self.again;
@@ -173,10 +203,24 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
             }
         }
         let is_mark = self.mark == Some(index);
+        self.note_gap(is_mark, now_ms);
         if is_mark {
             self.mark = None;
         }
         is_mark
+    }
+
+    /// The first fragment of a request has to follow the last one of the request before as these follow each other.
+    fn note_gap(&mut self, is_first: bool, now_ms: u64) {
+        let gap_ms = now_ms.saturating_sub(self.last_ms);
+        self.last_ms = now_ms;
+        if !is_first {
+            self.shortest_ms = self.shortest_ms.min(gap_ms);
+        } else if gap_ms > self.shortest_ms.saturating_mul(2).saturating_add(HICCUP_MS) {
+            self.dry = self.dry.saturating_add(1);
+        } else if self.dry < DRY {
+            self.dry = 0;
+        }
     }
 
     /// Keeps an early fragment's plaintext until its turn; without room for it, it has to be asked for again.
@@ -210,7 +254,10 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
             return;
         }
         self.in_turn += 1;
-        if (self.lossless && self.limit < MODEM_QUEUE) || self.in_turn >= PATIENCE {
+        let is_wide = self.limit >= MODEM_QUEUE;
+        // A wider window than the modem keeps may cost some: only where a narrower one leaves the link idle.
+        if (self.lossless && !is_wide) || (self.in_turn >= PATIENCE && (!is_wide || self.is_dry()))
+        {
             self.in_turn = 0;
             self.limit = (self.limit + 1).min(self.ceiling);
         }
@@ -236,7 +283,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         if self.limit > MODEM_QUEUE {
             // Perhaps the modem had no room: as wide as that never again.
             self.ceiling = self.limit - 1;
-            self.limit = MODEM_QUEUE;
+            self.limit = (self.limit / 4 * 3).max(MODEM_QUEUE);
         } else {
             let less = self.limit - (self.limit / 8).max(1);
             self.limit = less.max(self.widest.min(FIRST_LIMIT));
