@@ -10,6 +10,7 @@ pub mod firmware;
 mod mutants;
 mod pack;
 mod plan;
+mod platform;
 mod progress;
 mod progress_cost;
 mod replay;
@@ -28,7 +29,8 @@ use crate::bench::BenchFileError;
 use crate::explore::ParseScheduleError;
 use crate::firmware::FirmwareError;
 use crate::plan::{ParseCaseLineError, PlanError};
-use crate::platform::PlatformError;
+use crate::platform::load::LoadError;
+use crate::platform::{PlatformError, ServeError, StoreError};
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
 use crate::run::on_board::NotOnBoardError;
 use crate::run::{InputError, RunError};
@@ -60,6 +62,8 @@ enum Verb {
     Firmware(firmware::FirmwareArgs),
     /// Print the figures of a run.
     Figures(figures::FiguresArgs),
+    /// Serve upgrades to devices, and see how many at a time it can.
+    Platform(platform::PlatformArgs),
 }
 
 /// Why a verb could not be done. What the verdicts say is no error.
@@ -123,6 +127,15 @@ pub enum CliError {
     /// The platform of a replay.
     #[error(transparent)]
     Platform(#[from] PlatformError),
+    /// A platform that shall serve.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The database of a platform.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Load on a platform.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// A results file.
     #[error(transparent)]
     Results(#[from] crate::report::ResultsError),
@@ -152,6 +165,9 @@ impl CliError {
             | Self::Report(_)
             | Self::Evidence(_)
             | Self::Platform(_)
+            | Self::Serve(_)
+            | Self::Store(_)
+            | Self::Load(_)
             | Self::Signals(_) => exit::BENCH,
         }
         .into()
@@ -170,6 +186,7 @@ pub fn main() -> ExitCode {
         Verb::Mutants(args) => mutants::mutants(&args),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
         Verb::Figures(args) => figures::figures(&args),
+        Verb::Platform(args) => platform::platform(&args),
         Verb::Firmware(args) => firmware::firmware(args)
             .map(|()| ExitCode::SUCCESS)
             .map_err(CliError::from),

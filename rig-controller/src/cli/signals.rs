@@ -22,6 +22,20 @@ const TERMINATED: u8 = 143;
 impl Signals {
     /// Cancels `cancel` on the first signal.
     pub(super) fn watch(cancel: Cancel) -> Result<Self, CliError> {
+        Self::watch_and_say(
+            cancel,
+            [
+                "stopping: boards off, then reports",
+                "already stopping: boards are being switched off",
+            ],
+        )
+    }
+
+    /// Cancels `cancel` on the first signal; says the first text then, and the second on every later one.
+    pub(super) fn watch_and_say(
+        cancel: Cancel,
+        [stopping, already]: [&'static str; 2],
+    ) -> Result<Self, CliError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -48,11 +62,7 @@ impl Signals {
                         let first = first
                             .compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst)
                             .is_ok();
-                        say::complain(if first {
-                            "stopping: boards off, then reports"
-                        } else {
-                            "already stopping: boards are being switched off"
-                        });
+                        say::complain(if first { stopping } else { already });
                         cancel.cancel();
                     }
                 });

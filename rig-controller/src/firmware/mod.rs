@@ -17,7 +17,7 @@ use powercut_upgrade::manifest::ManifestError;
 
 pub use build::{BuildOptions, Footprint, build, static_ram_bytes};
 pub use keys::{read_signing_key, read_verifying_key};
-pub use package::{PackageFacts, load_package, pack, save_package};
+pub use package::{PackageFacts, is_package, load_package, pack, read_package, save_package};
 pub use set::{DeviceIdentity, FirmwareSet};
 
 /// Files larger than this hold no firmware of a microcontroller, debug information included.
@@ -169,7 +169,14 @@ impl Image {
     /// # Errors
     /// When it cannot be read, is damaged, or does not fit.
     pub fn load(path: &Path, flash: Range<u32>) -> Result<Self, FirmwareError> {
-        let content = read(path)?;
+        Self::parse(path, read(path)?, flash)
+    }
+
+    /// The same, of a file's content; `path` is what complaints call it.
+    ///
+    /// # Errors
+    /// When it is damaged, or does not fit.
+    pub fn parse(path: &Path, content: Vec<u8>, flash: Range<u32>) -> Result<Self, FirmwareError> {
         let extension = path
             .extension()
             .and_then(|extension| extension.to_str())

@@ -66,6 +66,11 @@ impl Service {
         self.downloads.remove(&device);
     }
 
+    /// A connection has ended; nothing is sent there any more.
+    pub fn gone(&mut self, peer: Peer) {
+        self.heard_from.remove(&peer);
+    }
+
     /// Take one datagram. The book has noted it before this returns.
     pub fn handle(&mut self, datagram: &[u8], from: Peer) -> Handled {
         let message = Uplink::decode(datagram);

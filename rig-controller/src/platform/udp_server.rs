@@ -5,7 +5,7 @@
 //! is passed back as it is. As the host's loopback keeps order, a mark that has come back proves that everything
 //! which arrived before it has been handled; that is what [`UdpServer::settle`] waits for.
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,7 +43,11 @@ impl UdpServer {
         };
         let socket = Arc::new(UdpSocket::bind(address).map_err(listen)?);
         let bound = socket.local_addr().map_err(listen)?;
-        let control = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(listen)?;
+        let loopback: IpAddr = match bound {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let control = UdpSocket::bind((loopback, 0)).map_err(listen)?;
         control
             .set_read_timeout(Some(MARK_PATIENCE))
             .map_err(listen)?;
