@@ -116,7 +116,10 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
     let cancel = Cancel::default();
     let _signals = Signals::watch_and_say(
         cancel.clone(),
-        ["stopping: requests first, then the database", "already stopping"],
+        [
+            "stopping: requests first, then the database",
+            "already stopping",
+        ],
     )?;
     let server = PlatformServer::start(&ServeOptions {
         data: args.data.clone(),
@@ -205,12 +208,18 @@ fn print(options: &LoadOptions, report: &LoadReport) {
             report.server_cpu.as_secs_f64(),
             report.devices_cpu.as_secs_f64()
         ),
-        format!("tasks as the platform has them: {}; lost: {}", report.stages, report.lost()),
+        format!(
+            "tasks as the platform has them: {}; lost: {}",
+            report.stages,
+            report.lost()
+        ),
     ] {
         say::line(&line);
     }
     if let (broken @ 1.., Some(first)) = &report.broken {
-        say::complain(&format!("{broken} devices could not go on; the first: {first}"));
+        say::complain(&format!(
+            "{broken} devices could not go on; the first: {first}"
+        ));
     }
     if !report.stopped_well {
         say::complain("the server did not stop well");

@@ -210,7 +210,9 @@ impl Drop for PlatformServer {
             let _ = sender.send(result);
         });
         match flushed.recv() {
-            Ok(Err(error)) => tracing::error!(%error, "the last progress could not be written down"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the last progress could not be written down")
+            }
             Ok(Ok(())) => {}
             Err(_) => tracing::error!("the database's thread is gone"),
         }

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::PlatformError;
 use super::book::Peer;
 use super::service::Service;
@@ -18,6 +20,9 @@ use super::service::Service;
 const MARK_PATIENCE: Duration = Duration::from_secs(1);
 /// Marks sent before the server counts as out of order.
 const MARK_TRIES: u32 = 5;
+
+/// Room for datagrams that have arrived: thousands of devices may speak at the same time.
+const BUFFER_BYTES: usize = 8 << 20;
 
 /// The server. Dropping it ends its thread.
 pub struct UdpServer {
@@ -42,6 +47,10 @@ impl UdpServer {
             _ => PlatformError::Listen { address, source },
         };
         let socket = Arc::new(UdpSocket::bind(address).map_err(listen)?);
+        // More than the host's limit takes privileges; without them, the limit has to do.
+        if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_BYTES).is_err() {
+            let _ = setsockopt(&socket, sockopt::RcvBuf, &BUFFER_BYTES);
+        }
         let bound = socket.local_addr().map_err(listen)?;
         let loopback: IpAddr = match bound {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

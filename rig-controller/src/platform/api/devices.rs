@@ -48,7 +48,8 @@ pub(super) async fn list(
     let after = query.after.as_deref().map(device_id).transpose()?;
     let limit = limit(query.limit)?;
     let records = read(&app, move |db| devices(db, after, limit)).await?;
-    let view = |record: &DeviceRecord| DeviceView::new(record, app.fleet.standing(record.enrolment.id));
+    let view =
+        |record: &DeviceRecord| DeviceView::new(record, app.fleet.standing(record.enrolment.id));
     Ok(Json(records.iter().map(view).collect()))
 }
 

@@ -120,13 +120,21 @@ impl From<Refusal> for ApiError {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
         };
-        Self::new(status, refusal.code(), refusal.to_string(), refusal.remedy())
+        Self::new(
+            status,
+            refusal.code(),
+            refusal.to_string(),
+            refusal.remedy(),
+        )
     }
 }
 
 impl From<FirmwareError> for ApiError {
     fn from(error: FirmwareError) -> Self {
-        Self::bad_image(error.to_string(), "send Intel HEX, ELF, a raw binary, or a package made with `rig pack`")
+        Self::bad_image(
+            error.to_string(),
+            "send Intel HEX, ELF, a raw binary, or a package made with `rig pack`",
+        )
     }
 }
 

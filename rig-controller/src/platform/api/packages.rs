@@ -119,7 +119,11 @@ fn ready(app: &App, query: &UploadQuery, content: &[u8]) -> Result<Package, ApiE
         )));
     }
     let slot = slot(query.slot);
-    let image = Image::parse(FilePath::new(name(query.format)), content.to_vec(), slot.clone())?;
+    let image = Image::parse(
+        FilePath::new(name(query.format)),
+        content.to_vec(),
+        slot.clone(),
+    )?;
     if image.base != slot.start {
         return Err(ApiError::bad_image(
             format!(

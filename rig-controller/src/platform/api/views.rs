@@ -6,12 +6,12 @@ use powercut_upgrade::manifest::Suite;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
+use crate::plan::suite_name;
 use crate::platform::fleet::{Part, Policy, Standing, Summary};
 use crate::platform::refusal::PackageId;
 use crate::platform::store::{
     DeviceRecord, Enrolment, HistoryEntry, NewTask, PackageRecord, TaskRecord,
 };
-use crate::plan::suite_name;
 
 /// A package.
 #[derive(Debug, Serialize)]
@@ -342,8 +342,6 @@ pub(in crate::platform) fn device_id(text: &str) -> Result<DeviceId, ApiError> {
 
 /// As in RFC 3339, UTC.
 pub(in crate::platform) fn time(unix_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(unix_ms).map_or_else(
-        |_| unix_ms.to_string(),
-        |time| format!("{time:.3}"),
-    )
+    jiff::Timestamp::from_millisecond(unix_ms)
+        .map_or_else(|_| unix_ms.to_string(), |time| format!("{time:.3}"))
 }

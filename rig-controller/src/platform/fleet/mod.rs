@@ -17,8 +17,8 @@ use tokio::sync::watch;
 
 use super::book::{Exchange, Receipt, Registered, Settled, Stray, TaskBook};
 use super::store::{
-    Enrolment, NewTask, PackageRecord, Store, StoreError, UnfinishedTask, cancel_task, create_task,
-    devices, enrol, put_package, remove_device, save_part, unfinished_tasks, Kept,
+    Enrolment, Kept, NewTask, PackageRecord, Store, StoreError, UnfinishedTask, cancel_task,
+    create_task, devices, enrol, put_package, remove_device, save_part, unfinished_tasks,
 };
 use super::{Package, StrayCounters, TaskId, now_ms};
 

@@ -80,7 +80,9 @@ impl FrameService for Mutex<Service> {
     }
 
     fn gone(&self, peer: Peer) {
-        self.lock().unwrap_or_else(PoisonError::into_inner).gone(peer);
+        self.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .gone(peer);
     }
 }
 

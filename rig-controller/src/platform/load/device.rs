@@ -1,5 +1,6 @@
 //! A simulated device: the real boot code and the real agent over light flash.
 use ed25519_dalek::SigningKey;
+use embedded_storage::nor_flash::NorFlash;
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
@@ -8,7 +9,6 @@ use powercut_upgrade::journal::Journal;
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, TrustedKeys};
 use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::wire::lean::MAX_UPLINK_BYTES;
-use embedded_storage::nor_flash::NorFlash;
 
 use super::flash::{LightFlash, SharedPages};
 use crate::platform::Package;
@@ -16,6 +16,8 @@ use crate::platform::Package;
 /// What hardware the devices are.
 pub(super) const HARDWARE: u16 = 0x51;
 const LAYOUT: Layout = Layout::MICROBIT;
+/// A device that has nothing to do waits longer than this, one that waits for an answer does not, unless it was silent often.
+const LONGEST_ANSWER_MS: u64 = 30_000;
 
 /// A device that cannot go on: a defect of device or package, not of the platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +49,7 @@ pub(super) enum Next {
 pub(super) struct SimulatedDevice {
     flash: TwiceProgrammable<LightFlash>,
     agent: Agent<0>,
-    /// It has confirmed the new image and heard from the platform since.
+    /// It has confirmed the new image, said so, and has nothing more to say.
     done: bool,
     confirmed: bool,
 }
@@ -82,10 +84,7 @@ impl SimulatedDevice {
             hardware: HARDWARE,
             device_id: id,
             device_key: key,
-            trusted_keys: TrustedKeys([
-                Some((KeyId(1), signer.verifying_key().to_bytes())),
-                None,
-            ]),
+            trusted_keys: TrustedKeys([Some((KeyId(1), signer.verifying_key().to_bytes())), None]),
             minimum_security_counter: SecurityCounter(1),
         };
         put(&mut flash, LAYOUT.factory.start, &factory.encode())?;
@@ -106,7 +105,6 @@ impl SimulatedDevice {
 
     /// A datagram came.
     pub(super) fn take(&mut self, now_ms: u64, datagram: &mut [u8]) -> Result<(), DeviceError> {
-        self.done |= self.confirmed;
         self.agent
             .on_datagram(&mut self.flash, now_ms, datagram)
             .map_err(|_| DeviceError::Flash)
@@ -129,7 +127,11 @@ impl SimulatedDevice {
             {
                 Wish::Send(length) => return Ok(Next::Send(out[..length].to_vec())),
                 Wish::Continue => {}
-                Wish::Wait { until_ms } => return Ok(Next::Wait { until_ms }),
+                Wish::Wait { until_ms } => {
+                    // Longer than it waits for any answer: it rests.
+                    self.done |= self.confirmed && until_ms > now_ms + LONGEST_ANSWER_MS;
+                    return Ok(Next::Wait { until_ms });
+                }
                 Wish::Restart => self.agent = start(&mut self.flash)?,
             }
         }
@@ -138,8 +140,9 @@ impl SimulatedDevice {
 
 fn start(flash: &mut TwiceProgrammable<LightFlash>) -> Result<Agent<0>, DeviceError> {
     match boot::boot(flash, &LAYOUT, &mut || {}) {
-        Outcome::Run { .. } => Agent::start(flash, &LAYOUT)
-            .map_err(|error| DeviceError::Start(format!("{error:?}"))),
+        Outcome::Run { .. } => {
+            Agent::start(flash, &LAYOUT).map_err(|error| DeviceError::Start(format!("{error:?}")))
+        }
         Outcome::Stay(reason) => Err(DeviceError::Stays(format!("{reason:?}"))),
     }
 }

@@ -170,7 +170,10 @@ mod tests {
         assert_eq!(flash.own_bytes(), PAGE, "the last page is not full");
         flash.write(at, &[0; 4]).unwrap();
         flash.read(at, &mut back[..8]).unwrap();
-        assert_eq!(back[..8], [0, 0, 0, 0, image[4], image[5], image[6], image[7]]);
+        assert_eq!(
+            back[..8],
+            [0, 0, 0, 0, image[4], image[5], image[6], image[7]]
+        );
         flash.erase(at, at + 3 * 1024).unwrap();
         assert_eq!(flash.own_bytes(), 0);
         flash.read(at, &mut back).unwrap();

@@ -158,7 +158,10 @@ pub fn load(
             .iter()
             .map(|(id, key)| json!({ "id": hex::encode(id.0), "key": hex::encode(key.0), "hardware": HARDWARE }))
             .collect();
-        server.post("/v1/devices", json!({ "devices": some }).to_string().as_bytes())?;
+        server.post(
+            "/v1/devices",
+            json!({ "devices": some }).to_string().as_bytes(),
+        )?;
     }
     let ids: Vec<String> = devices.iter().map(|(id, _)| hex::encode(id.0)).collect();
     let task = json!({ "package": package["id"], "devices": ids }).to_string();
@@ -192,6 +195,9 @@ fn report(
     elapsed: Duration,
     devices_cpu: Duration,
 ) -> Result<LoadReport, LoadError> {
+    if outcome.done == options.devices {
+        server.wait_until_finished(task);
+    }
     let task = server.get(&format!("/v1/tasks/{task}"))?;
     let status = server.get("/v1/status")?;
     let children_before = cpu(UsageWho::RUSAGE_CHILDREN);

@@ -69,6 +69,20 @@ impl ServerProcess {
         json(path, response)
     }
 
+    /// Return once a task is finished: then its stream of progress ends. What went wrong shows when the task is looked at.
+    pub(super) fn wait_until_finished(&self, task: &Value) {
+        let response = self
+            .agent
+            .get(format!("{}/v1/tasks/{task}/progress", self.http))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .call();
+        if let Ok(mut response) = response
+            && let Err(error) = response.body_mut().read_to_string()
+        {
+            tracing::warn!(%error, "the task's progress could not be followed to its end");
+        }
+    }
+
     pub(super) fn post(&self, path: &str, body: &[u8]) -> Result<Value, LoadError> {
         let response = self
             .agent

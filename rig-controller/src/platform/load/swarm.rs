@@ -123,6 +123,11 @@ impl<'a> Swarm<'a> {
                         self.asking += 1;
                     }
                 }
+                Ok(Next::Wait { .. }) if member.device.is_done() => {
+                    self.outcome.done += 1;
+                    self.end(index);
+                    return Ok(());
+                }
                 Ok(Next::Wait { until_ms }) => {
                     member.wait = member.wait.wrapping_add(1);
                     self.waits.push(Reverse((until_ms, index, member.wait)));
@@ -164,9 +169,6 @@ impl<'a> Swarm<'a> {
             self.outcome.broken += 1;
             self.outcome.first_broken.get_or_insert(error);
             self.end(index);
-        } else if member.device.is_done() {
-            self.outcome.done += 1;
-            self.end(index);
         } else {
             self.ready.push_back(index);
         }
@@ -205,9 +207,11 @@ impl<'a> Swarm<'a> {
     }
 
     fn until_next(&self) -> Duration {
-        self.waits.peek().map_or(LONGEST_WAIT, |Reverse((until_ms, ..))| {
-            Duration::from_millis(until_ms.saturating_sub(self.now_ms())).min(LONGEST_WAIT)
-        })
+        self.waits
+            .peek()
+            .map_or(LONGEST_WAIT, |Reverse((until_ms, ..))| {
+                Duration::from_millis(until_ms.saturating_sub(self.now_ms())).min(LONGEST_WAIT)
+            })
     }
 
     fn now_ms(&self) -> u64 {

@@ -117,7 +117,10 @@ pub(super) async fn login(
     Ok(([(SET_COOKIE, cookie)], Redirect::to("/ui/tasks")).into_response())
 }
 
-pub(super) async fn logout(State(app): State<Arc<App>>, request: axum::extract::Request) -> Response {
+pub(super) async fn logout(
+    State(app): State<Arc<App>>,
+    request: axum::extract::Request,
+) -> Response {
     let (parts, _) = request.into_parts();
     if let Some(value) = cookie(&parts) {
         app.logins.end(value);

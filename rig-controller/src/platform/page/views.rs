@@ -13,7 +13,7 @@ use crate::platform::TaskId;
 use crate::platform::api::extract::{Id, Query};
 use crate::platform::api::progress::{Progress, Watch};
 use crate::platform::api::views::{DeviceView, HistoryView, PartView, TaskView, device_id};
-use crate::platform::api::{App, read, tasks as task_api};
+use crate::platform::api::{ApiError, App, read, tasks as task_api};
 use crate::platform::store::{self, HistoryFilter};
 
 /// Rows of a page; more are behind "next".
@@ -56,6 +56,9 @@ struct HistoryPage {
     next: Option<i64>,
 }
 
+/// What the address says, or what is wrong with it.
+type Asked<T> = Result<T, ApiError>;
+
 /// Where a page of a list begins.
 #[derive(Debug, Deserialize)]
 pub(super) struct From<T> {
@@ -65,8 +68,9 @@ pub(super) struct From<T> {
 pub(super) async fn tasks(
     _: LoggedIn,
     State(app): State<Arc<App>>,
-    Query(query): Query<From<u64>>,
+    query: Asked<Query<From<u64>>>,
 ) -> Result<Html<String>, PageError> {
+    let Query(query) = query?;
     let tasks = task_api::views(&app, query.from.map(TaskId), ROWS).await?;
     let next = tasks.last().map(|task| task.id).filter(|id| *id > 1);
     page(&TasksPage { tasks, next })
@@ -75,9 +79,11 @@ pub(super) async fn tasks(
 pub(super) async fn task(
     _: LoggedIn,
     State(app): State<Arc<App>>,
-    Id(id): Id<u64>,
-    Query(query): Query<From<String>>,
+    id: Asked<Id<u64>>,
+    query: Asked<Query<From<String>>>,
 ) -> Result<Html<String>, PageError> {
+    let Id(id) = id?;
+    let Query(query) = query?;
     let id = TaskId(id);
     let after = query.from.as_deref().map(device_id).transpose()?;
     let parts = task_api::part_views(&app, id, after, ROWS).await?;
@@ -97,16 +103,18 @@ pub(super) async fn task(
 pub(super) async fn progress(
     _: LoggedIn,
     State(app): State<Arc<App>>,
-    Id(id): Id<u64>,
+    id: Asked<Id<u64>>,
 ) -> Result<Progress, PageError> {
+    let Id(id) = id?;
     Ok(Watch::begin(app, TaskId(id)).await?)
 }
 
 pub(super) async fn devices(
     _: LoggedIn,
     State(app): State<Arc<App>>,
-    Query(query): Query<From<String>>,
+    query: Asked<Query<From<String>>>,
 ) -> Result<Html<String>, PageError> {
+    let Query(query) = query?;
     let after = query.from.as_deref().map(device_id).transpose()?;
     let records = read(&app, move |db| store::devices(db, after, ROWS)).await?;
     let devices: Vec<DeviceView> = records
@@ -122,8 +130,9 @@ pub(super) async fn devices(
 pub(super) async fn device(
     _: LoggedIn,
     State(app): State<Arc<App>>,
-    Id(id): Id<String>,
+    id: Asked<Id<String>>,
 ) -> Result<Html<String>, PageError> {
+    let Id(id) = id?;
     let id: DeviceId = device_id(&id)?;
     let record = read(&app, move |db| store::device(db, id)).await?;
     let filter = HistoryFilter {
@@ -140,8 +149,9 @@ pub(super) async fn device(
 pub(super) async fn history(
     _: LoggedIn,
     State(app): State<Arc<App>>,
-    Query(query): Query<From<i64>>,
+    query: Asked<Query<From<i64>>>,
 ) -> Result<Html<String>, PageError> {
+    let Query(query) = query?;
     let filter = HistoryFilter {
         before: query.from,
         limit: ROWS,

@@ -49,10 +49,7 @@ const COLUMNS: &str = "id, key, hardware, enrolled_ms, seen_ms, running";
 ///
 /// # Errors
 /// When one of them is known under another key or hardware.
-pub fn enrol(
-    transaction: &Transaction<'_>,
-    enrolments: &[Enrolment],
-) -> Result<usize, StoreError> {
+pub fn enrol(transaction: &Transaction<'_>, enrolments: &[Enrolment]) -> Result<usize, StoreError> {
     let mut added = 0;
     for enrolment in enrolments {
         let kept = transaction
@@ -101,10 +98,7 @@ pub fn remove_device(transaction: &Transaction<'_>, id: DeviceId) -> Result<(), 
 }
 
 /// Write down what devices were heard to say.
-pub fn note_devices(
-    transaction: &Transaction<'_>,
-    notes: &[DeviceNote],
-) -> Result<(), StoreError> {
+pub fn note_devices(transaction: &Transaction<'_>, notes: &[DeviceNote]) -> Result<(), StoreError> {
     for note in notes {
         let before: Option<Option<String>> = transaction
             .prepare_cached("SELECT running FROM devices WHERE id = ?1")?
@@ -136,9 +130,8 @@ pub fn devices(
     after: Option<DeviceId>,
     limit: u32,
 ) -> Result<Vec<DeviceRecord>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM devices WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2"
-    );
+    let sql =
+        format!("SELECT {COLUMNS} FROM devices WHERE ?1 IS NULL OR id > ?1 ORDER BY id LIMIT ?2");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![after.map(|id| id.0), limit], record)?;
     rows.map(|row| row.map_err(StoreError::from)).collect()

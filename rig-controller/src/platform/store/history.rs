@@ -137,8 +137,9 @@ pub fn history(
     filter: HistoryFilter,
 ) -> Result<Vec<HistoryEntry>, StoreError> {
     // A condition that is not asked for is left out, so that SQLite finds the index that serves the others.
-    let mut sql = "SELECT id, at_ms, kind, device, task, package, detail FROM history WHERE id < ?1"
-        .to_owned();
+    let mut sql =
+        "SELECT id, at_ms, kind, device, task, package, detail FROM history WHERE id < ?1"
+            .to_owned();
     let device = filter.device.map(|device| device.0);
     let task = filter.task.map(|task| task.0 as i64);
     sql += if device.is_some() {

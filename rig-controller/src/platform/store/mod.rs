@@ -24,8 +24,8 @@ pub use devices::{
 pub use history::{HistoryEntry, HistoryFilter, history};
 pub use packages::{PackageRecord, package_record, packages, put_package};
 pub use tasks::{
-    Kept, NewTask, TaskRecord, UnfinishedTask, cancel_task, create_task, parts,
-    save_part, save_progress, summary, task, tasks, unfinished_tasks,
+    Kept, NewTask, TaskRecord, UnfinishedTask, cancel_task, create_task, parts, save_part,
+    save_progress, summary, task, tasks, unfinished_tasks,
 };
 
 use writer::Writer;

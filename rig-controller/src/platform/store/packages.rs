@@ -94,10 +94,7 @@ pub fn packages(connection: &Connection) -> Result<Vec<PackageRecord>, StoreErro
 }
 
 /// One package, without its image.
-pub fn package_record(
-    connection: &Connection,
-    id: PackageId,
-) -> Result<PackageRecord, StoreError> {
+pub fn package_record(connection: &Connection, id: PackageId) -> Result<PackageRecord, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM packages WHERE id = ?1");
     connection
         .prepare_cached(&sql)?

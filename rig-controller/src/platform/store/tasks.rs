@@ -67,7 +67,8 @@ pub struct UnfinishedTask {
     pub parts: Vec<PartRecord>,
 }
 
-const COLUMNS: &str = "id, package, attempts, query_s, download_s, result_s, created_ms, cancelled_ms, finished_ms";
+const COLUMNS: &str =
+    "id, package, attempts, query_s, download_s, result_s, created_ms, cancelled_ms, finished_ms";
 
 /// Create a task: for all of its devices or not at all.
 ///
@@ -165,10 +166,7 @@ pub(super) fn unfinished_task_of(
 ///
 /// # Errors
 /// When there is no such task, or it is finished.
-pub fn cancel_task(
-    transaction: &Transaction<'_>,
-    id: TaskId,
-) -> Result<Vec<DeviceId>, StoreError> {
+pub fn cancel_task(transaction: &Transaction<'_>, id: TaskId) -> Result<Vec<DeviceId>, StoreError> {
     if task(transaction, id)?.finished_ms.is_some() {
         return Err(StoreError::Refused(Refusal::TaskFinished(id)));
     }
@@ -177,7 +175,12 @@ pub fn cancel_task(
         "UPDATE tasks SET cancelled_ms = ?2, finished_ms = ?2 WHERE id = ?1",
         params![id.0 as i64, now],
     )?;
-    append(transaction, HistoryKind::TaskCancelled, Subject::task(id), "")?;
+    append(
+        transaction,
+        HistoryKind::TaskCancelled,
+        Subject::task(id),
+        "",
+    )?;
     let open = unfinished_parts(transaction, id)?;
     for PartRecord { device, mut part } in open.iter().copied() {
         part.cancel(now);
@@ -235,10 +238,12 @@ pub fn save_part(
     };
     append(transaction, kind, subject, &detail)?;
     if over {
-        let finished = transaction.prepare_cached(
-            "UPDATE tasks SET finished_ms = ?2 WHERE id = ?1 AND finished_ms IS NULL
+        let finished = transaction
+            .prepare_cached(
+                "UPDATE tasks SET finished_ms = ?2 WHERE id = ?1 AND finished_ms IS NULL
              AND NOT EXISTS (SELECT 1 FROM parts WHERE task = ?1 AND finished_ms IS NULL)",
-        )?.execute(params![task.0 as i64, now_ms()])?;
+            )?
+            .execute(params![task.0 as i64, now_ms()])?;
         if finished > 0 {
             append(transaction, HistoryKind::TaskDone, Subject::task(task), "")?;
             return Ok(Kept::TaskDone);
@@ -275,8 +280,9 @@ pub fn tasks(
     before: Option<TaskId>,
     limit: u32,
 ) -> Result<Vec<TaskRecord>, StoreError> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM tasks WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tasks WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let before = before.map(|id| id.0 as i64);
     let rows = statement.query_map(params![before, limit], |row| Ok(record(connection, row)))?;
@@ -341,9 +347,10 @@ fn unfinished_parts(connection: &Connection, id: TaskId) -> Result<Vec<PartRecor
 
 fn part_record(task: TaskId, row: &Row<'_>) -> Result<PartRecord, StoreError> {
     let device = DeviceId(row.get(0)?);
-    let stage = stage(&row.get::<_, String>(1)?, row.get(2)?).ok_or_else(|| StoreError::Damaged {
-        what: format!("device {} in task {}", hex::encode(device.0), task.0),
-    })?;
+    let stage =
+        stage(&row.get::<_, String>(1)?, row.get(2)?).ok_or_else(|| StoreError::Damaged {
+            what: format!("device {} in task {}", hex::encode(device.0), task.0),
+        })?;
     Ok(PartRecord {
         device,
         part: Part {
@@ -363,11 +370,10 @@ pub fn summary(connection: &Connection, record: &TaskRecord) -> Result<Summary, 
     let mut summary = Summary::default();
     let mut rows = statement.query([record.id.0 as i64])?;
     while let Some(row) = rows.next()? {
-        let stage = stage(&row.get::<_, String>(0)?, row.get(1)?).ok_or_else(|| {
-            StoreError::Damaged {
+        let stage =
+            stage(&row.get::<_, String>(0)?, row.get(1)?).ok_or_else(|| StoreError::Damaged {
                 what: format!("task {}", record.id.0),
-            }
-        })?;
+            })?;
         let devices = row.get::<_, i64>(2)? as u64;
         summary.count(stage, devices);
         summary.fragments += match stage {
