@@ -57,6 +57,10 @@ struct ServeArgs {
     /// devices have to judge.
     #[arg(long, value_name = "N:FILE", value_parser = trusted_key)]
     trusted_key: Vec<(KeyId, PathBuf)>,
+    /// Serves packages of the suite m-sequence: a file with its polynomial, seed and stream, such as
+    /// fixtures/m-sequence/device.yaml.
+    #[arg(long, value_name = "FILE")]
+    m_sequence: Option<PathBuf>,
     /// Largest upload, MiB.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=64))]
     max_upload_mib: u16,
@@ -131,6 +135,7 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
             .clone()
             .map(|path| (KeyId(args.key_id), path)),
         trusted_keys: args.trusted_key.clone(),
+        m_sequence: args.m_sequence.clone(),
         max_upload_bytes: usize::from(args.max_upload_mib) << 20,
     })?;
     let addresses = server.addresses();

@@ -24,6 +24,7 @@ use super::store::{DATABASE, Store, StoreError};
 use super::udp_server::UdpServer;
 use super::{PlatformError, now_ms};
 use crate::firmware::{FirmwareError, read_signing_key, read_verifying_key};
+use crate::m_sequence::Parameters;
 
 /// Name of the file of tokens in the data folder.
 pub const TOKENS: &str = "tokens";
@@ -49,6 +50,8 @@ pub struct ServeOptions {
     pub signing_key: Option<(KeyId, PathBuf)>,
     /// Whose packages are taken besides: key ids and files of public keys.
     pub trusted_keys: Vec<(KeyId, PathBuf)>,
+    /// What packages of the suite `m-sequence` are encrypted with: a file with polynomial, seed and stream.
+    pub m_sequence: Option<PathBuf>,
     /// Largest upload, bytes.
     pub max_upload_bytes: usize,
 }
@@ -142,7 +145,13 @@ impl PlatformServer {
         if let Some(signer) = &signer {
             trusted.push((signer.id, signer.key.verifying_key().to_bytes()));
         }
-        let fleet = Fleet::open(Store::open(&options.data)?)?;
+        let register = options
+            .m_sequence
+            .as_deref()
+            .map(Parameters::load)
+            .transpose()?
+            .map(Parameters::configuration);
+        let fleet = Fleet::open(Store::open(&options.data)?, register)?;
         let service = Service::new(Arc::new(FleetBook(Arc::clone(&fleet))), None);
         let service = Arc::new(Mutex::new(service));
         tell_of_assignments(&fleet, &service);
@@ -211,7 +220,7 @@ impl Drop for PlatformServer {
         });
         match flushed.recv() {
             Ok(Err(error)) => {
-                tracing::error!(%error, "the last progress could not be written down")
+                tracing::error!(%error, "the last progress could not be written down");
             }
             Ok(Ok(())) => {}
             Err(_) => tracing::error!("the database's thread is gone"),

@@ -23,6 +23,10 @@ impl Served {
     }
 
     fn signing(key: Option<&str>) -> Self {
+        Self::with(key, None)
+    }
+
+    fn with(key: Option<&str>, m_sequence: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = PlatformServer::start(&ServeOptions {
             data: folder.path().join("data"),
@@ -31,6 +35,7 @@ impl Served {
             tcp: any_port(),
             signing_key: key.map(|path| (KeyId(1), PathBuf::from(path))),
             trusted_keys: Vec::new(),
+            m_sequence: m_sequence.map(PathBuf::from),
             max_upload_bytes: 100_000,
         })
         .unwrap();
@@ -155,6 +160,26 @@ fn hex_is_taken_like_the_binary_it_stands_for_and_damage_is_named_with_its_line(
             .0,
         201
     );
+}
+
+#[test]
+fn the_suite_m_sequence_takes_a_platform_with_its_register() {
+    let of = |suite: &str| format!("{}&suite={suite}", upload("1.1.0"));
+    let without = Served::new();
+    let client = without.client("write");
+    let answer = client.request("POST", &of("m-sequence"), &[1; 100]);
+    assert_eq!(code(&answer), (422, "no_register"));
+    let answer = client.request("POST", &of("rot13"), &[1; 100]);
+    assert_eq!(code(&answer), (400, "bad_request"));
+    let register = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../fixtures/m-sequence/device.yaml"
+    );
+    let with = Served::with(Some(SIGNING_KEY), Some(register));
+    let (status, package) = with
+        .client("write")
+        .request("POST", &of("m-sequence"), &[1; 100]);
+    assert_eq!((status, &package["suite"]), (201, &json!("m-sequence")));
 }
 
 fn packed(folder: &Path, key: &str) -> Vec<u8> {
@@ -376,7 +401,7 @@ fn requests_that_make_no_sense_are_refused_as_json_with_a_remedy() {
         (
             "POST",
             "/v1/packages?hardware=81&version=1.1.0&format=bin",
-            &[1; 100_001],
+            &vec![1; 100_001],
             (413, "too_large"),
         ),
     ] {

@@ -69,10 +69,15 @@ pub struct App {
     pub stop: watch::Receiver<bool>,
 }
 
-type Handler = MethodRouter<Arc<App>>;
+/// A method, its path, and what handles it, given the largest upload in bytes.
+type Route = (
+    &'static str,
+    &'static str,
+    fn(usize) -> MethodRouter<Arc<App>>,
+);
 
 /// Every path of the API with its methods.
-const ROUTES: [(&str, &str, fn(usize) -> Handler); 17] = [
+const ROUTES: [Route; 17] = [
     ("get", "/healthz", |_| get(status::health)),
     ("get", "/openapi.json", |_| get(status::openapi)),
     ("get", "/v1/status", |_| get(status::status)),

@@ -19,6 +19,7 @@ use super::extract::{Body, Id, Query};
 use super::views::PackageView;
 use super::{App, read};
 use crate::firmware::{Image, PackageFacts, is_package, pack, read_package};
+use crate::plan::{SUITES, suite_name};
 use crate::platform::Package;
 use crate::platform::refusal::PackageId;
 use crate::platform::store::{package_record, packages};
@@ -37,6 +38,7 @@ pub(super) struct UploadQuery {
     trial_attempts: Option<u8>,
     format: Option<Format>,
     slot: Option<u32>,
+    suite: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -93,6 +95,7 @@ fn ready(app: &App, query: &UploadQuery, content: &[u8]) -> Result<Package, ApiE
         }
         let package = read_package(FilePath::new("upload"), content)?;
         trusted(app, &package)?;
+        can_be_served(app, package.manifest().suite)?;
         return Ok(package);
     }
     let Some(signer) = &app.signer else {
@@ -111,13 +114,15 @@ fn ready(app: &App, query: &UploadQuery, content: &[u8]) -> Result<Package, ApiE
     let version = version_of(version)
         .ok_or_else(|| ApiError::bad_request("a version has three numbers, such as 1.1.0"))?;
     let fragment_bytes = query.fragment_bytes.unwrap_or(160);
-    if !FRAGMENT_BYTES.contains(&fragment_bytes) || fragment_bytes % 4 != 0 {
+    if !FRAGMENT_BYTES.contains(&fragment_bytes) || !fragment_bytes.is_multiple_of(4) {
         return Err(ApiError::bad_request(format!(
             "fragment_bytes must be a multiple of 4 from {} to {}",
             FRAGMENT_BYTES.start(),
             FRAGMENT_BYTES.end()
         )));
     }
+    let suite = suite(query.suite.as_deref())?;
+    can_be_served(app, suite)?;
     let slot = slot(query.slot);
     let image = Image::parse(
         FilePath::new(name(query.format)),
@@ -135,7 +140,7 @@ fn ready(app: &App, query: &UploadQuery, content: &[u8]) -> Result<Package, ApiE
     }
     let facts = PackageFacts {
         version,
-        suite: Suite::ChaCha20Poly1305,
+        suite,
         fragment_bytes,
         key_id: signer.id,
         trial_attempts: query.trial_attempts.unwrap_or(3),
@@ -145,15 +150,40 @@ fn ready(app: &App, query: &UploadQuery, content: &[u8]) -> Result<Package, ApiE
     Ok(pack(image.bytes, facts, &signer.key)?)
 }
 
+/// The suite of this name; without one, the one that protects.
+fn suite(name: Option<&str>) -> Result<Suite, ApiError> {
+    let Some(name) = name else {
+        return Ok(Suite::ChaCha20Poly1305);
+    };
+    let found = SUITES.into_iter().find(|suite| suite_name(*suite) == name);
+    found.ok_or_else(|| {
+        ApiError::bad_request(format!(
+            "suites are {}",
+            SUITES.map(suite_name).join(" and ")
+        ))
+    })
+}
+
+/// A package of the suite `m-sequence` takes a register that this platform may not have.
+fn can_be_served(app: &App, suite: Suite) -> Result<(), ApiError> {
+    if suite == Suite::MSequence && !app.fleet.has_register() {
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "no_register",
+            "this platform has no register to encrypt the suite m-sequence with",
+            "start the platform with --m-sequence, or use the suite chacha20-poly1305",
+        ));
+    }
+    Ok(())
+}
+
 /// Where the image has to lie. Without an address it is the micro:bit's slot.
 fn slot(address: Option<u32>) -> Range<u32> {
-    match address {
-        Some(start) => start..start.saturating_add(LARGEST_IMAGE_BYTES),
-        None => {
-            let layout = Layout::MICROBIT;
-            layout.active.start..layout.active.start + layout.image_capacity_bytes()
-        }
+    if let Some(start) = address {
+        return start..start.saturating_add(LARGEST_IMAGE_BYTES);
     }
+    let layout = Layout::MICROBIT;
+    layout.active.start..layout.active.start + layout.image_capacity_bytes()
 }
 
 fn name(format: Option<Format>) -> &'static str {

@@ -158,6 +158,10 @@ impl TaskView {
 /// How long the platform waits for a device, seconds.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the unit is part of the API's names"
+)]
 pub struct TimeoutsView {
     /// From the offer to the first sign of a download.
     pub query_s: u32,

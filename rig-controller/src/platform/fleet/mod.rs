@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use powercut_upgrade::factory::DeviceId;
+use powercut_upgrade::m_sequence::Configuration;
+use powercut_upgrade::manifest::Suite;
 use tokio::sync::watch;
 
 use super::book::{Exchange, Receipt, Registered, Settled, Stray, TaskBook};
@@ -34,6 +36,8 @@ pub struct Fleet {
     live: Mutex<Live>,
     assignments: OnceLock<AssignmentWatcher>,
     revision: watch::Sender<u64>,
+    /// What packages of the suite `m-sequence` are encrypted with.
+    register: Option<Configuration>,
 }
 
 /// How the devices of a task stand together.
@@ -74,11 +78,11 @@ pub struct Standing {
 }
 
 impl Fleet {
-    /// Go on where the database stands.
+    /// Go on where the database stands; `register` is what packages of the suite `m-sequence` are encrypted with.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn open(store: Store) -> Result<Arc<Self>, StoreError> {
+    pub fn open(store: Store, register: Option<Configuration>) -> Result<Arc<Self>, StoreError> {
         let live = store.read(|connection| {
             let mut live = Live::new();
             for record in devices(connection, None, u32::MAX)? {
@@ -88,7 +92,7 @@ impl Fleet {
                 live.devices.insert(record.enrolment.id, device);
             }
             for task in unfinished_tasks(connection)? {
-                live.assign(&task);
+                live.assign(&with_register(task, register));
             }
             Ok(live)
         })?;
@@ -97,7 +101,13 @@ impl Fleet {
             live: Mutex::new(live),
             assignments: OnceLock::new(),
             revision: watch::channel(0).0,
+            register,
         }))
+    }
+
+    /// Whether packages of the suite `m-sequence` can be encrypted.
+    pub fn has_register(&self) -> bool {
+        self.register.is_some()
     }
 
     /// Where everything is kept.
@@ -161,10 +171,10 @@ impl Fleet {
     /// # Errors
     /// When package or devices are not known, do not go together, or a device has an unfinished task.
     pub async fn create_task(self: &Arc<Self>, new: NewTask) -> Result<TaskId, StoreError> {
-        let fleet = Arc::clone(self);
+        let (fleet, register) = (Arc::clone(self), self.register);
         let task = self
             .committed(
-                move |transaction| create_task(transaction, &new),
+                move |transaction| Ok(with_register(create_task(transaction, &new)?, register)),
                 move |task: &UnfinishedTask| {
                     fleet.live().assign(task);
                     let devices: Vec<DeviceId> =
@@ -278,17 +288,28 @@ impl Fleet {
                             live.tasks.remove(&task);
                             live.changed = true;
                         }
-                        Ok(Kept::Part | Kept::Over) => {}
                         Err(_) if part.stage.is_final() => {
                             fleet.live().take_back(device, task, before);
                         }
-                        Err(_) => {}
+                        Ok(Kept::Part | Kept::Over) | Err(_) => {}
                     }
                 }
                 settled.settle(kept.is_ok());
             },
         );
         receipt
+    }
+}
+
+/// The task with a package that can be encrypted in the suite it is of.
+fn with_register(task: UnfinishedTask, register: Option<Configuration>) -> UnfinishedTask {
+    if task.package.manifest().suite != Suite::MSequence {
+        return task;
+    }
+    let package = Package::clone(&task.package).with_m_sequence(register);
+    UnfinishedTask {
+        package: Arc::new(package),
+        ..task
     }
 }
 

@@ -20,7 +20,7 @@ struct Fixture {
 
 impl Fixture {
     fn open(folder: &Path) -> Self {
-        let fleet = Fleet::open(Store::open(folder).unwrap()).unwrap();
+        let fleet = Fleet::open(Store::open(folder).unwrap(), None).unwrap();
         let service = Service::new(Arc::new(FleetBook(Arc::clone(&fleet))), None);
         Self { fleet, service }
     }

@@ -33,7 +33,7 @@ impl Default for TcpLimits {
     fn default() -> Self {
         Self {
             connections: 20_000,
-            idle: Duration::from_secs(35 * 60),
+            idle: Duration::from_mins(35),
         }
     }
 }

@@ -203,9 +203,8 @@ fn report(
     let children_before = cpu(UsageWho::RUSAGE_CHILDREN);
     let stopped_well = server.stop();
     outcome.latencies_us.sort_unstable();
-    let at = |part: f64| {
-        let last = outcome.latencies_us.len().saturating_sub(1);
-        let index = (last as f64 * part) as usize;
+    let at = |percent: usize| {
+        let index = outcome.latencies_us.len().saturating_sub(1) * percent / 100;
         let us = outcome.latencies_us.get(index).copied().unwrap_or(0);
         Duration::from_micros(us.into())
     };
@@ -218,9 +217,9 @@ fn report(
         fragments: outcome.fragments,
         datagrams: outcome.sent + outcome.received,
         repeated: outcome.repeated,
-        p50: at(0.5),
-        p99: at(0.99),
-        worst: at(1.0),
+        p50: at(50),
+        p99: at(99),
+        worst: at(100),
         server_memory_kib: status["memory_peak_kib"].as_u64().unwrap_or(0),
         server_cpu: cpu(UsageWho::RUSAGE_CHILDREN).saturating_sub(children_before),
         devices_cpu,

@@ -39,16 +39,13 @@ impl ServerProcess {
             end(&mut child);
             return Err(LoadError::NotServing);
         };
-        let token = match first_token(&data.join(TOKENS), "write") {
-            Ok(Some(token)) => token,
-            _ => {
-                end(&mut child);
-                return Err(LoadError::NotServing);
-            }
+        let Ok(Some(token)) = first_token(&data.join(TOKENS), "write") else {
+            end(&mut child);
+            return Err(LoadError::NotServing);
         };
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
+            .timeout_global(Some(Duration::from_mins(1)))
             .build()
             .into();
         Ok(Self {

@@ -19,7 +19,7 @@ use crate::platform::api::{ApiError, App};
 
 const COOKIE_NAME: &str = "powercut";
 /// How long a login lasts.
-const LASTS: Duration = Duration::from_secs(12 * 3_600);
+const LASTS: Duration = Duration::from_hours(12);
 /// Logins at a time; the oldest goes when there are more.
 const MOST: usize = 1_000;
 

@@ -124,8 +124,8 @@ pub(super) fn append(
             now_ms(),
             kind.name(),
             subject.device.map(|device| device.0),
-            subject.task.map(|task| task.0 as i64),
-            subject.package.map(|package| package.0),
+            subject.task,
+            subject.package,
             detail
         ])?;
     Ok(())
@@ -141,7 +141,7 @@ pub fn history(
         "SELECT id, at_ms, kind, device, task, package, detail FROM history WHERE id < ?1"
             .to_owned();
     let device = filter.device.map(|device| device.0);
-    let task = filter.task.map(|task| task.0 as i64);
+    let task = filter.task;
     sql += if device.is_some() {
         " AND device = ?2"
     } else {
@@ -161,8 +161,8 @@ pub fn history(
             at_ms: row.get(1)?,
             kind: row.get(2)?,
             device: row.get::<_, Option<[u8; 8]>>(3)?.map(DeviceId),
-            task: row.get::<_, Option<i64>>(4)?.map(|id| TaskId(id as u64)),
-            package: row.get::<_, Option<i64>>(5)?.map(PackageId),
+            task: row.get(4)?,
+            package: row.get(5)?,
             detail: row.get(6)?,
         })
     })?;

@@ -6,7 +6,9 @@
 //! each is done whole or not at all. Reads see committed content only and never wait for writes.
 mod devices;
 mod history;
+mod ids;
 mod packages;
+mod parts;
 mod schema;
 mod tasks;
 mod writer;
@@ -23,9 +25,9 @@ pub use devices::{
 };
 pub use history::{HistoryEntry, HistoryFilter, history};
 pub use packages::{PackageRecord, package_record, packages, put_package};
+pub use parts::{Kept, parts, save_part, save_progress, summary};
 pub use tasks::{
-    Kept, NewTask, TaskRecord, UnfinishedTask, cancel_task, create_task, parts, save_part,
-    save_progress, summary, task, tasks, unfinished_tasks,
+    NewTask, TaskRecord, UnfinishedTask, cancel_task, create_task, task, tasks, unfinished_tasks,
 };
 
 use writer::Writer;

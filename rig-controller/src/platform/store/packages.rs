@@ -98,7 +98,7 @@ pub fn package_record(connection: &Connection, id: PackageId) -> Result<PackageR
     let sql = format!("SELECT {COLUMNS} FROM packages WHERE id = ?1");
     connection
         .prepare_cached(&sql)?
-        .query_row([id.0], |row| Ok(record(row)))
+        .query_row([id], |row| Ok(record(row)))
         .optional()?
         .unwrap_or(Err(StoreError::Refused(Refusal::NoSuchPackage(id))))
 }
@@ -108,13 +108,13 @@ pub fn package(connection: &Connection, id: PackageId) -> Result<Arc<Package>, S
     let signed = package_record(connection, id)?.signed;
     let image: Vec<u8> = connection
         .prepare_cached("SELECT image FROM packages WHERE id = ?1")?
-        .query_row([id.0], |row| row.get(0))?;
+        .query_row([id], |row| row.get(0))?;
     let package = Package::new(signed, image).map_err(|_| damaged(id))?;
     Ok(Arc::new(package))
 }
 
 fn record(row: &Row<'_>) -> Result<PackageRecord, StoreError> {
-    let id = PackageId(row.get(0)?);
+    let id: PackageId = row.get(0)?;
     let manifest: [u8; powercut_upgrade::manifest::SIGNED_MANIFEST_BYTES] = row.get(1)?;
     Ok(PackageRecord {
         id,

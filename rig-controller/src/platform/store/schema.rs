@@ -92,7 +92,7 @@ fn migrate_to(
         [],
         |row| row.get(0),
     )?;
-    let known = migrations.len() as i64;
+    let known = migrations.len().cast_signed() as i64;
     if found > known {
         return Err(StoreError::Newer {
             path: path.to_owned(),

@@ -1,15 +1,15 @@
-//! Tasks, and each device's part in them.
+//! Tasks: a package to be installed on some devices.
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use powercut_upgrade::factory::DeviceId;
-use powercut_upgrade::wire::ResultCode;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::StoreError;
 use super::history::{HistoryKind, Subject, append};
 use super::packages::{package, package_record};
-use crate::platform::fleet::{Part, Policy, Stage, Summary};
+use super::parts::{PartRecord, parts, save_part, unfinished_parts};
+use crate::platform::fleet::{Part, Policy};
 use crate::platform::refusal::{PackageId, Refusal};
 use crate::platform::{Package, TaskId, now_ms};
 
@@ -43,15 +43,6 @@ pub struct TaskRecord {
     pub cancelled_ms: Option<i64>,
     /// When its last device came to an end, Unix milliseconds.
     pub finished_ms: Option<i64>,
-}
-
-/// A device's part as it is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartRecord {
-    /// Which device.
-    pub device: DeviceId,
-    /// How far it has come.
-    pub part: Part,
 }
 
 /// A task that goes on, with all it takes to go on.
@@ -88,8 +79,8 @@ pub fn create_task(
     } = new.policy;
     transaction.prepare_cached(
         "INSERT INTO tasks (package, attempts, query_s, download_s, result_s, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?.execute(params![new.package.0, attempts, query_s, download_s, result_s, now])?;
-    let id = TaskId(transaction.last_insert_rowid() as u64);
+    )?.execute(params![new.package, attempts, query_s, download_s, result_s, now])?;
+    let id = TaskId(transaction.last_insert_rowid().cast_unsigned());
     let part = Part::new(now);
     let mut parts = Vec::with_capacity(new.devices.len());
     for &device in &new.devices {
@@ -97,7 +88,7 @@ pub fn create_task(
         transaction.prepare_cached(
             "INSERT INTO parts (task, device, stage, attempt, fragments, since_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?.execute(params![
-            id.0 as i64,
+            id,
             device.0,
             part.stage.name(),
             part.attempt,
@@ -155,11 +146,10 @@ pub(super) fn unfinished_task_of(
     connection: &Connection,
     device: DeviceId,
 ) -> Result<Option<TaskId>, StoreError> {
-    let task: Option<i64> = connection
+    Ok(connection
         .prepare_cached("SELECT task FROM parts WHERE device = ?1 AND finished_ms IS NULL")?
         .query_row([device.0], |row| row.get(0))
-        .optional()?;
-    Ok(task.map(|task| TaskId(task as u64)))
+        .optional()?)
 }
 
 /// End a task for all devices that are not done; which devices those were.
@@ -173,7 +163,7 @@ pub fn cancel_task(transaction: &Transaction<'_>, id: TaskId) -> Result<Vec<Devi
     let now = now_ms();
     transaction.execute(
         "UPDATE tasks SET cancelled_ms = ?2, finished_ms = ?2 WHERE id = ?1",
-        params![id.0 as i64, now],
+        params![id, now],
     )?;
     append(
         transaction,
@@ -189,91 +179,6 @@ pub fn cancel_task(transaction: &Transaction<'_>, id: TaskId) -> Result<Vec<Devi
     Ok(open.into_iter().map(|open| open.device).collect())
 }
 
-/// What became of a part that was to be kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
-    /// It is kept.
-    Part,
-    /// It was over already, and is what it was.
-    Over,
-    /// It is kept, and its task is finished with it.
-    TaskDone,
-}
-
-/// Keep how far a device has come, unless its part is over; `retried` says why an attempt came to nothing.
-pub fn save_part(
-    transaction: &Transaction<'_>,
-    task: TaskId,
-    device: DeviceId,
-    part: &Part,
-    retried: Option<Stage>,
-) -> Result<Kept, StoreError> {
-    let over = part.stage.is_final();
-    let changed = transaction.prepare_cached(
-        "UPDATE parts SET stage = ?3, result = ?4, attempt = ?5, fragments = ?6, since_ms = ?7, finished_ms = ?8
-         WHERE task = ?1 AND device = ?2 AND finished_ms IS NULL",
-    )?.execute(params![
-        task.0 as i64,
-        device.0,
-        part.stage.name(),
-        part.stage.result().map(|result| result as u8),
-        part.attempt,
-        part.fragments,
-        part.since_ms,
-        over.then_some(part.since_ms)
-    ])?;
-    if changed == 0 {
-        return Ok(Kept::Over);
-    }
-    let subject = Subject {
-        device: Some(device),
-        ..Subject::task(task)
-    };
-    let (kind, detail) = match retried {
-        Some(why) => (
-            HistoryKind::Retry,
-            format!("{}; attempt {}", in_words(why), part.attempt),
-        ),
-        None => (HistoryKind::Stage, in_words(part.stage)),
-    };
-    append(transaction, kind, subject, &detail)?;
-    if over {
-        let finished = transaction
-            .prepare_cached(
-                "UPDATE tasks SET finished_ms = ?2 WHERE id = ?1 AND finished_ms IS NULL
-             AND NOT EXISTS (SELECT 1 FROM parts WHERE task = ?1 AND finished_ms IS NULL)",
-            )?
-            .execute(params![task.0 as i64, now_ms()])?;
-        if finished > 0 {
-            append(transaction, HistoryKind::TaskDone, Subject::task(task), "")?;
-            return Ok(Kept::TaskDone);
-        }
-    }
-    Ok(Kept::Part)
-}
-
-fn in_words(stage: Stage) -> String {
-    match stage {
-        Stage::Failed(result) => format!("failed: {result:?} ({:#04x})", result as u8),
-        _ => stage.name().to_owned(),
-    }
-}
-
-/// Write down how many fragments devices have, where they are still downloading.
-pub fn save_progress(
-    transaction: &Transaction<'_>,
-    progress: &[(TaskId, DeviceId, u16)],
-) -> Result<(), StoreError> {
-    for (task, device, fragments) in progress {
-        transaction
-            .prepare_cached(
-                "UPDATE parts SET fragments = ?3 WHERE task = ?1 AND device = ?2 AND finished_ms IS NULL",
-            )?
-            .execute(params![task.0 as i64, device.0, fragments])?;
-    }
-    Ok(())
-}
-
 /// Tasks, the newest first, from before `before` on, at most `limit`.
 pub fn tasks(
     connection: &Connection,
@@ -284,7 +189,6 @@ pub fn tasks(
         "SELECT {COLUMNS} FROM tasks WHERE ?1 IS NULL OR id < ?1 ORDER BY id DESC LIMIT ?2"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let before = before.map(|id| id.0 as i64);
     let rows = statement.query_map(params![before, limit], |row| Ok(record(connection, row)))?;
     rows.map(|row| row?).collect()
 }
@@ -294,15 +198,15 @@ pub fn task(connection: &Connection, id: TaskId) -> Result<TaskRecord, StoreErro
     let sql = format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1");
     connection
         .prepare_cached(&sql)?
-        .query_row([id.0 as i64], |row| Ok(record(connection, row)))
+        .query_row([id], |row| Ok(record(connection, row)))
         .optional()?
         .unwrap_or(Err(StoreError::Refused(Refusal::NoSuchTask(id))))
 }
 
 fn record(connection: &Connection, row: &Row<'_>) -> Result<TaskRecord, StoreError> {
-    let package = package_record(connection, PackageId(row.get(1)?))?;
+    let package = package_record(connection, row.get(1)?)?;
     Ok(TaskRecord {
-        id: TaskId(row.get::<_, i64>(0)? as u64),
+        id: row.get(0)?,
         package: package.id,
         version: package.version().to_string(),
         fragments: package.signed.manifest().fragments(),
@@ -318,77 +222,6 @@ fn record(connection: &Connection, row: &Row<'_>) -> Result<TaskRecord, StoreErr
     })
 }
 
-/// The parts of a task by device, from behind `after` on, at most `limit`.
-pub fn parts(
-    connection: &Connection,
-    id: TaskId,
-    after: Option<DeviceId>,
-    limit: u32,
-) -> Result<Vec<PartRecord>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT device, stage, result, attempt, fragments, since_ms FROM parts
-         WHERE task = ?1 AND (?2 IS NULL OR device > ?2) ORDER BY device LIMIT ?3",
-    )?;
-    let after = after.map(|id| id.0);
-    let rows = statement.query_map(params![id.0 as i64, after, limit], |row| {
-        Ok(part_record(id, row))
-    })?;
-    rows.map(|row| row?).collect()
-}
-
-fn unfinished_parts(connection: &Connection, id: TaskId) -> Result<Vec<PartRecord>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT device, stage, result, attempt, fragments, since_ms FROM parts
-         WHERE task = ?1 AND finished_ms IS NULL",
-    )?;
-    let rows = statement.query_map([id.0 as i64], |row| Ok(part_record(id, row)))?;
-    rows.map(|row| row?).collect()
-}
-
-fn part_record(task: TaskId, row: &Row<'_>) -> Result<PartRecord, StoreError> {
-    let device = DeviceId(row.get(0)?);
-    let stage =
-        stage(&row.get::<_, String>(1)?, row.get(2)?).ok_or_else(|| StoreError::Damaged {
-            what: format!("device {} in task {}", hex::encode(device.0), task.0),
-        })?;
-    Ok(PartRecord {
-        device,
-        part: Part {
-            stage,
-            attempt: row.get(3)?,
-            fragments: row.get(4)?,
-            since_ms: row.get(5)?,
-        },
-    })
-}
-
-/// How the devices of a task stand together, as the database has it.
-pub fn summary(connection: &Connection, record: &TaskRecord) -> Result<Summary, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT stage, result, count(*), sum(fragments) FROM parts WHERE task = ?1 GROUP BY stage, result",
-    )?;
-    let mut summary = Summary::default();
-    let mut rows = statement.query([record.id.0 as i64])?;
-    while let Some(row) = rows.next()? {
-        let stage =
-            stage(&row.get::<_, String>(0)?, row.get(1)?).ok_or_else(|| StoreError::Damaged {
-                what: format!("task {}", record.id.0),
-            })?;
-        let devices = row.get::<_, i64>(2)? as u64;
-        summary.count(stage, devices);
-        summary.fragments += match stage {
-            Stage::Succeeded => devices * u64::from(record.fragments),
-            _ => row.get::<_, i64>(3)? as u64,
-        };
-    }
-    summary.fragments_total = summary.devices * u64::from(record.fragments);
-    Ok(summary)
-}
-
-fn stage(name: &str, result: Option<u8>) -> Option<Stage> {
-    Stage::from_name(name, result.and_then(ResultCode::from_byte))
-}
-
 /// Every task that is not finished, as the database has it: where a platform that was stopped goes on.
 pub fn unfinished_tasks(connection: &Connection) -> Result<Vec<UnfinishedTask>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM tasks WHERE finished_ms IS NULL");
@@ -398,13 +231,12 @@ pub fn unfinished_tasks(connection: &Connection) -> Result<Vec<UnfinishedTask>, 
     let mut tasks = Vec::new();
     for row in rows {
         let record = row??;
-        let package = match packages.get(&record.package) {
-            Some(package) => Arc::clone(package),
-            None => {
-                let read = package(connection, record.package)?;
-                packages.insert(record.package, Arc::clone(&read));
-                read
-            }
+        let package = if let Some(read) = packages.get(&record.package) {
+            Arc::clone(read)
+        } else {
+            let read = package(connection, record.package)?;
+            packages.insert(record.package, Arc::clone(&read));
+            read
         };
         tasks.push(UnfinishedTask {
             id: record.id,
