@@ -4,5 +4,6 @@ mod api;
 mod client;
 mod device;
 mod kills;
+mod load;
 mod pages;
 mod process;

@@ -295,6 +295,12 @@ impl Fleet {
                     }
                 }
                 settled.settle(kept.is_ok());
+                if kept.is_ok()
+                    && part.stage.is_final()
+                    && let Some(fleet) = fleet.upgrade()
+                {
+                    fleet.assignments_changed(&[device]);
+                }
             },
         );
         receipt

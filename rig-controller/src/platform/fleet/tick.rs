@@ -22,20 +22,14 @@ impl Fleet {
                 })
             })
             .collect();
-        let mut ended = Vec::new();
         for (task, device, before, part, change) in due {
             live.put(device, task, part);
             let retried = match change {
                 Change::Retry(why) => Some(why),
                 _ => None,
             };
-            if part.stage.is_final() {
-                ended.push(device);
-            }
             self.save(device, task, (before, part), retried);
         }
-        drop(live);
-        self.assignments_changed(&ended);
     }
 
     /// Tell whoever watches, if anything changed since it was told last.

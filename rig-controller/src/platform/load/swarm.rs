@@ -36,6 +36,8 @@ struct Member {
     repeated: bool,
     /// Tells its latest wait from earlier ones.
     wait: u32,
+    /// It is among those that may do something.
+    ready: bool,
     ended: bool,
 }
 
@@ -63,6 +65,7 @@ impl<'a> Swarm<'a> {
             asked: None,
             repeated: false,
             wait: 0,
+            ready: true,
             ended: false,
         };
         Self {
@@ -113,6 +116,10 @@ impl<'a> Swarm<'a> {
         let Some(member) = self.members.get_mut(index as usize) else {
             return Ok(());
         };
+        member.ready = false;
+        if member.ended {
+            return Ok(());
+        }
         loop {
             match member.device.next(now_ms) {
                 Ok(Next::Send(datagram)) => {
@@ -169,7 +176,7 @@ impl<'a> Swarm<'a> {
             self.outcome.broken += 1;
             self.outcome.first_broken.get_or_insert(error);
             self.end(index);
-        } else {
+        } else if !std::mem::replace(&mut member.ready, true) {
             self.ready.push_back(index);
         }
     }
@@ -193,7 +200,9 @@ impl<'a> Swarm<'a> {
                 member.repeated = true;
                 self.outcome.repeated += 1;
             }
-            self.ready.push_back(index);
+            if !std::mem::replace(&mut member.ready, true) {
+                self.ready.push_back(index);
+            }
         }
     }
 
