@@ -6,7 +6,7 @@ fn fifty_devices_upgrade_at_the_same_time_and_no_task_is_lost() {
     let output = Command::cargo_bin("rig")
         .unwrap()
         .args(["platform", "load", "--devices", "50"])
-        .args(["--image-kib", "6", "--in-flight", "20"])
+        .args(["--image-kib", "6", "--in-flight", "20", "--minutes", "1"])
         .assert()
         .success()
         .get_output()
