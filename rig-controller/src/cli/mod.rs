@@ -15,6 +15,7 @@ mod m_sequence;
 mod mutants;
 mod pack;
 mod plan;
+mod platform;
 mod progress;
 mod progress_cost;
 mod replay;
@@ -36,7 +37,8 @@ use crate::firmware::FirmwareError;
 use crate::m_sequence::ParametersError;
 use crate::m_sequence::attack::AttackError;
 use crate::plan::{ParseCaseLineError, PlanError};
-use crate::platform::PlatformError;
+use crate::platform::load::LoadError;
+use crate::platform::{PlatformError, ServeError, StoreError};
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
 use crate::run::on_board::NotOnBoardError;
 use crate::run::{InputError, RunError};
@@ -76,6 +78,8 @@ enum Verb {
     Link(link::LinkArgs),
     /// Print the figures of a run.
     Figures(figures::FiguresArgs),
+    /// Serve upgrades to devices, and see how many at a time it can.
+    Platform(platform::PlatformArgs),
 }
 
 /// Why a verb could not be done. What the verdicts say is no error.
@@ -189,6 +193,15 @@ pub enum CliError {
     /// The platform of a replay.
     #[error(transparent)]
     Platform(#[from] PlatformError),
+    /// A platform that shall serve.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The database of a platform.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Load on a platform.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// A results file.
     #[error(transparent)]
     Results(#[from] crate::report::ResultsError),
@@ -229,6 +242,9 @@ impl CliError {
             | Self::Chart(_)
             | Self::Coap(_)
             | Self::Write { .. }
+            | Self::Serve(_)
+            | Self::Store(_)
+            | Self::Load(_)
             | Self::Signals(_) => exit::BENCH,
         }
         .into()
@@ -251,6 +267,7 @@ pub fn main() -> ExitCode {
         Verb::Simulate(args) => simulate::simulate(&args),
         Verb::Link(args) => link::link(&args),
         Verb::Figures(args) => figures::figures(&args),
+        Verb::Platform(args) => platform::platform(&args),
         Verb::Firmware(args) => firmware::firmware(args)
             .map(|()| ExitCode::SUCCESS)
             .map_err(CliError::from),

@@ -58,7 +58,7 @@ fn version(text: &str) -> Result<Version, String> {
     }
 }
 
-fn fragment_bytes(text: &str) -> Result<u16, String> {
+pub(super) fn fragment_bytes(text: &str) -> Result<u16, String> {
     let (least, most) = (FRAGMENT_BYTES.start(), FRAGMENT_BYTES.end());
     text.parse()
         .ok()

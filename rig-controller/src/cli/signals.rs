@@ -53,6 +53,20 @@ pub(super) fn wait_for_one() -> Result<(), CliError> {
 impl Signals {
     /// Cancels `cancel` on the first signal.
     pub(super) fn watch(cancel: Cancel) -> Result<Self, CliError> {
+        Self::watch_and_say(
+            cancel,
+            [
+                "stopping: boards off, then reports",
+                "already stopping: boards are being switched off",
+            ],
+        )
+    }
+
+    /// Cancels `cancel` on the first signal; says the first text then, and the second on every later one.
+    pub(super) fn watch_and_say(
+        cancel: Cancel,
+        [stopping, already]: [&'static str; 2],
+    ) -> Result<Self, CliError> {
         let runtime = runtime()?;
         let (mut interrupt, mut terminate) = listen(&runtime)?;
         let signals = Self::default();
@@ -70,11 +84,7 @@ impl Signals {
                         let first = first
                             .compare_exchange(0, code, Ordering::SeqCst, Ordering::SeqCst)
                             .is_ok();
-                        say::complain(if first {
-                            "stopping: boards off, then reports"
-                        } else {
-                            "already stopping: boards are being switched off"
-                        });
+                        say::complain(if first { stopping } else { already });
                         cancel.cancel();
                     }
                 });

@@ -18,7 +18,7 @@ use powercut_upgrade::manifest::ManifestError;
 pub use build::{BuildOptions, Footprint, build, static_ram_bytes};
 pub(crate) use hex::records as hex_records;
 pub use keys::{read_signing_key, read_verifying_key};
-pub use package::{PackageFacts, load_package, pack, save_package};
+pub use package::{PackageFacts, is_package, load_package, pack, read_package, save_package};
 pub(crate) use set::active_range;
 pub use set::{DeviceIdentity, FirmwareSet};
 

@@ -94,7 +94,12 @@ pub fn pack(
 /// # Errors
 /// When it cannot be read, is damaged, or its manifest describes another image.
 pub fn load_package(path: &Path) -> Result<Package, FirmwareError> {
-    parse(path, &read(path)?)
+    read_package(path, &read(path)?)
+}
+
+/// Whether a file's content claims to be a package.
+pub fn is_package(content: &[u8]) -> bool {
+    content.starts_with(&MAGIC)
 }
 
 /// Write a package.
@@ -118,7 +123,11 @@ fn to_bytes(package: &Package) -> Vec<u8> {
     bytes
 }
 
-fn parse(path: &Path, content: &[u8]) -> Result<Package, FirmwareError> {
+/// Read a package from a file's content; `path` is what complaints call it. Its signature is not checked.
+///
+/// # Errors
+/// When it is damaged, or its manifest describes another image.
+pub fn read_package(path: &Path, content: &[u8]) -> Result<Package, FirmwareError> {
     let wrong = |offset: usize, reason: String| FirmwareError::Offset {
         path: path.to_owned(),
         offset: offset as u64,
@@ -130,7 +139,7 @@ fn parse(path: &Path, content: &[u8]) -> Result<Package, FirmwareError> {
             "the package was cut short; copy or make it again".to_owned(),
         )
     };
-    if !content.starts_with(&MAGIC) {
+    if !is_package(content) {
         return Err(wrong(
             0,
             "not a package (no PCPK at its start); make one with `rig pack`".to_owned(),
@@ -208,7 +217,7 @@ mod tests {
     }
 
     fn parse(content: &[u8]) -> Result<Package, String> {
-        super::parse(Path::new("b.pkg"), content).map_err(|error| error.to_string())
+        super::read_package(Path::new("b.pkg"), content).map_err(|error| error.to_string())
     }
 
     #[test]

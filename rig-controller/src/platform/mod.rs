@@ -5,13 +5,21 @@
 //! each is to run is in a [`TaskBook`]. The service holds packages in plaintext and encrypts for the device that asks, when it asks; a ledger
 //! keeps what was encrypted under which key and nonce. What a device sends is never trusted: malformed datagrams and
 //! unknown devices are counted and get no answer.
+mod api;
 mod book;
 mod device;
+mod fleet;
 mod in_process;
 mod ledger;
+mod listen;
+pub mod load;
 mod memory;
 mod package;
+mod page;
+mod refusal;
+mod serve;
 mod service;
+mod store;
 mod udp;
 mod udp_server;
 
@@ -26,9 +34,16 @@ pub(crate) use in_process::InProcessPlatform;
 pub use ledger::{DeviceKeyId, EncryptionLedger, NonceReuse};
 pub use memory::MemoryBook;
 pub use package::{Package, PackageError};
+pub use serve::{Addresses, PlatformServer, ServeError, ServeOptions, TOKENS};
 pub use service::{Handled, Service};
+pub use store::{StoreError, back_up};
 pub use udp::UdpPlatform;
 pub use udp_server::UdpServer;
+
+/// Now, Unix milliseconds.
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
 
 /// Names one publication of a package for a device; a new one is higher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

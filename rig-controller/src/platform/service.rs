@@ -105,6 +105,11 @@ impl Service {
         }
     }
 
+    /// A connection has ended; nothing is sent there any more.
+    pub fn gone(&mut self, peer: Peer) {
+        self.heard_from.remove(&peer);
+    }
+
     /// Take one datagram. The book has noted it before this returns.
     pub fn handle(&mut self, datagram: &[u8], from: Peer) -> Handled {
         let (sender, answered) = self

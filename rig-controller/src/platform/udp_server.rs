@@ -5,10 +5,12 @@
 //! is passed back as it is. As the host's loopback keeps order, a mark that has come back proves that everything
 //! which arrived before it has been handled; that is what [`UdpServer::settle`] waits for.
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
 
 use super::PlatformError;
 use super::book::Peer;
@@ -18,6 +20,9 @@ use super::service::Service;
 const MARK_PATIENCE: Duration = Duration::from_secs(1);
 /// Marks sent before the server counts as out of order.
 const MARK_TRIES: u32 = 5;
+
+/// Room for datagrams that have arrived: thousands of devices may speak at the same time.
+const BUFFER_BYTES: usize = 8 << 20;
 
 /// The server. Dropping it ends its thread.
 pub struct UdpServer {
@@ -42,8 +47,16 @@ impl UdpServer {
             _ => PlatformError::Listen { address, source },
         };
         let socket = Arc::new(UdpSocket::bind(address).map_err(listen)?);
+        // More than the host's limit takes privileges; without them, the limit has to do.
+        if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_BYTES).is_err() {
+            let _ = setsockopt(&socket, sockopt::RcvBuf, &BUFFER_BYTES);
+        }
         let bound = socket.local_addr().map_err(listen)?;
-        let control = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(listen)?;
+        let loopback: IpAddr = match bound {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let control = UdpSocket::bind((loopback, 0)).map_err(listen)?;
         control
             .set_read_timeout(Some(MARK_PATIENCE))
             .map_err(listen)?;

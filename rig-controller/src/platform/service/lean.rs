@@ -10,6 +10,9 @@ use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, ResultCode};
 use super::{Answered, PlatformEventKind, RETRY_AFTER_S, Service, new_challenge, to_be_offered};
 use crate::platform::book::{Peer, Registered, Stray};
 
+/// When a device that was asked for its version speaks again, should it not hear the question, seconds.
+const PCP_RETRY_AFTER_S: u16 = 5;
+
 impl Service {
     /// Whose datagram it is, as far as that is known, and what it led to.
     pub(super) fn handle_lean(
@@ -64,19 +67,30 @@ impl Service {
             status: *status,
             is_recent,
         }];
+        // How its upgrade ended counts once it is said in answer to the challenge: soon, please.
+        let ended = registered.assignment.as_ref().is_some_and(|assignment| {
+            let image = assignment.package.signed().image_id();
+            status.running == image || status.result_image == image
+        });
+        let assignment = registered
+            .assignment
+            .as_ref()
+            .filter(|assignment| to_be_offered(assignment, status));
+        let retry_after_s = match status.dialect {
+            _ if ended && !is_recent => 1,
+            // It is asked for its version along with this: should that be lost, it is to come back soon.
+            Dialect::Pcp if assignment.is_some() => PCP_RETRY_AFTER_S,
+            _ => RETRY_AFTER_S,
+        };
         let nothing = || {
             encoded(
                 &Downlink::Nothing {
-                    retry_after_s: RETRY_AFTER_S,
+                    retry_after_s,
                     challenge,
                 },
                 &key,
             )
         };
-        let assignment = registered
-            .assignment
-            .as_ref()
-            .filter(|assignment| to_be_offered(assignment, status));
         let answers = match (assignment, status.dialect) {
             (Some(assignment), Dialect::Lean) => {
                 let signed = assignment.package.signed();
