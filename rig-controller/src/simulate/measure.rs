@@ -160,7 +160,7 @@ impl Measure {
             Self::LostACut => seconds(run.lost_a_cut()?),
             Self::LimitLine => seconds(run.limit.line),
             Self::LimitAir => seconds(run.limit.air),
-            Self::OverLimit => run.over_limit(),
+            Self::OverLimit => run.over_limit()?,
             Self::LineBytes => run.line_bytes as f64,
             Self::Overruns => run.overruns as f64,
         })
