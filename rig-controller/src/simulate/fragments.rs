@@ -9,12 +9,14 @@ pub struct FragmentCounts {
     pub requested: u64,
     /// Fragments the platform sent.
     pub served: u64,
-    /// Fragments that the device had received in whole before a cut and asked for again after it.
+    /// Fragments that the device had received in whole and in turn before a cut and asked for again after it.
     pub fetched_again: u64,
     /// The most of them after one cut.
     pub fetched_again_most: u64,
     /// Fragments asked for before a cut that had not come in whole by then.
     pub in_flight: u64,
+    /// Fragments that had come in whole but before their turn, and waited in RAM for an earlier one when power went.
+    pub held: u64,
     /// Fragments asked for again without a cut in between: the link lost them, or was slow.
     pub repeated: u64,
 }
@@ -87,6 +89,11 @@ impl Fragments {
             .filter(|(index, life)| **life == self.life && !self.received.contains_key(index))
             .count();
         self.counts.in_flight += in_flight as u64;
+        let next = (0..self.count).find(|index| !self.received.contains_key(index));
+        let before = self.received.len();
+        self.received
+            .retain(|index, _| next.is_none_or(|next| *index < next));
+        self.counts.held += (before - self.received.len()) as u64;
         self.losses.push(Loss {
             at: now,
             in_download: self.received.len() < usize::from(self.count),
@@ -141,6 +148,24 @@ mod tests {
         assert_eq!(counts.in_flight, 1, "fragment 2");
         assert_eq!((counts.requested, counts.repeated), (7, 1));
         assert_eq!(fragments.times_lost(), [s(4)]);
+    }
+
+    #[test]
+    fn what_waited_in_ram_for_an_earlier_one_is_counted_apart() {
+        let mut fragments = Fragments::new(10);
+        for index in 0..5 {
+            fragments.asked(index, 0);
+        }
+        for index in [0, 2, 3] {
+            fragments.received(index, s(1));
+        }
+        fragments.cut(s(3));
+        for index in 1..5 {
+            fragments.asked(index, 1);
+        }
+        let counts = fragments.counts();
+        assert_eq!((counts.held, counts.in_flight), (2, 2));
+        assert_eq!(counts.fetched_again, 0);
     }
 
     #[test]

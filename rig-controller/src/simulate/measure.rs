@@ -33,6 +33,8 @@ pub enum Measure {
     FetchedAgainMost,
     /// Fragments in flight at cuts.
     InFlight,
+    /// Fragments that waited in RAM for an earlier one at cuts.
+    Held,
     /// Fragments asked for again without a cut in between.
     Repeated,
     /// Erases of journal pages.
@@ -59,7 +61,7 @@ pub enum Measure {
 
 impl Measure {
     /// All, in the order of CSV columns.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Total,
         Self::InStage(Stage::Off),
         Self::InStage(Stage::Boot),
@@ -80,6 +82,7 @@ impl Measure {
         Self::FetchedAgain,
         Self::FetchedAgainMost,
         Self::InFlight,
+        Self::Held,
         Self::Repeated,
         Self::JournalErases,
         Self::SlotErases,
@@ -116,6 +119,7 @@ impl Measure {
             Self::FetchedAgain => "fetched_again",
             Self::FetchedAgainMost => "fetched_again_most",
             Self::InFlight => "in_flight",
+            Self::Held => "held",
             Self::Repeated => "repeated",
             Self::JournalErases => "journal_erases",
             Self::SlotErases => "slot_erases",
@@ -147,6 +151,7 @@ impl Measure {
             Self::FetchedAgain => run.counts.fetched_again as f64,
             Self::FetchedAgainMost => run.counts.fetched_again_most as f64,
             Self::InFlight => run.counts.in_flight as f64,
+            Self::Held => run.counts.held as f64,
             Self::Repeated => run.counts.repeated as f64,
             Self::JournalErases => run.journal_erases as f64,
             Self::SlotErases => run.slot_erases as f64,
@@ -155,7 +160,7 @@ impl Measure {
             Self::LostACut => seconds(run.lost_a_cut()?),
             Self::LimitLine => seconds(run.limit.line),
             Self::LimitAir => seconds(run.limit.air),
-            Self::OverLimit => run.over_limit(),
+            Self::OverLimit => run.over_limit()?,
             Self::LineBytes => run.line_bytes as f64,
             Self::Overruns => run.overruns as f64,
         })

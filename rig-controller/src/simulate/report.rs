@@ -15,7 +15,7 @@ const COMBINATION: &str =
     "variant,dialect,suite,window,resume,device,link,image_bytes,fragment_bytes,cuts";
 
 /// What of a combination is worth a column on a terminal.
-const TABLE: [(&str, Measure, usize); 11] = [
+const TABLE: [(&str, Measure, usize); 12] = [
     ("total s", Measure::Total, 2),
     ("download s", Measure::InStage(Stage::Download), 2),
     ("x limit", Measure::OverLimit, 2),
@@ -25,6 +25,7 @@ const TABLE: [(&str, Measure, usize); 11] = [
     ("overhead", Measure::Overhead, 3),
     ("again", Measure::FetchedAgain, 2),
     ("in flight", Measure::InFlight, 2),
+    ("held", Measure::Held, 2),
     ("lost a cut s", Measure::LostACut, 2),
     ("journal erases", Measure::JournalErases, 1),
 ];

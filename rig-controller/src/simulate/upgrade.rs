@@ -121,9 +121,11 @@ impl Run {
         (self.bytes_up + self.bytes_down) as f64 / f64::from(self.image_bytes)
     }
 
-    /// Time of the download over the least it could take.
-    pub fn over_limit(&self) -> f64 {
-        self.in_stage(Stage::Download).as_secs_f64() / self.limit.time().as_secs_f64()
+    /// Time of the download over the least it could take; `None` with cuts, for what is on the air when power goes passes
+    /// while the device is off.
+    pub fn over_limit(&self) -> Option<f64> {
+        let download = self.in_stage(Stage::Download).as_secs_f64();
+        (self.cuts == 0).then(|| download / self.limit.time().as_secs_f64())
     }
 
     /// Mean time lost to a cut of the download, without the time power was away; `None` if there was none.
