@@ -106,7 +106,7 @@ pub fn save_package(package: &Package, path: &Path) -> Result<(), FirmwareError>
 }
 
 /// The bytes of the file.
-fn to_bytes(package: &Package) -> Vec<u8> {
+pub(super) fn to_bytes(package: &Package) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(IMAGE_OFFSET + package.image().len() + DIGEST_BYTES);
     bytes.extend(MAGIC);
     bytes.extend(FORMAT.to_le_bytes());
@@ -118,7 +118,7 @@ fn to_bytes(package: &Package) -> Vec<u8> {
     bytes
 }
 
-fn parse(path: &Path, content: &[u8]) -> Result<Package, FirmwareError> {
+pub(super) fn parse(path: &Path, content: &[u8]) -> Result<Package, FirmwareError> {
     let wrong = |offset: usize, reason: String| FirmwareError::Offset {
         path: path.to_owned(),
         offset: offset as u64,

@@ -5,6 +5,8 @@
 mod at_command;
 mod at_engine;
 mod timed_modem;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod virtual_modem;
 
 pub(crate) use timed_modem::{TimedModem, Traffic};
