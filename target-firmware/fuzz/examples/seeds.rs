@@ -2,14 +2,15 @@
 use std::fs;
 use std::path::Path;
 
-use powercut_core_fuzz::{new_image, old_image, trusted};
+use powercut_core_fuzz::{as_pcp_frame, lean_key, new_image, old_image, trusted};
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET, Polynomial, Register, Stream};
 use powercut_upgrade::manifest::{FragmentIndex, ImageId, SecurityCounter, Version};
-use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{
-    Activity, Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Session, Status, Uplink,
+    Activity, Challenge, Downlink, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, Status, Uplink,
+    WIRE_VERSION, Wanted,
 };
+use powercut_upgrade::wire::{Dialect, ResultCode};
 
 const SAID: [&str; 3] = [
     "\r\nRDY\r\n",
@@ -29,46 +30,76 @@ fn main() {
             .unwrap_or_else(|error| panic!("cannot write to {}: {error}", folder.display()));
     };
     let image = new_image();
-    let session = Session::of(image.signed.image_id());
+    let key = lean_key();
+    let handle = key.handle(&image.signed);
+    let wanted = Wanted::one(FragmentIndex(7));
     for (name, message) in [
         ("status", Uplink::Status(status(image.signed.image_id()))),
-        (
-            "request",
-            Uplink::Request {
-                device: DeviceId(*b"device01"),
-                session,
-                index: FragmentIndex(7),
-            },
-        ),
+        ("request", Uplink::Request { handle, wanted }),
     ] {
         let mut out = [0; MAX_UPLINK_BYTES];
-        let length = message.encode(&mut out);
+        let length = message.encode(&key, &mut out);
         write("lean_uplink", name, &out[..length]);
     }
     let manifest = image.signed.encode();
-    let mut sealed = vec![9; 112];
+    let challenge = Challenge(7);
+    let result = ResultCode::NoSuchTask;
     for (name, message) in [
-        ("nothing", Downlink::Nothing { retry_after_s: 60 }),
-        ("offer", Downlink::Offer(&manifest)),
+        (
+            "nothing",
+            Downlink::Nothing {
+                retry_after_s: 60,
+                challenge,
+            },
+        ),
+        (
+            "offer",
+            Downlink::Offer {
+                wire_version: WIRE_VERSION,
+                window: 6,
+                challenge,
+                manifest: &manifest,
+            },
+        ),
         (
             "fragment",
             Downlink::Fragment {
-                session,
-                index: FragmentIndex(3),
-                sealed: &mut sealed,
+                index: 3,
+                body: &mut [9; 112],
             },
         ),
-        (
-            "refusal",
-            Downlink::Refusal {
-                session,
-                result: ResultCode::NoSuchTask,
-            },
-        ),
+        ("refusal", Downlink::Refusal { handle, result }),
     ] {
         let mut out = [0; MAX_DOWNLINK_BYTES];
-        let length = message.encode(&mut out).unwrap_or_default();
+        let length = message.encode(&key, &mut out).unwrap_or_default();
         write("lean_downlink", name, &out[..length]);
+    }
+    // Version, code and data of each frame, without and with magic, length and check.
+    for (code, data_bytes) in [
+        (19, 0),
+        (19, 17),
+        (20, 22),
+        (20, 1),
+        (21, 18),
+        (21, 40),
+        (22, 1),
+        (23, 0),
+        (24, 17),
+        (24, 1),
+    ] {
+        let mut bytes = vec![0x01, code];
+        bytes.extend(std::iter::repeat_n(0, data_bytes));
+        if code == 20 && data_bytes > 1 {
+            bytes[18..22].copy_from_slice(&[0, 160, 0, 7]);
+        }
+        for target in ["pcp_uplink", "pcp_downlink"] {
+            write(target, &format!("{code}-{data_bytes}"), &bytes);
+            write(
+                target,
+                &format!("frame-{code}-{data_bytes}"),
+                &as_pcp_frame(&bytes),
+            );
+        }
     }
     write("manifest", "new", &manifest);
     write("manifest", "old", &old_image().signed.encode());
@@ -83,12 +114,12 @@ fn main() {
             &[state, 0x08, 0x01, 3, 0, state, 0x05, 7, 0xFF],
         );
     }
-    write("agent", "good", &[0xFF; 60]);
-    for fault in 0..11 {
-        let script: Vec<u8> = (0..60)
-            .map(|at| if at % 5 == 4 { fault } else { 0xFF })
-            .collect();
-        write("agent", &format!("fault-{fault}"), &script);
+    for dialect in 0..2 {
+        for fault in 0..13 {
+            let mut script = vec![dialect];
+            script.extend((0..60).map(|at| if at % 5 == 4 { fault } else { 0xFF }));
+            write("agent", &format!("{dialect}-{fault}"), &script);
+        }
     }
     for (number, said) in SAID.iter().enumerate() {
         write("at_client", &format!("said-{number}"), said.as_bytes());
@@ -101,6 +132,9 @@ fn main() {
 
 fn status(image: ImageId) -> Status {
     Status {
+        dialect: Dialect::Lean,
+        wire_version: WIRE_VERSION,
+        window: 16,
         device: DeviceId(*b"device01"),
         hardware: 0x51,
         version: Version {
@@ -108,17 +142,19 @@ fn status(image: ImageId) -> Status {
             minor: 0,
             patch: 0,
         },
-        running: image,
+        running: ImageId::NONE,
         security_counter: SecurityCounter(2),
         activity: Activity::Idle,
         result: ResultCode::Ok,
-        result_image: ImageId::NONE,
+        result_image: image,
+        challenge: Challenge(7),
     }
 }
 
 fn factory_pages() -> Vec<(&'static str, Vec<u8>)> {
     let factory = Factory {
         hardware: 0x51,
+        dialect: Dialect::Pcp,
         device_id: DeviceId(*b"device01"),
         device_key: DeviceKey([9; 32]),
         trusted_keys: trusted(),

@@ -2,11 +2,11 @@
 //! byte of the input names one of the states an upgrade goes through, each four that follow a byte of flash to change.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use powercut_core_fuzz::{Flash, LAYOUT, changed_flash};
+use powercut_core_fuzz::{Flash, HELD, LAYOUT, changed_flash};
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot;
 use powercut_upgrade::journal::{Journal, Phase};
-use powercut_upgrade::wire::lean::MAX_UPLINK_BYTES;
+use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((flash, _)) = changed_flash(bytes) else {
@@ -34,7 +34,7 @@ fn journal_can_be_written_again(mut flash: Flash) {
 }
 
 fn runs(flash: &mut Flash) {
-    let Ok(mut agent) = Agent::<0>::start(flash, &LAYOUT) else {
+    let Ok(mut agent) = Agent::<0, _>::start(flash, &LAYOUT, [0; HELD]) else {
         return;
     };
     let mut out = [0; MAX_UPLINK_BYTES];

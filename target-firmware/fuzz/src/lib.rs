@@ -11,13 +11,21 @@ use std::sync::OnceLock;
 use device::{Behaviour, Package, Recipe, SIGNER, SMALL_PAGES};
 use embedded_storage::nor_flash::NorFlash;
 use nor_flash_model::{Cut, CutEffect, NorFlashModel};
+use powercut_upgrade::factory::{FACTORY_BYTES, Factory};
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::{KeyId, TrustedKeys};
 use powercut_upgrade::slots::Layout;
+use powercut_upgrade::wire::{Dialect, pcp};
 
+pub use device::package::lean_key;
 pub use peer::Peer;
 
+/// Bytes of early fragments a device holds.
+pub const HELD: usize = 512;
+
 const PAGE: usize = 256;
+/// Bytes of a fragment.
+const FRAGMENT_BYTES: u16 = 96;
 /// States of an upgrade to begin with.
 const STATES: u64 = 32;
 
@@ -32,7 +40,7 @@ fn recipe(minor: u8, counter: u32, size: usize) -> Package {
         minor,
         counter,
         size,
-        fragment_bytes: 96,
+        fragment_bytes: FRAGMENT_BYTES,
         behaviour: Behaviour::Good,
         signed_by: SIGNER,
         m_sequence: None,
@@ -69,13 +77,34 @@ pub fn provisioned() -> Flash {
         .clone()
 }
 
+/// The same for a device that speaks PCP.
+pub fn provisioned_for_pcp() -> Flash {
+    let mut bytes = provisioned().0.bytes();
+    let page = LAYOUT.factory.start as usize;
+    let facts = bytes[page..]
+        .first_chunk()
+        .expect("the FACTORY page is longer");
+    let factory = Factory {
+        dialect: Dialect::Pcp,
+        ..Factory::decode(facts).expect("it was just provisioned")
+    };
+    bytes[page..page + FACTORY_BYTES].copy_from_slice(&factory.encode());
+    holding(&bytes).expect("it fits")
+}
+
+fn holding(bytes: &[u8]) -> Option<Flash> {
+    let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
+    flash.write(0, bytes).ok()?;
+    Some(flash)
+}
+
 /// Flash as it is when power goes at different times of an upgrade.
 fn states() -> &'static [Vec<u8>] {
     static STATES_SEEN: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     STATES_SEEN.get_or_init(|| {
         let mut uncut = provisioned();
         let first = uncut.0.operations();
-        device::live::<_, 0>(&mut uncut, &LAYOUT, old_image(), new_image());
+        device::live::<_, 0, HELD>(&mut uncut, &LAYOUT, old_image(), new_image());
         let operations = uncut.0.operations() - first;
         (0..STATES)
             .map(|state| {
@@ -85,9 +114,15 @@ fn states() -> &'static [Vec<u8>] {
                     effect: CutEffect::TornFirstHalf,
                 });
                 let mut left = Vec::new();
-                device::live_with::<_, 0>(&mut flash, &LAYOUT, old_image(), new_image(), |flash| {
-                    left = flash.0.bytes();
-                });
+                device::live_with::<_, 0, HELD>(
+                    &mut flash,
+                    &LAYOUT,
+                    old_image(),
+                    new_image(),
+                    |flash| {
+                        left = flash.0.bytes();
+                    },
+                );
                 left
             })
             .collect()
@@ -105,9 +140,7 @@ pub fn changed_flash(input: &[u8]) -> Option<(Flash, &[u8])> {
         let end = (at + usize::from(*count) + 1).min(bytes.len());
         bytes[at..end].fill(*value);
     }
-    let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
-    flash.write(0, &bytes).ok()?;
-    Some((flash, rest))
+    Some((holding(&bytes)?, rest))
 }
 
 fn crc(bytes: &[u8]) -> u32 {
@@ -118,9 +151,17 @@ fn crc(bytes: &[u8]) -> u32 {
     }) ^ !0
 }
 
-/// `bytes` and their CRC-32.
-pub fn with_check(bytes: &[u8]) -> Vec<u8> {
-    [bytes, &crc(bytes).to_le_bytes()].concat()
+/// A frame of PCP with these bytes for version, code and data: magic, length and check are as they have to be.
+pub fn as_pcp_frame(bytes: &[u8]) -> Vec<u8> {
+    let Some(([version, code], data)) = bytes.split_first_chunk() else {
+        return Vec::new();
+    };
+    let length = (data.len() as u16).to_be_bytes();
+    let mut frame = vec![0xFF, 0xFE, *version, *code, 0, 0, length[0], length[1]];
+    frame.extend(data);
+    let check = pcp::check(frame.iter().copied()).to_be_bytes();
+    frame[4..6].copy_from_slice(&check);
+    frame
 }
 
 /// Writes the CRC-32 of a stretch behind it.
