@@ -314,7 +314,8 @@ fn modem(value: Value<'_>) -> Result<ModemProfile, Fault> {
 /// When one is accepted whose figures no link can have.
 #[cfg(feature = "fuzzing")]
 pub fn fuzz_profile(text: &str) {
-    if let Ok(profile) = LinkProfile::parse(text, Path::new("l.yaml")) {
+    let document = Document::parse(Path::new("l.yaml"), text);
+    if let Ok(profile) = document.and_then(|document| read(document.root())) {
         for way in [profile.to_platform, profile.to_device] {
             let sum = way.drop_percent + way.duplicate_percent;
             assert!((0.0..=100.0).contains(&sum), "{sum}");

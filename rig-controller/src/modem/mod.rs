@@ -4,9 +4,9 @@
 //! its sockets to real UDP sockets on this host.
 mod at_command;
 mod at_engine;
-mod timed_modem;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod timed_modem;
 mod virtual_modem;
 
 pub(crate) use timed_modem::{TimedModem, Traffic};

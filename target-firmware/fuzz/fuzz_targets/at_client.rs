@@ -11,7 +11,13 @@ const RX: usize = 64;
 const STEPS_A_BYTE: usize = 8;
 
 fuzz_target!(|bytes: &[u8]| {
-    let mut client = AtClient::<RX>::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000));
+    hears::<false>(bytes);
+    hears::<true>(bytes);
+});
+
+/// With payloads as they are, or as hexadecimal text.
+fn hears<const HEX: bool>(bytes: &[u8]) {
+    let mut client = AtClient::<RX, HEX>::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000));
     let mut now = 0;
     for byte in bytes {
         match byte {
@@ -36,4 +42,4 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(steps < STEPS_A_BYTE, "the caller would spin");
         }
     }
-});
+}
