@@ -9,6 +9,8 @@ pub mod cli;
 pub mod document;
 pub mod explore;
 pub mod firmware;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod link;
 pub mod m_sequence;
 pub mod modem;

@@ -14,6 +14,8 @@ use crate::power::TornShape;
 
 pub use torn::tear;
 pub use virtual_board::VirtualBoard;
+#[cfg(feature = "fuzzing")]
+pub use virtual_board::fuzz_trace;
 
 /// Size and erase size of a board's flash, in bytes; programs are words of 4 bytes on every board so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -368,7 +368,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FirmwareError>
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().unwrap_or_default();
         if path.is_dir() {
-            if name != "target" && name != "tests" {
+            if name != "target" && name != "tests" && name != "fuzz" {
                 collect(&path, files)?;
             }
         } else {

@@ -5,6 +5,8 @@
 mod assembly;
 mod build;
 mod elf;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod hex;
 mod keys;
 mod package;

@@ -111,7 +111,7 @@ pub fn save_package(package: &Package, path: &Path) -> Result<(), FirmwareError>
 }
 
 /// The bytes of the file.
-fn to_bytes(package: &Package) -> Vec<u8> {
+pub(super) fn to_bytes(package: &Package) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(IMAGE_OFFSET + package.image().len() + DIGEST_BYTES);
     bytes.extend(MAGIC);
     bytes.extend(FORMAT.to_le_bytes());

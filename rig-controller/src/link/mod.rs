@@ -16,6 +16,8 @@ mod serial_line;
 
 pub use air::{Air, Transit};
 pub use impairment::{Direction, Fate, Impairment, LinkCounters, WayCounters};
+#[cfg(feature = "fuzzing")]
+pub use profile::fuzz_profile;
 pub use profile::{LinkError, LinkProfile, ModemProfile, PayloadFormat, RoundTrip, WayProfile};
 pub use relay::{Relay, RelayCounters, RelayError, RelayWay};
 pub use schedule::{Agenda, LinkClock, TimeScale};

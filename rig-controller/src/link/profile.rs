@@ -308,6 +308,21 @@ fn modem(value: Value<'_>) -> Result<ModemProfile, Fault> {
     })
 }
 
+/// A link profile from any text; for fuzzing.
+///
+/// # Panics
+/// When one is accepted whose figures no link can have.
+#[cfg(feature = "fuzzing")]
+pub fn fuzz_profile(text: &str) {
+    let document = Document::parse(Path::new("l.yaml"), text);
+    if let Ok(profile) = document.and_then(|document| read(document.root())) {
+        for way in [profile.to_platform, profile.to_device] {
+            let sum = way.drop_percent + way.duplicate_percent;
+            assert!((0.0..=100.0).contains(&sum), "{sum}");
+        }
+    }
+}
+
 fn known_profiles(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(dir)
         .into_iter()

@@ -4,6 +4,8 @@
 //! its sockets to real UDP sockets on this host.
 mod at_command;
 mod at_engine;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod timed_modem;
 mod virtual_modem;
 

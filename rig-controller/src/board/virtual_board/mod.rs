@@ -21,6 +21,9 @@ mod tests;
 mod toy_firmware;
 mod trace;
 
+#[cfg(feature = "fuzzing")]
+pub use trace::fuzz_trace;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

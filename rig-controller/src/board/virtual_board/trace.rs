@@ -89,6 +89,32 @@ impl Lines {
     }
 }
 
+/// What the emulator prints, in pieces whose length the first byte says; for fuzzing.
+///
+/// # Panics
+/// When lines depend on how they were cut up.
+#[cfg(feature = "fuzzing")]
+pub fn fuzz_trace(bytes: &[u8]) {
+    let Some((piece, text)) = bytes.split_first() else {
+        return;
+    };
+    let events = |piece: usize| {
+        let mut lines = Lines::default();
+        let mut events = Vec::new();
+        for bytes in text.chunks(piece) {
+            lines.push(bytes, |line| {
+                events.push(parse(line));
+                true
+            });
+        }
+        events
+    };
+    assert_eq!(
+        events(usize::from(*piece).max(1)),
+        events(text.len().max(1))
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

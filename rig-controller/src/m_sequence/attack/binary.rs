@@ -9,7 +9,7 @@
 use powercut_upgrade::m_sequence::Register;
 
 use super::berlekamp_massey::Found;
-use super::{Broken, Plaintext, before, candidates, decrypted, holding};
+use super::{Broken, Plaintext, before, candidates, decrypted, holding, keystream, without};
 
 /// Words of the part of a vector table that every Cortex-M has.
 const TABLE_WORDS: usize = 16;
@@ -65,18 +65,22 @@ pub(super) fn recover(ciphertext: &[u8]) -> Option<Broken> {
 /// The most plausible image that `register`, which gives out the keystream from byte `start` on, makes of the ciphertext.
 fn verified(found: Found, register: Register, start: usize, ciphertext: &[u8]) -> Option<Broken> {
     let continuous = before(register, start as u64 * 8);
+    let whole = keystream(continuous, ciphertext.len());
+    let table = &ciphertext[..ciphertext.len().min(TABLE_WORDS * 4)];
     let mut best: Option<(f64, Vectors, Register, Option<usize>)> = None;
     let sizes = FRAGMENT_BYTES.take_while(|size| *size < ciphertext.len());
     for fragment_bytes in std::iter::once(None).chain(sizes.map(Some)) {
-        let seed = match fragment_bytes {
-            Some(size) if size <= start => before(register, (start % size) as u64 * 8),
-            _ => continuous,
+        let size = fragment_bytes.unwrap_or(ciphertext.len());
+        let (seed, keystream) = if size <= start {
+            let seed = before(register, (start % size) as u64 * 8);
+            (seed, &keystream(seed, size)[..])
+        } else {
+            (continuous, &whole[..size])
         };
-        let table = &ciphertext[..ciphertext.len().min(TABLE_WORDS * 4)];
-        let Some(vectors) = vectors(&decrypted(seed, fragment_bytes, table).1) else {
+        let Some(vectors) = vectors(&without(keystream, table)) else {
             continue;
         };
-        let coincidence = coincidence(&decrypted(seed, fragment_bytes, ciphertext).1);
+        let coincidence = coincidence(&without(keystream, ciphertext));
         if best.is_none_or(|(most, ..)| coincidence > most) {
             best = Some((coincidence, vectors, seed, fragment_bytes));
         }

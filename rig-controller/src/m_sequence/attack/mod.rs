@@ -131,21 +131,32 @@ fn before(register: Register, bits: u64) -> Register {
     register.after(period - bits % period)
 }
 
-/// `ciphertext` without its keystream.
+/// What `register` gives out.
+fn keystream(register: Register, bytes: usize) -> Vec<u8> {
+    let mut keystream = vec![0; bytes];
+    register.apply(&mut keystream);
+    keystream
+}
+
+/// `ciphertext` without its keystream, which begins anew whenever it is used up.
+fn without(keystream: &[u8], ciphertext: &[u8]) -> Vec<u8> {
+    let mut plaintext = ciphertext.to_vec();
+    for fragment in plaintext.chunks_mut(keystream.len().max(1)) {
+        for (byte, key) in fragment.iter_mut().zip(keystream) {
+            *byte ^= key;
+        }
+    }
+    plaintext
+}
+
+/// `ciphertext` without the keystream of `register`, and how that goes on.
 fn decrypted(
     register: Register,
     fragment_bytes: Option<usize>,
     ciphertext: &[u8],
 ) -> (Configuration, Vec<u8>) {
-    let begins_anew = fragment_bytes.unwrap_or(usize::MAX).min(ciphertext.len());
-    let mut keystream = vec![0; begins_anew];
-    register.apply(&mut keystream);
-    let mut plaintext = ciphertext.to_vec();
-    for fragment in plaintext.chunks_mut(begins_anew.max(1)) {
-        for (byte, key) in fragment.iter_mut().zip(&keystream) {
-            *byte ^= key;
-        }
-    }
+    let bytes = fragment_bytes.unwrap_or(usize::MAX).min(ciphertext.len());
+    let plaintext = without(&keystream(register, bytes), ciphertext);
     let stream = match fragment_bytes {
         None => Stream::Continuous,
         Some(_) => Stream::RestartsPerFragment,

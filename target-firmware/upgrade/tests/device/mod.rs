@@ -1,6 +1,6 @@
 //! A device, its flash and its platform in one process: the real boot code and the real agent over the flash model,
 //! with a platform that answers at once. Used by the sweeps.
-mod package;
+pub mod package;
 
 use std::collections::HashSet;
 

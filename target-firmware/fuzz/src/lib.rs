@@ -1,0 +1,171 @@
+//! What the fuzz targets of this folder share: images and devices as the tests of the core make them, flash in the states of
+//! an upgrade, and a platform that follows a script.
+#[path = "../../upgrade/tests/device/mod.rs"]
+#[allow(dead_code, reason = "of the tests' device only a part is of use here")]
+mod device;
+mod peer;
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use device::{Behaviour, Package, Recipe, SIGNER, SMALL_PAGES};
+use embedded_storage::nor_flash::NorFlash;
+use nor_flash_model::{Cut, CutEffect, NorFlashModel};
+use powercut_upgrade::factory::{FACTORY_BYTES, Factory};
+use powercut_upgrade::flash::TwiceProgrammable;
+use powercut_upgrade::manifest::{KeyId, TrustedKeys};
+use powercut_upgrade::slots::Layout;
+use powercut_upgrade::wire::{Dialect, pcp};
+
+pub use device::package::lean_key;
+pub use peer::Peer;
+
+/// Bytes of early fragments a device holds.
+pub const HELD: usize = 512;
+
+const PAGE: usize = 256;
+/// Bytes of a fragment.
+const FRAGMENT_BYTES: u16 = 96;
+/// States of an upgrade to begin with.
+const STATES: u64 = 32;
+
+/// Flash of the small device.
+pub type Flash = TwiceProgrammable<NorFlashModel<4, PAGE, 2>>;
+
+/// Where things are in it.
+pub const LAYOUT: Layout = device::small_layout(PAGE as u32);
+
+fn recipe(minor: u8, counter: u32, size: usize) -> Package {
+    device::package(&Recipe {
+        minor,
+        counter,
+        size,
+        fragment_bytes: FRAGMENT_BYTES,
+        behaviour: Behaviour::Good,
+        signed_by: SIGNER,
+        m_sequence: None,
+    })
+}
+
+/// The image a device runs at first.
+pub fn old_image() -> &'static Package {
+    static IMAGE: OnceLock<Package> = OnceLock::new();
+    IMAGE.get_or_init(|| recipe(0, 2, 700))
+}
+
+/// The image it is offered.
+pub fn new_image() -> &'static Package {
+    static IMAGE: OnceLock<Package> = OnceLock::new();
+    IMAGE.get_or_init(|| recipe(1, 3, 1100))
+}
+
+/// Whom it trusts.
+pub fn trusted() -> TrustedKeys {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[SIGNER; 32]);
+    TrustedKeys([Some((KeyId(1), key.verifying_key().to_bytes())), None])
+}
+
+/// A device fresh from the factory.
+pub fn provisioned() -> Flash {
+    static FLASH: OnceLock<Flash> = OnceLock::new();
+    FLASH
+        .get_or_init(|| {
+            let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
+            device::provision(&mut flash, &LAYOUT, old_image());
+            flash
+        })
+        .clone()
+}
+
+/// The same for a device that speaks PCP.
+pub fn provisioned_for_pcp() -> Flash {
+    let mut bytes = provisioned().0.bytes();
+    let page = LAYOUT.factory.start as usize;
+    let facts = bytes[page..]
+        .first_chunk()
+        .expect("the FACTORY page is longer");
+    let factory = Factory {
+        dialect: Dialect::Pcp,
+        ..Factory::decode(facts).expect("it was just provisioned")
+    };
+    bytes[page..page + FACTORY_BYTES].copy_from_slice(&factory.encode());
+    holding(&bytes).expect("it fits")
+}
+
+fn holding(bytes: &[u8]) -> Option<Flash> {
+    let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
+    flash.write(0, bytes).ok()?;
+    Some(flash)
+}
+
+/// Flash as it is when power goes at different times of an upgrade.
+fn states() -> &'static [Vec<u8>] {
+    static STATES_SEEN: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    STATES_SEEN.get_or_init(|| {
+        let mut uncut = provisioned();
+        let first = uncut.0.operations();
+        device::live::<_, 0, HELD>(&mut uncut, &LAYOUT, old_image(), new_image());
+        let operations = uncut.0.operations() - first;
+        (0..STATES)
+            .map(|state| {
+                let mut flash = provisioned();
+                flash.0.cut_at(Cut {
+                    operation: first + 1 + operations * state / STATES,
+                    effect: CutEffect::TornFirstHalf,
+                });
+                let mut left = Vec::new();
+                device::live_with::<_, 0, HELD>(
+                    &mut flash,
+                    &LAYOUT,
+                    old_image(),
+                    new_image(),
+                    |flash| {
+                        left = flash.0.bytes();
+                    },
+                );
+                left
+            })
+            .collect()
+    })
+}
+
+/// Flash in the state that the first byte names, with the bytes changed that follow, each named by four: place (two,
+/// little-endian), how many from there on, what they become. And what is left of the input.
+pub fn changed_flash(input: &[u8]) -> Option<(Flash, &[u8])> {
+    let (state, rest) = input.split_first()?;
+    let mut bytes = states()[usize::from(*state) % states().len()].clone();
+    let (changes, rest) = rest.as_chunks::<4>();
+    for [low, high, count, value] in changes {
+        let at = usize::from(u16::from_le_bytes([*low, *high])) % bytes.len();
+        let end = (at + usize::from(*count) + 1).min(bytes.len());
+        bytes[at..end].fill(*value);
+    }
+    Some((holding(&bytes)?, rest))
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            crc >> 1 ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
+    }) ^ !0
+}
+
+/// A frame of PCP with these bytes for version, code and data: magic, length and check are as they have to be.
+pub fn as_pcp_frame(bytes: &[u8]) -> Vec<u8> {
+    let Some(([version, code], data)) = bytes.split_first_chunk() else {
+        return Vec::new();
+    };
+    let length = (data.len() as u16).to_be_bytes();
+    let mut frame = vec![0xFF, 0xFE, *version, *code, 0, 0, length[0], length[1]];
+    frame.extend(data);
+    let check = pcp::check(frame.iter().copied()).to_be_bytes();
+    frame[4..6].copy_from_slice(&check);
+    frame
+}
+
+/// Writes the CRC-32 of a stretch behind it.
+pub fn checked_at(page: &mut [u8], stretch: Range<usize>) {
+    let check = crc(&page[stretch.clone()]).to_le_bytes();
+    page[stretch.end..stretch.end + 4].copy_from_slice(&check);
+}
