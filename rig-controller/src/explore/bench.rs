@@ -1,6 +1,7 @@
 //! The flash an explored device sees: the model, with everything read written down, and an explorer that is told of
 //! each operation before it happens.
 use std::hash::Hash;
+use std::ops::Range;
 use std::rc::Rc;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
@@ -15,6 +16,12 @@ use super::memory::Memory;
 use super::merge::{Known, Observations, hash_of};
 use super::recall;
 use super::scene::Scene;
+
+/// Records of a page are worked out in pieces of so many bytes, as large as what the model has sums of. Smaller pages are
+/// worked out at once, every time.
+const PIECE_BYTES: u32 = 1024;
+/// The same where the page is not full yet: the next record makes another piece of the last one.
+const LAST_PIECE_BYTES: u32 = 128;
 
 /// A flash operation that is about to happen.
 #[derive(Debug, Clone, Copy)]
@@ -236,15 +243,26 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
     }
 
     /// The run is over and was judged: what comes of it is learnt. The footprint from its first meeting on.
-    pub(super) fn conclude(self) -> Rc<Footprint> {
+    pub(super) fn conclude(mut self) -> Rc<Footprint> {
+        let Some(explorer) = self.explorer else {
+            return Rc::new(Footprint::empty());
+        };
+        if let Some(known) = &self.merged {
+            // Most runs do nothing before they meet another one.
+            while let Some(meeting) = self.meetings.pop_if(|meeting| {
+                meeting.flash.operations() == self.flash.operations()
+                    && meeting.flash.weak_looks() == self.flash.weak_looks()
+                    && meeting.segment.is_part_of(&known.footprint)
+            }) {
+                explorer.learn_also(meeting.place, known, meeting.schedules);
+            }
+        }
         let mut later = self
             .merged
-            .map_or_else(|| Rc::new(Footprint::EMPTY), |known| known.footprint);
-        if let Some(explorer) = self.explorer {
-            for meeting in self.meetings.into_iter().rev() {
-                let footprint = meeting.segment.footprint(&later);
-                later = explorer.learn(meeting.place, &meeting.flash, footprint, meeting.schedules);
-            }
+            .map_or_else(|| Rc::new(Footprint::empty()), |known| known.footprint);
+        for meeting in self.meetings.into_iter().rev() {
+            let footprint = meeting.segment.footprint(&later);
+            later = explorer.learn(meeting.place, &meeting.flash, footprint, meeting.schedules);
         }
         later
     }
@@ -404,5 +422,54 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
             return work();
         }
         recall::recall(hash_of(input), work)
+    }
+
+    fn work_out_from<S: Hash + Clone + 'static>(
+        &mut self,
+        addresses: Range<u32>,
+        state: &mut S,
+        work: impl FnOnce(&mut Self, &mut S),
+    ) {
+        if PAGE <= PIECE_BYTES as usize
+            || !recall::remembers()
+            || !self.flash.is_powered()
+            || !self.flash.is_steady_in(addresses.clone())
+        {
+            work(self, state);
+            return;
+        }
+        let unit = UNIT as u32;
+        let units = addresses.start / unit..addresses.end.div_ceil(unit);
+        let content = self
+            .flash
+            .units_sum(units.start as usize..units.end as usize);
+        // Blank units add nothing to the sum: which bytes they are counts too.
+        let which = u64::from(addresses.start) << 32 | u64::from(addresses.end);
+        let key = fold(fold(hash_of(state), which), content);
+        let was_asking = std::mem::replace(&mut self.asking, true);
+        *state = recall::recall_piece(key, || {
+            let mut state = state.clone();
+            work(self, &mut state);
+            state
+        });
+        self.asking = was_asking;
+        if self.explorer.is_some() && !was_asking {
+            self.observations.add_answer(key, hash_of(state));
+            if let Some(meeting) = self.meetings.last_mut() {
+                meeting.segment.read(units.start, units.end);
+            }
+        }
+    }
+
+    fn piece_end(&self, address: u32) -> Option<u32> {
+        if PAGE <= PIECE_BYTES as usize {
+            return None;
+        }
+        let end = (address / PIECE_BYTES + 1) * PIECE_BYTES;
+        let is_full = self.flash.unit_sum(end as usize / UNIT - 1) != 0;
+        if is_full && self.flash.is_steady_in(address..end) {
+            return Some(end);
+        }
+        Some((address / LAST_PIECE_BYTES + 1) * LAST_PIECE_BYTES)
     }
 }

@@ -150,7 +150,7 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
 
     /// The future of a run, if it was explored: see [`Seen`].
     pub(super) fn known(
-        &self,
+        &mut self,
         place: u64,
         flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
     ) -> Option<Known> {
@@ -168,6 +168,13 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         let place = self.beyond(place);
         let schedules = self.counts.schedules - schedules;
         self.seen.learn(place, flash, footprint, schedules)
+    }
+
+    /// A run that was at `place` came to `known`, which has seen everything that it looked at in between; flash is the same.
+    pub(super) fn learn_also(&mut self, place: u64, known: &Known, schedules: u64) {
+        let place = self.beyond(place);
+        let schedules = self.counts.schedules - schedules;
+        self.seen.learn_also(place, known, schedules);
     }
 
     /// What pages answered, if runs that met are to be followed only once.
@@ -242,7 +249,7 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
                 self.path.push(cut);
                 self.judge(&Err(breach), 0);
                 self.path.pop();
-                return Rc::new(Footprint::EMPTY);
+                return Rc::new(Footprint::empty());
             }
         };
         let operations = torn.operations();

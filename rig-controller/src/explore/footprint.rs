@@ -7,6 +7,7 @@
 //! A [`Segment`] collects while a run goes on; a [`Footprint`] is what comes of it. Too much in a footprint costs time,
 //! too little would be wrong: what is in doubt counts as looked at.
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use nor_flash_model::{NorFlashModel, fold};
 use powercut_upgrade::flash::PageQuestion;
@@ -112,28 +113,37 @@ pub(super) enum Last<'a> {
 pub(super) struct Footprint {
     /// Pages that were looked at, and which of their units, in order.
     looked_at: Vec<(u16, Span)>,
-    /// In order of units.
-    programmed: Vec<Programmed>,
+    /// In order of units. Most footprints have it in common with that of what followed.
+    programmed: Rc<[Programmed]>,
     /// The page that was erased just before, if it is programmed.
     blank: Option<u16>,
     /// Units among `programmed` that `looked_at` does not mean though it names their pages.
     excepted: Vec<u32>,
     /// Pages that were asked something, in order: only their answers matter.
     asked: Vec<(u16, PageQuestion)>,
+    /// Of all of the above.
+    hash: u64,
 }
 
 impl Footprint {
     /// Of a run that does nothing any more.
-    pub(super) const EMPTY: Self = Self {
-        looked_at: Vec::new(),
-        programmed: Vec::new(),
-        blank: None,
-        excepted: Vec::new(),
-        asked: Vec::new(),
-    };
+    pub(super) fn empty() -> Self {
+        Self {
+            looked_at: Vec::new(),
+            programmed: Rc::default(),
+            blank: None,
+            excepted: Vec::new(),
+            asked: Vec::new(),
+            hash: 0,
+        }
+    }
 
     /// Equal for equal footprints.
     pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn hashed(mut self) -> Self {
         let mut hash = fold(1, self.blank.map_or(0, |page| u64::from(page) + 1));
         for (page, span) in &self.looked_at {
             hash = fold(
@@ -141,7 +151,7 @@ impl Footprint {
                 u64::from(span.from) << 32 | u64::from(span.to),
             );
         }
-        for programmed in &self.programmed {
+        for programmed in self.programmed.iter() {
             let bytes = u128::from_le_bytes(programmed.bytes);
             hash = fold(
                 hash,
@@ -154,26 +164,37 @@ impl Footprint {
         for (page, question) in &self.asked {
             hash = fold(hash, u64::from(*page) << 8 | *question as u64);
         }
-        hash
+        self.hash = hash;
+        self
     }
 
-    /// What `flash` holds where this footprint looks; `None` if it would not take what is programmed, or if nobody knows
-    /// what it answers.
+    /// Whether `flash` takes what is programmed, for good.
+    pub(super) fn fits<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+        &self,
+        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    ) -> bool {
+        let blank = self
+            .blank
+            .is_none_or(|page| flash.is_untouched(usize::from(page)));
+        blank
+            && self.programmed.iter().all(|programmed| {
+                let unit = programmed.unit as usize;
+                flash.programs(unit).saturating_add(programmed.times) <= PROGRAMS
+                    && flash.would_hold(unit, &programmed.bytes[..UNIT])
+            })
+    }
+
+    /// What `flash` holds where this footprint looks; `None` if nobody knows what it answers. Whether it takes what is
+    /// programmed is another question: see [`Footprint::fits`].
     pub(super) fn seen_in<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
         &self,
         flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
         answers: &Answers,
     ) -> Option<u64> {
-        let takes = self.programmed.iter().all(|programmed| {
-            let unit = programmed.unit as usize;
-            flash.programs(unit).saturating_add(programmed.times) <= PROGRAMS
-                && flash.would_hold(unit, &programmed.bytes[..UNIT])
-        });
-        let blank = self
-            .blank
-            .is_none_or(|page| flash.is_untouched(usize::from(page)));
-        if !takes || !blank {
-            return None;
+        let mut answered = 0_u64;
+        for &(page, question) in &self.asked {
+            let content = flash.page_sum(usize::from(page));
+            answered = fold(answered, answers.get(question, page, content)?);
         }
         let mut sum = 0_u64;
         let mut settled = true;
@@ -184,14 +205,11 @@ impl Footprint {
         for unit in &self.excepted {
             sum = sum.wrapping_sub(flash.unit_sum(*unit as usize));
         }
-        for &(page, question) in &self.asked {
-            let content = flash.page_sum(usize::from(page));
-            sum = fold(sum, answers.get(question, page, content)?);
-        }
+        let seen = fold(sum, answered);
         Some(if settled {
-            sum
+            seen
         } else {
-            fold(sum, flash.flicker_sum())
+            fold(seen, flash.flicker_sum())
         })
     }
 }
@@ -373,7 +391,7 @@ impl Segment {
         {
             self.use_blank(page);
         }
-        for next in &later.programmed {
+        for next in later.programmed.iter() {
             let page = self.page_of(next.unit);
             if gone(self, page) {
                 continue;
@@ -415,6 +433,25 @@ impl Segment {
         }
     }
 
+    /// Whether the segment, in which nothing was programmed or erased, looked at and asked nothing that `later` does not
+    /// too, so that [`Segment::footprint`] would be `later`.
+    pub(super) fn is_part_of(&self, later: &Footprint) -> bool {
+        let mut known = later.looked_at.iter();
+        let mut looks = (0_u16..)
+            .zip(&self.looked_at)
+            .filter(|(_, span)| !span.is_empty());
+        self.fresh.is_none()
+            && looks.all(|(page, span)| {
+                known
+                    .find(|(other, _)| *other == page)
+                    .is_some_and(|(_, known)| known.from <= span.from && span.to <= known.to)
+            })
+            && self
+                .asked
+                .iter()
+                .all(|asked| later.asked.binary_search(asked).is_ok())
+    }
+
     /// The footprint from the segment's begin on, where `later` is that of what followed it.
     pub(super) fn footprint(mut self, later: &Footprint) -> Footprint {
         self.branched_off(Last::Nothing, later);
@@ -435,13 +472,20 @@ impl Segment {
                 !span.is_empty() && !span.contains(*unit)
             })
             .collect();
+        let programmed = if later.programmed[..] == self.others[..] {
+            Rc::clone(&later.programmed)
+        } else {
+            self.others.into()
+        };
         Footprint {
             looked_at,
-            programmed: self.others,
+            programmed,
             blank: self.blank,
             excepted,
             asked: self.asked,
+            hash: 0,
         }
+        .hashed()
     }
 }
 

@@ -139,8 +139,10 @@ impl Memory {
     }
 
     pub(super) fn hash(&self) -> u64 {
+        // The next cut looks at it only if no fragment was dealt with since the last one.
+        let cut_in = if self.progressed { 0 } else { self.cut_in };
         let fragments = u64::from(self.expected)
-            | u64::from(self.cut_in) << 16
+            | u64::from(cut_in) << 16
             | u64::from(self.may_rewind_to.unwrap_or(u16::MAX)) << 32
             | u64::from(self.boots) << 48
             | u64::from(self.rests) << 56;

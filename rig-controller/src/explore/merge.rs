@@ -14,6 +14,7 @@ use nor_flash_model::{NorFlashModel, fold};
 use powercut_upgrade::flash::PageQuestion;
 
 use super::footprint::Footprint;
+use super::recent::Recent;
 
 /// Takes keys as they are: they are hashes already.
 #[derive(Debug, Default, Clone, Copy)]
@@ -38,12 +39,18 @@ impl Hasher for AsItIs {
 /// A map whose keys are hashes.
 pub(super) type Hashed<T> = HashMap<u64, T, BuildHasherDefault<AsItIs>>;
 
+/// Footprints that are kept of a place. Those that matched last come first: most others were of a journal page that no run
+/// to come will have again.
+const MOST_FOOTPRINTS: usize = 8;
+
 /// A future that was explored.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) footprint: Rc<Footprint>,
     /// Schedules in it.
     pub(super) schedules: u64,
+    /// What flash holds where the footprint looks.
+    seen: u64,
 }
 
 /// The futures that were explored. Where a run stands beyond flash is its *place*: what it has read, what the oracle
@@ -57,9 +64,9 @@ pub(super) struct Seen {
     pub(super) answers: Answers,
 }
 
-/// What pages answer to questions: by question, page and content.
+/// What pages answered to questions lately: by question, page and content. One that is forgotten is asked again.
 #[derive(Debug, Default)]
-pub(super) struct Answers(Hashed<u64>);
+pub(super) struct Answers(Recent<u64>);
 
 impl Answers {
     fn key(question: PageQuestion, page: u16, content: u64) -> u64 {
@@ -73,28 +80,33 @@ impl Answers {
 
     /// What a page with this content answered, if it was asked.
     pub(super) fn get(&self, question: PageQuestion, page: u16, content: u64) -> Option<u64> {
-        self.0.get(&Self::key(question, page, content)).copied()
+        self.0.get(Self::key(question, page, content)).copied()
     }
 }
 
 impl Seen {
     /// The future of a run that is at `place` with `flash`, if it was explored.
     pub(super) fn known<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
-        &self,
+        &mut self,
         place: u64,
         flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
     ) -> Option<Known> {
-        self.footprints
-            .get(&place)?
-            .iter()
-            .find_map(|(hash, footprint)| {
-                let seen = footprint.seen_in(flash, &self.answers)?;
-                let schedules = *self.schedules.get(&key(place, *hash, seen))?;
-                Some(Known {
-                    footprint: Rc::clone(footprint),
-                    schedules,
-                })
-            })
+        let footprints = self.footprints.get_mut(&place)?;
+        let (at, seen, schedules) =
+            footprints
+                .iter()
+                .enumerate()
+                .find_map(|(at, (hash, footprint))| {
+                    let seen = footprint.seen_in(flash, &self.answers)?;
+                    let schedules = *self.schedules.get(&key(place, *hash, seen))?;
+                    footprint.fits(flash).then_some((at, seen, schedules))
+                })?;
+        footprints[..=at].rotate_right(1);
+        Some(Known {
+            footprint: Rc::clone(&footprints[0].1),
+            schedules,
+            seen,
+        })
     }
 
     /// The future of `place` with `flash` was explored.
@@ -107,17 +119,37 @@ impl Seen {
     ) -> Rc<Footprint> {
         let hash = footprint.hash();
         // Flash that does not take what was programmed in it broke an invariant; that future is no model for others.
-        let Some(seen) = footprint.seen_in(flash, &self.answers) else {
+        let seen = footprint.seen_in(flash, &self.answers);
+        let Some(seen) = seen.filter(|_| footprint.fits(flash)) else {
             return Rc::new(footprint);
         };
         self.schedules.insert(key(place, hash, seen), schedules);
+        self.keep(place, hash, || Rc::new(footprint))
+    }
+
+    /// At `place`, with flash as it is now, `known` is the future too.
+    pub(super) fn learn_also(&mut self, place: u64, known: &Known, schedules: u64) {
+        let hash = known.footprint.hash();
+        self.schedules
+            .insert(key(place, hash, known.seen), schedules);
+        self.keep(place, hash, || Rc::clone(&known.footprint));
+    }
+
+    /// Puts the footprint with this hash before all others of `place`.
+    fn keep(
+        &mut self,
+        place: u64,
+        hash: u64,
+        footprint: impl FnOnce() -> Rc<Footprint>,
+    ) -> Rc<Footprint> {
         let known = self.footprints.entry(place).or_default();
-        if let Some((_, footprint)) = known.iter().find(|(other, _)| *other == hash) {
-            return Rc::clone(footprint);
+        if let Some(at) = known.iter().position(|(other, _)| *other == hash) {
+            known[..=at].rotate_right(1);
+        } else {
+            known.truncate(MOST_FOOTPRINTS - 1);
+            known.insert(0, (hash, footprint()));
         }
-        let footprint = Rc::new(footprint);
-        known.push((hash, Rc::clone(&footprint)));
-        footprint
+        Rc::clone(&known[0].1)
     }
 
     /// How many there are.

@@ -26,6 +26,7 @@ mod plan_scene;
 mod planted;
 pub mod progress_cost;
 mod recall;
+mod recent;
 pub mod results;
 mod scenario;
 mod scene;

@@ -1,6 +1,7 @@
 //! The invariants, checked against the model's own knowledge of flash: what is weak there counts as broken even if it
 //! reads well now.
-use nor_flash_model::NorFlashModel;
+use embedded_storage::nor_flash::ReadNorFlash;
+use nor_flash_model::{NorFlashModel, fold};
 use powercut_upgrade::agent::Agent;
 use powercut_upgrade::boot::StayReason;
 use powercut_upgrade::image::Location;
@@ -11,7 +12,9 @@ use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::Status;
 
 use super::memory::{Memory, Restart};
+use super::merge::hash_of;
 use super::package::Package;
+use super::recall;
 use super::scenario::{Ending, Scenario};
 use super::scene::Scene;
 use crate::case::verdict::Invariant;
@@ -67,6 +70,35 @@ pub(super) fn no_unit_was_programmed_too_often<
     }
 }
 
+/// Whether flash holds `bytes` from `address` on, for good. They are those that `name` stands for, so that it need not be
+/// looked up again for a page that is the same.
+fn holds_named<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
+    flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
+    name: u64,
+    address: u32,
+    bytes: &[u8],
+) -> bool {
+    if !recall::remembers() {
+        return flash.holds(address, bytes);
+    }
+    let mut at = address as usize;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(rest.len().min(PAGE - at % PAGE));
+        if at / PAGE >= flash.capacity() / PAGE {
+            return false;
+        }
+        let content = flash.page_sum(at / PAGE);
+        let asked = fold(fold(name, (at as u64) << 32 | now.len() as u64), content);
+        if !recall::recall(asked, || flash.holds(at as u32, now)) {
+            return false;
+        }
+        at += now.len();
+        rest = later;
+    }
+    true
+}
+
 /// Whether `package` lies at `location`, image and manifest, for good.
 fn holds<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
     flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
@@ -76,6 +108,7 @@ fn holds<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
 ) -> bool {
     let layout = &scene.layout;
     let manifest = layout.manifest(location.slot, location.placement);
+    let name = hash_of(&("image", package.signed.image_id().0));
     flash.holds(manifest, &package.signed.encode())
         && package
             .image
@@ -83,7 +116,9 @@ fn holds<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
             .enumerate()
             .all(|(page, content)| {
                 let offset = page as u32 * layout.page_bytes;
-                flash.holds(
+                holds_named(
+                    flash,
+                    fold(name, u64::from(offset)),
                     layout.image_byte(location.slot, location.placement, offset),
                     content,
                 )
@@ -199,7 +234,8 @@ pub(super) fn what_counts_as_received_is_there<
             ),
         );
     };
-    if !memory.is_rotten && !flash.holds(scene.layout.staging.start, sent) {
+    let name = hash_of(&("sent", image.0));
+    if !memory.is_rotten && !holds_named(flash, name, scene.layout.staging.start, sent) {
         return broken(
             Invariant::S2,
             format!(

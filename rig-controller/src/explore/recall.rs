@@ -1,12 +1,15 @@
 //! Results that depend on nothing but what was looked at: whether an image has its digest, whether a manifest is signed.
 //! They are remembered by content, for each thread apart, while it explores with [`Remembering`]. What is remembered is
 //! the same as what would be worked out again, so no verdict changes.
+use std::any::Any;
 use std::cell::RefCell;
 
 use super::merge::Hashed;
+use super::recent::Recent;
 
 thread_local! {
     static RESULTS: RefCell<Option<Hashed<bool>>> = const { RefCell::new(None) };
+    static PIECES: RefCell<Recent<Box<dyn Any>>> = RefCell::default();
 }
 
 /// As long as this lives, this thread remembers.
@@ -17,6 +20,7 @@ impl Remembering {
     /// Begins with nothing remembered.
     pub(super) fn begin() -> Self {
         RESULTS.set(Some(Hashed::default()));
+        PIECES.take();
         Self(())
     }
 }
@@ -24,6 +28,7 @@ impl Remembering {
 impl Drop for Remembering {
     fn drop(&mut self) {
         RESULTS.set(None);
+        PIECES.take();
     }
 }
 
@@ -37,6 +42,21 @@ pub(super) fn recall(input: u64, work: impl FnOnce() -> bool) -> bool {
                 results.insert(input, result);
             }
         });
+        result
+    })
+}
+
+/// Like [`recall`] for results of any kind, of which only those met lately are remembered. Results whose inputs hash alike
+/// are of one kind.
+pub(super) fn recall_piece<R: Clone + 'static>(input: u64, work: impl FnOnce() -> R) -> R {
+    let known = PIECES.with_borrow(|pieces| {
+        pieces
+            .get(input)
+            .and_then(|known| known.downcast_ref().cloned())
+    });
+    known.unwrap_or_else(|| {
+        let result = work();
+        PIECES.with_borrow_mut(|pieces| pieces.insert(input, Box::new(result.clone())));
         result
     })
 }
@@ -66,5 +86,13 @@ mod tests {
         }
         assert!(ask() && !remembers());
         assert_eq!(worked_out, 4);
+    }
+
+    #[test]
+    fn results_of_pieces_are_those_of_their_own_input() {
+        let _remembering = Remembering::begin();
+        assert_eq!(recall_piece(1, || ('a', 1)), ('a', 1));
+        assert_eq!(recall_piece(2, || ('b', 2)), ('b', 2));
+        assert_eq!(recall_piece(1, || ('c', 3)), ('a', 1));
     }
 }

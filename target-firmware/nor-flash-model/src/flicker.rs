@@ -57,12 +57,41 @@ impl Flicker {
         }
     }
 
-    /// Three numbers that say all there is to say about the looks to come.
+    /// Three numbers that say all there is to say about the looks to come. Scripts that go on alike have them in common,
+    /// wherever they began.
     pub(crate) fn parts(self, boot: u32, look: u32) -> [u64; 3] {
         match self {
-            Self::Boots(script) => [1, u64::from(script), u64::from(boot % 8)],
-            Self::Looks(script) => [2, u64::from(script), u64::from(look % 8)],
+            Self::Boots(script) => [1, u64::from(script.rotate_right(boot % 8)), 0],
+            Self::Looks(script) => [2, u64::from(script.rotate_right(look % 8)), 0],
             Self::Random(seed) => [3, u64::from(seed), u64::from(look)],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_that_go_on_alike_have_their_parts_in_common_and_no_others() {
+        let looks = |script, look| Flicker::Looks(script).parts(0, look);
+        let sees =
+            |script, look| (0..8).map(move |later| Flicker::Looks(script).noise(0, look + later));
+        for script in 0..=u8::MAX {
+            for look in 0..9 {
+                for (other, later) in [(script, look + 8), (script, look + 1), (0b0110_1100, 3)] {
+                    assert_eq!(
+                        looks(script, look) == looks(other, later),
+                        sees(script, look).eq(sees(other, later)),
+                    );
+                }
+            }
+        }
+        let boots = Flicker::Boots(0b1010_1010);
+        assert_eq!(
+            boots.parts(1, 0),
+            Flicker::Boots(0b0101_0101).parts(u32::MAX - 7, 5)
+        );
+        assert_ne!(boots.parts(1, 0), Flicker::Looks(0b1010_1010).parts(0, 1));
     }
 }

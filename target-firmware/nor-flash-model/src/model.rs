@@ -1,4 +1,5 @@
 //! The model itself: pages, power, and the operations that change them.
+use std::ops::Range;
 use std::sync::Arc;
 
 use embedded_storage::nor_flash::{
@@ -179,6 +180,19 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlashModel<UNI
     pub fn unit_sum(&self, unit: usize) -> u64 {
         let place = Self::place(unit);
         self.pages[place.page].unit_hash(place)
+    }
+
+    /// What these units, all in one page, add to the sum of their page. Of units that make up most of a stretch of 1 KB it
+    /// costs as much as the rest of that stretch.
+    pub fn units_sum(&self, units: Range<usize>) -> u64 {
+        let place = Self::place(units.start);
+        self.pages[place.page].sum_of(place, units.len())
+    }
+
+    /// Whether every look at these bytes, all in one page, sees the same: no bit is weak. Units may fail to read.
+    pub fn is_steady_in(&self, bytes: Range<u32>) -> bool {
+        let from = bytes.start as usize;
+        !self.pages[from / PAGE].is_weak(from % PAGE, bytes.len())
     }
 
     /// How often the unit with this index was programmed since its page was erased.

@@ -406,3 +406,33 @@ fn erased_pages_are_one_and_the_same() {
     flash.erase(0, 4096).unwrap();
     assert!(Arc::ptr_eq(&flash.pages[0], &flash.pages[1]));
 }
+
+#[test]
+fn the_sum_of_units_is_what_they_add_up_to_whichever_chunks_they_lie_in() {
+    let mut flash = NorFlashModel::<4, 4096, 2>::new(2);
+    flash.write(4096, &[0x5A; 3000]).unwrap();
+    let page = 1024..2048;
+    for units in [
+        page.clone(),
+        1044..1280,
+        1024..1025,
+        1200..1900,
+        1279..1281,
+        1500..1500,
+    ] {
+        let one_by_one = units
+            .clone()
+            .fold(0_u64, |sum, unit| sum.wrapping_add(flash.unit_sum(unit)));
+        assert_eq!(flash.units_sum(units.clone()), one_by_one, "{units:?}");
+    }
+    assert_eq!(flash.units_sum(page), flash.page_sum(1));
+}
+
+#[test]
+fn a_part_of_a_page_is_steady_if_none_of_its_own_bits_is_weak() {
+    let mut flash = NorFlashModel::<4, 4096, 2>::new(2);
+    flash.cut_at("op1/weak-looks1".parse().unwrap());
+    let _ = flash.write(4096 + 2000, &[0; 4]);
+    assert!(!flash.is_steady_in(4096..8192) && !flash.is_steady_in(6096..6100));
+    assert!(flash.is_steady_in(4096..6096) && flash.is_steady_in(6100..8192));
+}

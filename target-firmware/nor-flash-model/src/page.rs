@@ -64,6 +64,31 @@ impl<const UNIT: usize, const PAGE: usize> Page<UNIT, PAGE> {
         self.chunks[place.unit / Self::UNITS].hash(place.unit % Self::UNITS, place.name())
     }
 
+    /// The total of the hashes of these units; the first of them is called `place`.
+    pub(crate) fn sum_of(&self, place: UnitPlace, units: usize) -> u64 {
+        let first = place.name();
+        pieces(place.unit, units, Self::UNITS).fold(0_u64, |total, (chunk, within)| {
+            let target = &self.chunks[chunk];
+            let start = first + (chunk * Self::UNITS) as u64 - place.unit as u64;
+            let hashes = |units: Range<usize>| {
+                units.fold(0_u64, |total, unit| {
+                    total.wrapping_add(target.hash(unit, start + unit as u64))
+                })
+            };
+            // Whichever is less to add up: those that count, or those that do not.
+            let sum = if within.len() > Self::UNITS / 2 {
+                target
+                    .tally()
+                    .sum
+                    .wrapping_sub(hashes(0..within.start))
+                    .wrapping_sub(hashes(within.end..Self::UNITS))
+            } else {
+                hashes(within)
+            };
+            total.wrapping_add(sum)
+        })
+    }
+
     pub(crate) fn is_settled(&self) -> bool {
         !self.is_unsettled
     }

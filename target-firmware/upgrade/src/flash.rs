@@ -8,6 +8,7 @@ use embedded_storage::nor_flash::{
 
 use crate::seeded::{Bug, is_planted};
 use core::hash::Hash;
+use core::ops::Range;
 
 /// Largest program unit the core supports, in bytes.
 pub const MAX_UNIT_BYTES: usize = 16;
@@ -56,6 +57,26 @@ pub trait UpgradeFlash: NorFlash {
     fn work_out(&mut self, input: &impl Hash, work: impl FnOnce() -> bool) -> bool {
         let _ = input;
         work()
+    }
+
+    /// Takes `state` on to what `work` makes of it, which depends on nothing but `state` and what flash holds at these
+    /// addresses, all in one page. A simulator that did so before need not do it again.
+    fn work_out_from<S: Hash + Clone + 'static>(
+        &mut self,
+        addresses: Range<u32>,
+        state: &mut S,
+        work: impl FnOnce(&mut Self, &mut S),
+    ) where
+        Self: Sized,
+    {
+        let _ = addresses;
+        work(self, state);
+    }
+
+    /// Where the piece ends that begins at `address`, if pages are to be worked out in pieces; `None`: at once.
+    fn piece_end(&self, address: u32) -> Option<u32> {
+        let _ = address;
+        None
     }
 }
 

@@ -83,6 +83,15 @@ impl Hashing {
     ) -> Option<[u8; 32]> {
         let page_end = (self.offset / layout.page_bytes + 1) * layout.page_bytes;
         let end = page_end.min(self.size_bytes);
+        let first = layout.image_byte(self.location.slot, self.location.placement, self.offset);
+        let addresses = first..first + (end - self.offset);
+        flash.work_out_from(addresses, self, |flash, hashing| {
+            hashing.hash_up_to(flash, layout, end);
+        });
+        (self.offset >= self.size_bytes).then(|| self.hasher.clone().finalize().into())
+    }
+
+    fn hash_up_to<F: UpgradeFlash>(&mut self, flash: &mut F, layout: &Layout, end: u32) {
         let mut chunk = [0; HASH_CHUNK_BYTES];
         while self.offset < end {
             let length = ((end - self.offset) as usize).min(HASH_CHUNK_BYTES);
@@ -93,7 +102,6 @@ impl Hashing {
             self.hasher.update(&chunk[..length]);
             self.offset += length as u32;
         }
-        (self.offset >= self.size_bytes).then(|| self.hasher.clone().finalize().into())
     }
 }
 

@@ -407,38 +407,72 @@ impl Journal {
     fn read_records<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Replayed {
         let format = self.format::<F>();
         let start = self.layout.identification_page(page);
-        let session = self.state.session();
-        let mut replayed = Replayed {
-            state: self.state,
-            anchored: false,
-            next_slot: None,
+        let mut reading = Reading {
+            session: self.state.session(),
+            slot: 0,
+            replayed: Replayed {
+                state: self.state,
+                anchored: false,
+                next_slot: None,
+            },
+            goes_on: true,
         };
-        for slot in 0..format.capacity() {
-            let mut bytes = [0; 8];
-            flash::read(flash, start + format.slot(slot), &mut bytes);
-            let record = page::decode_record(session, slot, bytes);
-            let Some(next) = record.and_then(|record| replayed.state.after(record)) else {
-                let is_blank = bytes == [0xFF; 8];
-                if is_planted(Bug::AppendAfterReset) && is_blank {
-                    replayed.next_slot = Some(slot);
+        loop {
+            let from = start + format.slot(reading.slot);
+            let piece_end = flash.piece_end(from);
+            let end = piece_end.map_or(format.capacity(), |end| format.slots_before(end - start));
+            let addresses = from..start + format.slot(end);
+            flash.work_out_from(addresses, &mut reading, |flash, reading| {
+                while reading.goes_on && reading.slot < end {
+                    reading.read_next(flash, start + format.slot(reading.slot));
                 }
-                if is_planted(Bug::SlotErasedOnCrcError)
-                    && !is_blank
-                    && matches!(replayed.state.phase, Phase::Downloading { .. })
-                {
-                    replayed.state.phase = Phase::Accepted;
-                }
-                if is_planted(Bug::TornRecordForgetsProgress)
-                    && !is_blank
-                    && let Phase::Downloading { committed, .. } = &mut replayed.state.phase
-                {
-                    *committed = 0;
-                }
-                break;
-            };
-            replayed.anchored = slot == 0 && record == Some(Record::Anchor);
-            replayed.state = next;
+            });
+            if piece_end.is_none() || !reading.goes_on || reading.slot == format.capacity() {
+                return reading.replayed;
+            }
         }
-        replayed
+    }
+}
+
+/// The records of a page as far as they were read.
+#[derive(Debug, Clone, Hash)]
+struct Reading {
+    session: SessionId,
+    /// The next.
+    slot: u16,
+    replayed: Replayed,
+    /// All so far were records.
+    goes_on: bool,
+}
+
+impl Reading {
+    fn read_next<F: UpgradeFlash>(&mut self, flash: &mut F, address: u32) {
+        let mut bytes = [0; 8];
+        flash::read(flash, address, &mut bytes);
+        let record = page::decode_record(self.session, self.slot, bytes);
+        let Some(next) = record.and_then(|record| self.replayed.state.after(record)) else {
+            let is_blank = bytes == [0xFF; 8];
+            if is_planted(Bug::AppendAfterReset) && is_blank {
+                self.replayed.next_slot = Some(self.slot);
+            }
+            let state = &mut self.replayed.state;
+            if is_planted(Bug::SlotErasedOnCrcError)
+                && !is_blank
+                && matches!(state.phase, Phase::Downloading { .. })
+            {
+                state.phase = Phase::Accepted;
+            }
+            if is_planted(Bug::TornRecordForgetsProgress)
+                && !is_blank
+                && let Phase::Downloading { committed, .. } = &mut state.phase
+            {
+                *committed = 0;
+            }
+            self.goes_on = false;
+            return;
+        };
+        self.replayed.anchored = self.slot == 0 && record == Some(Record::Anchor);
+        self.replayed.state = next;
+        self.slot += 1;
     }
 }

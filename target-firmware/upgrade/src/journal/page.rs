@@ -60,6 +60,16 @@ impl PageFormat {
         self.header + self.record * (slot as u32 + 1)
     }
 
+    /// The slots that begin before this offset.
+    pub(super) const fn slots_before(self, offset: u32) -> u16 {
+        let slots = offset.saturating_sub(self.slot(0)).div_ceil(self.record);
+        if slots < self.capacity() as u32 {
+            slots as u16
+        } else {
+            self.capacity()
+        }
+    }
+
     /// Records a page takes.
     pub(super) const fn capacity(self) -> u16 {
         ((self.page - self.header) / self.record - 1) as u16

@@ -6,7 +6,7 @@ use crate::seeded::{Bug, is_planted};
 use crate::slots::{ChainLength, Placement};
 
 /// Binds records to one attempt at one image: progress outlives neither.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(pub [u8; 8]);
 
 impl SessionId {

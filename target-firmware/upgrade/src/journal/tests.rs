@@ -10,7 +10,7 @@ use super::page::{HEADER_BYTES, decode_header, decode_record, encode_header, enc
 use super::*;
 use crate::flash::TwiceProgrammable;
 use crate::slots::{ChainLength, Region};
-use embedded_storage::nor_flash::NorFlash;
+use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
 const PAGE: usize = 256;
 const LAYOUT: Layout = Layout {
@@ -32,6 +32,46 @@ type Flash = TwiceProgrammable<NorFlashModel<4, PAGE, 2>>;
 
 fn flash() -> Flash {
     TwiceProgrammable(NorFlashModel::new(9))
+}
+
+/// Works pages out in pieces, some of which hold no record.
+struct InPieces(Flash, u32);
+
+impl ErrorType for InPieces {
+    type Error = <Flash as ErrorType>::Error;
+}
+
+impl ReadNorFlash for InPieces {
+    const READ_SIZE: usize = Flash::READ_SIZE;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        self.0.read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+impl NorFlash for InPieces {
+    const WRITE_SIZE: usize = Flash::WRITE_SIZE;
+    const ERASE_SIZE: usize = Flash::ERASE_SIZE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
+        self.0.erase(from, to)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.0.write(offset, bytes)
+    }
+}
+
+impl UpgradeFlash for InPieces {
+    const PROGRAMS_PER_UNIT: u8 = Flash::PROGRAMS_PER_UNIT;
+
+    fn piece_end(&self, address: u32) -> Option<u32> {
+        Some((address / self.1 + 1) * self.1)
+    }
 }
 
 fn any_phase() -> impl Strategy<Value = Phase> {
@@ -122,6 +162,28 @@ proptest! {
             *programs = programs.saturating_add(1);
         }
         prop_assert_eq!(again.state(), &expected);
+    }
+
+    #[test]
+    fn a_page_worked_out_in_pieces_says_the_same(progress in prop::collection::vec(1_u32..9, 0..25), torn: [u8; 4], tear: bool, piece in 4_u32..300) {
+        let mut flash = flash();
+        let mut journal = Journal::recover(&mut flash, &LAYOUT);
+        let accepted = State { image: ImageId([1; 16]), phase: Phase::Accepted, ..State::EMPTY };
+        journal.open(&mut flash, accepted).unwrap();
+        journal.append(&mut flash, Record::ManifestStored).unwrap();
+        let mut committed = 0;
+        for more in progress {
+            committed += more;
+            journal.append(&mut flash, Record::Progress { committed }).unwrap();
+        }
+        if let Some(slot) = journal.next_slot.filter(|slot| tear && *slot < Journal::capacity::<Flash>(&LAYOUT)) {
+            let address = LAYOUT.identification_page(journal.newest.unwrap().page) + PageFormat::new(PAGE as u32, 4).slot(slot);
+            flash.write(address, &torn).unwrap();
+        }
+        let at_once = Journal::recover(&mut flash, &LAYOUT);
+        let in_pieces = Journal::recover(&mut InPieces(flash, piece * 4), &LAYOUT);
+        prop_assert_eq!(in_pieces.state(), at_once.state());
+        prop_assert_eq!((in_pieces.anchored, in_pieces.next_slot), (at_once.anchored, at_once.next_slot));
     }
 
     #[test]
