@@ -326,6 +326,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
                         self.fragments.received(*index, now);
                     }
                     agent.on_datagram(&mut self.flash, now_ms, datagram)?;
+                    self.fragments.stored();
                     now_ms = self.flash.clock.now().saturating_sub(began).as_millis() as u64;
                     now_ms
                 }

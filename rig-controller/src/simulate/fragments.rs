@@ -1,5 +1,5 @@
 //! What became of each fragment: asked for, in flight, received in whole, fetched again. Cuts divide a run into *lives*.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 /// Counts over a run.
@@ -40,6 +40,8 @@ pub(super) struct Fragments {
     asked: HashMap<u16, u32>,
     /// The life in which it was last received in whole.
     received: HashMap<u16, u32>,
+    /// Fragments that came before their turn, until they are stored: all of them are in RAM.
+    early: BTreeSet<u16>,
     counts: FragmentCounts,
     losses: Vec<Loss>,
 }
@@ -74,11 +76,27 @@ impl Fragments {
 
     /// The device has received fragment `index` in whole.
     pub(super) fn received(&mut self, index: u16, now: Duration) {
+        if self.next_missing().is_some_and(|next| index > next) {
+            self.early.insert(index);
+        }
         if self.received.insert(index, self.life).is_none() {
             for loss in &mut self.losses {
                 loss.regained.get_or_insert(now);
             }
         }
+    }
+
+    /// The device has stored what it received, as far as its turn had come.
+    pub(super) fn stored(&mut self) {
+        if let Some(next) = self.next_missing() {
+            self.early = self.early.split_off(&next);
+        } else {
+            self.early.clear();
+        }
+    }
+
+    fn next_missing(&self) -> Option<u16> {
+        (0..self.count).find(|index| !self.received.contains_key(index))
     }
 
     /// Power is lost.
@@ -89,11 +107,9 @@ impl Fragments {
             .filter(|(index, life)| **life == self.life && !self.received.contains_key(index))
             .count();
         self.counts.in_flight += in_flight as u64;
-        let next = (0..self.count).find(|index| !self.received.contains_key(index));
-        let before = self.received.len();
-        self.received
-            .retain(|index, _| next.is_none_or(|next| *index < next));
-        self.counts.held += (before - self.received.len()) as u64;
+        let early = std::mem::take(&mut self.early);
+        self.received.retain(|index, _| !early.contains(index));
+        self.counts.held += early.len() as u64;
         self.losses.push(Loss {
             at: now,
             in_download: self.received.len() < usize::from(self.count),
@@ -166,6 +182,28 @@ mod tests {
         let counts = fragments.counts();
         assert_eq!((counts.held, counts.in_flight), (2, 2));
         assert_eq!(counts.fetched_again, 0);
+    }
+
+    #[test]
+    fn what_waited_in_ram_counts_as_received_once_it_is_stored() {
+        for (is_stored, expected) in [(true, (0, 2)), (false, (2, 0))] {
+            let mut fragments = Fragments::new(10);
+            for index in 0..5 {
+                fragments.asked(index, 0);
+            }
+            for index in [0, 2, 3, 1] {
+                fragments.received(index, s(1));
+            }
+            if is_stored {
+                fragments.stored();
+            }
+            fragments.cut(s(3));
+            for index in 2..4 {
+                fragments.asked(index, 1);
+            }
+            let counts = fragments.counts();
+            assert_eq!((counts.held, counts.fetched_again), expected);
+        }
     }
 
     #[test]
