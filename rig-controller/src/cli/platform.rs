@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use powercut_upgrade::manifest::KeyId;
+use powercut_upgrade::wire::lean::MAX_WINDOW;
 
 use super::signals::Signals;
 use super::{CliError, exit, say};
@@ -86,6 +87,9 @@ struct LoadArgs {
     /// Bytes of plaintext in a fragment.
     #[arg(long, value_name = "N", default_value_t = 160, value_parser = super::pack::fragment_bytes)]
     fragment_bytes: u16,
+    /// Most fragments a device may have outstanding.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_WINDOW)))]
+    window: u8,
     /// Devices that have a request under way at a time; the others wait for their turn.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     in_flight: u32,
@@ -170,6 +174,7 @@ fn run_load(args: &LoadArgs) -> Result<ExitCode, CliError> {
         devices: args.devices,
         image_kib: args.image_kib,
         fragment_bytes: args.fragment_bytes,
+        window: args.window,
         in_flight: args.in_flight as usize,
         data: folder.path().to_owned(),
         patience: Duration::from_secs(args.minutes * 60),
@@ -191,8 +196,12 @@ fn print(options: &LoadOptions, report: &LoadReport) {
     let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
     for line in [
         format!(
-            "{} devices, {} KiB each in fragments of {} bytes, {} requests under way at a time",
-            report.devices, options.image_kib, options.fragment_bytes, options.in_flight
+            "{} devices, {} KiB each in fragments of {} bytes, a window of {}, {} devices asking at a time",
+            report.devices,
+            options.image_kib,
+            options.fragment_bytes,
+            options.window,
+            options.in_flight
         ),
         format!(
             "{seconds:.1} s, {} fragments, {:.0} fragments/s, {:.0} datagrams/s",

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::manifest::Suite;
+use powercut_upgrade::wire::lean::MAX_WINDOW;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
@@ -118,6 +119,8 @@ pub struct TaskView {
     pub finished_at: Option<String>,
     /// Attempts each device gets.
     pub attempts: u8,
+    /// Most fragments a device may have outstanding.
+    pub window: u8,
     /// The clocks.
     pub timeouts: TimeoutsView,
     /// Devices.
@@ -146,6 +149,7 @@ impl TaskView {
             created_at: time(record.created_ms),
             finished_at: record.finished_ms.map(time),
             attempts: record.policy.attempts,
+            window: record.policy.window,
             timeouts: TimeoutsView::from(&record.policy),
             devices: summary.devices,
             stages: summary.stages,
@@ -299,6 +303,7 @@ pub struct TaskRequest {
     package: i64,
     devices: Vec<String>,
     attempts: Option<u8>,
+    window: Option<u8>,
     #[serde(default)]
     timeouts: TimeoutsView,
 }
@@ -313,6 +318,12 @@ impl TaskRequest {
         } = self.timeouts;
         if self.devices.is_empty() {
             return Err(ApiError::bad_request("the task has no device"));
+        }
+        let window = self.window.unwrap_or(Policy::default().window);
+        if !(1..=MAX_WINDOW).contains(&window) {
+            return Err(ApiError::bad_request(format!(
+                "window must be from 1 to {MAX_WINDOW}"
+            )));
         }
         if attempts == 0 || [query_s, download_s, result_s].contains(&0) {
             return Err(ApiError::bad_request(
@@ -331,6 +342,7 @@ impl TaskRequest {
                 query_s,
                 download_s,
                 result_s,
+                window,
             },
         })
     }

@@ -3,7 +3,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
-use powercut_upgrade::wire::lean::MAX_WINDOW;
 
 use super::part::{Part, Policy, Stage};
 use super::{Standing, Summary};
@@ -177,7 +176,7 @@ impl Live {
             Some(Assignment {
                 task: id,
                 package: Arc::clone(&task.package),
-                window: MAX_WINDOW,
+                window: task.policy.window,
                 offered: task.parts.get(&device_id)?.part.is_offered(),
             })
         });

@@ -14,7 +14,7 @@
 //! platform's latest challenge.
 use powercut_upgrade::manifest::ImageId;
 use powercut_upgrade::wire::ResultCode;
-use powercut_upgrade::wire::lean::{Activity, Status};
+use powercut_upgrade::wire::lean::{Activity, MAX_WINDOW, Status};
 
 use crate::platform::PlatformEventKind;
 
@@ -101,16 +101,19 @@ pub struct Policy {
     pub download_s: u32,
     /// From the last fragment to the result, seconds.
     pub result_s: u32,
+    /// Most fragments a device may have outstanding, at least 1.
+    pub window: u8,
 }
 
 impl Default for Policy {
-    /// The telecom platform's times: 3, 60 and 30 minutes.
+    /// The telecom platform's times: 3, 60 and 30 minutes; the widest window there is, as devices know best what theirs can be.
     fn default() -> Self {
         Self {
             attempts: 3,
             query_s: 3 * 60,
             download_s: 60 * 60,
             result_s: 30 * 60,
+            window: MAX_WINDOW,
         }
     }
 }

@@ -10,6 +10,7 @@ const POLICY: Policy = Policy {
     query_s: 180,
     download_s: 3_600,
     result_s: 1_800,
+    window: 1,
 };
 
 fn hello(activity: Activity) -> Status {

@@ -179,6 +179,15 @@ async fn a_device_sees_nothing_of_another_one_s_task() {
     let mut pretends = status(OTHER, Activity::Idle);
     pretends.running = image;
     platform.hello(pretends).unwrap();
+    // Nor in the other one's name, with its own key; nor can it fetch the other one's fragments so.
+    pretends.device = ONE;
+    assert_eq!(platform.say(OTHER, Uplink::Status(pretends)), None);
+    let handle = LeanKey::of(&key(ONE)).handle(package(7, 1000, 160).signed());
+    let wanted = Wanted::one(FragmentIndex(0));
+    assert_eq!(
+        platform.say(OTHER, Uplink::Request { handle, wanted }),
+        None
+    );
     assert_eq!(platform.stage(task), Some(Stage::Waiting));
     let mut stranger = status(ONE, Activity::Idle);
     stranger.device = DeviceId(*b"stranger");

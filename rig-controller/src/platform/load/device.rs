@@ -33,9 +33,6 @@ pub enum DeviceError {
     Start(String),
 }
 
-/// One fragment outstanding at a time: the most requests, and so the most work, for the platform.
-type Held = [u8; 0];
-
 /// What a device wants next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Next {
@@ -51,7 +48,9 @@ pub(super) enum Next {
 /// One device.
 pub(super) struct SimulatedDevice {
     flash: TwiceProgrammable<LightFlash>,
-    agent: Agent<0, Held>,
+    agent: Agent<0, Vec<u8>>,
+    /// Bytes of RAM for fragments that came before those they follow.
+    held_bytes: usize,
     /// It has confirmed the new image, said so, and has nothing more to say.
     done: bool,
     confirmed: bool,
@@ -82,6 +81,7 @@ impl SimulatedDevice {
         id: DeviceId,
         key: DeviceKey,
         signer: &SigningKey,
+        held_bytes: usize,
     ) -> Result<Self, DeviceError> {
         let factory = Factory {
             hardware: HARDWARE,
@@ -93,10 +93,11 @@ impl SimulatedDevice {
         };
         put(&mut flash, LAYOUT.factory.start, &factory.encode())?;
         let mut flash = TwiceProgrammable(flash);
-        let agent = start(&mut flash)?;
+        let agent = start(&mut flash, held_bytes)?;
         Ok(Self {
             flash,
             agent,
+            held_bytes,
             done: false,
             confirmed: false,
         })
@@ -136,15 +137,18 @@ impl SimulatedDevice {
                     self.done |= self.confirmed && until_ms > now_ms + LONGEST_ANSWER_MS;
                     return Ok(Next::Wait { until_ms });
                 }
-                Wish::Restart => self.agent = start(&mut self.flash)?,
+                Wish::Restart => self.agent = start(&mut self.flash, self.held_bytes)?,
             }
         }
     }
 }
 
-fn start(flash: &mut TwiceProgrammable<LightFlash>) -> Result<Agent<0, Held>, DeviceError> {
+fn start(
+    flash: &mut TwiceProgrammable<LightFlash>,
+    held_bytes: usize,
+) -> Result<Agent<0, Vec<u8>>, DeviceError> {
     match boot::boot(flash, &LAYOUT, &mut || {}) {
-        Outcome::Run { .. } => Agent::start(flash, &LAYOUT, [])
+        Outcome::Run { .. } => Agent::start(flash, &LAYOUT, vec![0; held_bytes])
             .map_err(|error| DeviceError::Start(format!("{error:?}"))),
         Outcome::Stay(reason) => Err(DeviceError::Stays(format!("{reason:?}"))),
     }

@@ -39,6 +39,8 @@ pub struct LoadOptions {
     pub image_kib: u32,
     /// Bytes of a fragment.
     pub fragment_bytes: u16,
+    /// Most fragments a device may have outstanding.
+    pub window: u8,
     /// Devices that have a request under way at a time.
     pub in_flight: usize,
     /// The server's data folder; must be empty or missing.
@@ -164,13 +166,15 @@ pub fn load(
         )?;
     }
     let ids: Vec<String> = devices.iter().map(|(id, _)| hex::encode(id.0)).collect();
-    let task = json!({ "package": package["id"], "devices": ids }).to_string();
+    let task =
+        json!({ "package": package["id"], "devices": ids, "window": options.window }).to_string();
     let task = server.post("/v1/tasks", task.as_bytes())?;
 
     let blank = provisioned(&old, flash::pages_of(&image))?;
+    let held_bytes = usize::from(options.window) * usize::from(options.fragment_bytes);
     let devices = devices
         .into_iter()
-        .map(|(id, key)| SimulatedDevice::new(blank.clone(), id, key, &signer))
+        .map(|(id, key)| SimulatedDevice::new(blank.clone(), id, key, &signer, held_bytes))
         .collect::<Result<Vec<_>, _>>()?;
     let platform = on_this_host(server.udp).ok_or(LoadError::NotServing)?;
     let mut socket = ManyDevices::new(platform).map_err(LoadError::Socket)?;

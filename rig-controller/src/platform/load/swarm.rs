@@ -3,6 +3,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
+use powercut_upgrade::wire::lean::Downlink;
+
 use super::device::{DeviceError, Next, SimulatedDevice};
 use super::socket::ManyDevices;
 
@@ -159,7 +161,7 @@ impl<'a> Swarm<'a> {
             return;
         }
         self.outcome.received += 1;
-        if datagram.first() == Some(&0x83) {
+        if matches!(Downlink::decode(datagram), Ok(Downlink::Fragment { .. })) {
             self.outcome.fragments += 1;
         }
         if let Some(asked) = member.asked.take() {

@@ -8,7 +8,8 @@ use super::StoreError;
 use crate::platform::now_ms;
 
 /// The tables, step by step; schema N is what the first N steps make.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE packages (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     hardware INTEGER NOT NULL,
@@ -71,7 +72,9 @@ CREATE TRIGGER history_is_never_altered BEFORE UPDATE ON history
 BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
 CREATE TRIGGER history_is_never_removed BEFORE DELETE ON history
 BEGIN SELECT RAISE(ABORT, 'history is append-only'); END;
-"];
+",
+    "ALTER TABLE tasks ADD COLUMN window INTEGER NOT NULL DEFAULT 32",
+];
 
 /// Make the tables what this version needs; all steps or none.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {

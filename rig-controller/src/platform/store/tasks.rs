@@ -58,8 +58,7 @@ pub struct UnfinishedTask {
     pub parts: Vec<PartRecord>,
 }
 
-const COLUMNS: &str =
-    "id, package, attempts, query_s, download_s, result_s, created_ms, cancelled_ms, finished_ms";
+const COLUMNS: &str = "id, package, attempts, query_s, download_s, result_s, created_ms, cancelled_ms, finished_ms, window";
 
 /// Create a task: for all of its devices or not at all.
 ///
@@ -76,10 +75,11 @@ pub fn create_task(
         query_s,
         download_s,
         result_s,
+        window,
     } = new.policy;
     transaction.prepare_cached(
-        "INSERT INTO tasks (package, attempts, query_s, download_s, result_s, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?.execute(params![new.package, attempts, query_s, download_s, result_s, now])?;
+        "INSERT INTO tasks (package, attempts, query_s, download_s, result_s, created_ms, window) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?.execute(params![new.package, attempts, query_s, download_s, result_s, now, window])?;
     let id = TaskId(transaction.last_insert_rowid().cast_unsigned());
     let part = Part::new(now);
     let mut parts = Vec::with_capacity(new.devices.len());
@@ -215,6 +215,7 @@ fn record(connection: &Connection, row: &Row<'_>) -> Result<TaskRecord, StoreErr
             query_s: row.get(3)?,
             download_s: row.get(4)?,
             result_s: row.get(5)?,
+            window: row.get(9)?,
         },
         created_ms: row.get(6)?,
         cancelled_ms: row.get(7)?,
