@@ -211,6 +211,7 @@ mod tests {
             Outcome::Stay(StayReason::NotProvisioned)
         );
         let factory = Factory {
+            dialect: powercut_upgrade::wire::Dialect::Lean,
             hardware: 0x51,
             device_id: DeviceId(*b"device01"),
             device_key: DeviceKey([9; 32]),

@@ -189,7 +189,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         if missed == 0 {
             self.overtaken = 0;
         } else {
-            self.overtaken += 1;
+            self.overtaken = self.overtaken.saturating_add(1);
             // Everything later is here: nothing is left that could overtake them.
             let is_last = self.outstanding & !bit.wrapping_sub(1) == 0;
             if self.overtaken >= OVERTAKEN || is_last {
@@ -253,7 +253,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         if self.widest == 1 {
             return;
         }
-        self.in_turn += 1;
+        self.in_turn = self.in_turn.saturating_add(1);
         let is_wide = self.limit >= MODEM_QUEUE;
         // A wider window than the modem keeps may cost some: only where a narrower one leaves the link idle.
         if (self.lossless && !is_wide) || (self.in_turn >= PATIENCE && (!is_wide || self.is_dry()))

@@ -123,6 +123,17 @@ fn only_the_answer_to_something_asked_once_is_measured() {
 }
 
 #[test]
+fn a_long_download_that_never_waits_stays_as_wide_as_the_modem_keeps() {
+    let mut window = opened(0, 32);
+    for _ in 0..1000 {
+        window.ask(2000);
+        window.came(window.base(), 0);
+        window.advance();
+    }
+    assert_eq!(window.limit, MODEM_QUEUE);
+}
+
+#[test]
 fn a_window_that_runs_dry_again_and_again_asks_earlier() {
     let mut window = opened(0, 32);
     window.limit = 10;
