@@ -1,25 +1,15 @@
 //! What `rig` says and how it exits when something it was given cannot be used, or the bench is not there.
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
-use assert_cmd::Command;
 use common::Inputs;
 
 const PLAN: &str = "plan: p\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
 
 /// Runs `rig` where `inputs` are; exit code, stdout and stderr.
 fn rig(inputs: &Inputs, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::cargo_bin("rig")
-        .unwrap()
-        .current_dir(inputs.path("."))
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    program::rig(&inputs.path("."), arguments)
 }
 
 /// `rig run` on these inputs.

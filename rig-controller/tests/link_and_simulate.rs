@@ -1,31 +1,19 @@
 //! `rig link` and `rig simulate` as programs: what they write, what they say, how they exit.
+#[path = "common/program.rs"]
+mod program;
+
 use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use program::rig;
 use rig_controller::link::LinkProfile;
 
 const RIG: &str = env!("CARGO_BIN_EXE_rig");
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Runs `rig` in `folder`; exit code, stdout and stderr.
-fn rig(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(RIG)
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
-}
 
 fn links() -> String {
     format!("{}/../fixtures/links", env!("CARGO_MANIFEST_DIR"))

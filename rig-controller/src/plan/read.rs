@@ -479,11 +479,12 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
         None => Torn::Whole,
         Some(torn) => torn_shape(torn)?,
     };
-    Cut { at, torn }.checked().map_err(|reason| {
-        any.get("torn")
-            .unwrap_or(value)
-            .fault(reason, "leave `torn` out or choose another")
-    })
+    Cut { at, torn }
+        .checked()
+        .map_err(|reason| match any.get("torn") {
+            Some(torn) => torn.fault(reason, "leave `torn` out or choose another"),
+            None => value.fault(reason, "choose another place"),
+        })
 }
 
 /// Shapes of a torn operation that have a number.

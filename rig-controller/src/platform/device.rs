@@ -91,3 +91,34 @@ impl DeviceState {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use powercut_upgrade::factory::DeviceId;
+    use powercut_upgrade::manifest::{SecurityCounter, Version};
+    use powercut_upgrade::wire::Dialect;
+    use powercut_upgrade::wire::lean::{Activity, Challenge, WIRE_VERSION};
+
+    /// What a device that runs some 1.0.0 and never upgraded reports; it would have so many fragments outstanding.
+    pub(in crate::platform) fn status(device: DeviceId, window: u8, activity: Activity) -> Status {
+        Status {
+            dialect: Dialect::Lean,
+            wire_version: WIRE_VERSION,
+            window,
+            device,
+            hardware: 0x51,
+            version: Version {
+                major: 1,
+                minor: 0,
+                patch: 0,
+            },
+            running: ImageId([1; 16]),
+            security_counter: SecurityCounter(1),
+            activity,
+            result: ResultCode::Ok,
+            result_image: ImageId::NONE,
+            challenge: Challenge::default(),
+        }
+    }
+}

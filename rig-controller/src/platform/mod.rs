@@ -67,7 +67,7 @@ pub struct StrayCounters {
 pub enum PlatformError {
     /// Somebody else has the port.
     #[error(
-        "the platform cannot listen on {address}: the port is in use; stop what listens there (`ss -lunp` names it) or set `platform: {{ port: 0 }}` in the bench file to take any free port"
+        "the platform cannot listen on {address}: the port is in use; stop what listens there (`ss -lunp` names it) or take any free port: `platform: {{ port: 0 }}` in the bench file, `--udp 127.0.0.1:0` for `rig platform serve`"
     )]
     PortInUse {
         /// Address and port asked for.

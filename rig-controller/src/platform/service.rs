@@ -43,6 +43,8 @@ struct Conversation {
     /// To be repeated by a status that counts as recent.
     challenge: Challenge,
     dialect: Dialect,
+    /// The task that `download` is of; also of one that cannot be served.
+    task: Option<TaskId>,
     download: Option<Download>,
     /// The handle of a download that is no more; a request under it deserves an answer.
     former: Option<Handle>,
@@ -50,7 +52,6 @@ struct Conversation {
 
 /// A task as one device downloads it: what is derived once and kept while the task lasts.
 struct Download {
-    task: TaskId,
     handle: Handle,
     cipher: FragmentCipher,
     key: DeviceKeyId,
@@ -180,7 +181,7 @@ impl Service {
         let known = self
             .conversations
             .get(&device)
-            .map(|conversation| conversation.download.as_ref().map(|download| download.task));
+            .map(|conversation| conversation.task);
         if known != Some(task) {
             self.renew(device, registered);
         }
@@ -201,7 +202,9 @@ impl Service {
         if let Some(download) = conversation.download.take() {
             conversation.former = Some(download.handle);
         }
+        conversation.task = None;
         if let Some(assignment) = &registered.assignment {
+            conversation.task = Some(assignment.task);
             match Download::new(registered, assignment, &conversation.key) {
                 Ok(download) => conversation.download = Some(download),
                 Err(error) => tracing::error!(%error, "a package cannot be served"),
@@ -224,6 +227,7 @@ impl Conversation {
             key: LeanKey::of(&registered.key),
             challenge: new_challenge(),
             dialect: Dialect::Lean,
+            task: None,
             download: None,
             former: None,
         }
@@ -250,7 +254,6 @@ impl Download {
         let package = &assignment.package;
         let signed = package.signed();
         Ok(Self {
-            task: assignment.task,
             handle: key.handle(signed),
             cipher: FragmentCipher::new(&registered.key, package.m_sequence(), signed)?,
             key: DeviceKeyId::of(&registered.key),

@@ -418,16 +418,21 @@ fn requests_that_make_no_sense_are_refused_as_json_with_a_remedy() {
     );
 }
 
+/// The news of a task that has just begun.
+fn watched_task(client: &Client) -> ureq::http::Response<ureq::Body> {
+    let package = client.ready(&[device_id(1)], &[7; 1000]);
+    let body = json!({ "package": package, "devices": [device_id(1)] });
+    assert_eq!(client.post("/v1/tasks", &body).0, 201);
+    client
+        .try_request("GET", "/v1/tasks/1/progress", b"")
+        .unwrap()
+}
+
 #[test]
 fn whoever_watches_a_task_is_told_at_once_and_until_it_is_finished() {
     let served = Served::new();
     let client = served.client("write");
-    let package = client.ready(&[device_id(1)], &[7; 1000]);
-    let body = json!({ "package": package, "devices": [device_id(1)] });
-    assert_eq!(client.post("/v1/tasks", &body).0, 201);
-    let response = client
-        .try_request("GET", "/v1/tasks/1/progress", b"")
-        .unwrap();
+    let response = watched_task(&client);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut news = BufReader::new(response.into_body().into_reader())
         .lines()
@@ -452,12 +457,7 @@ fn whoever_watches_a_task_is_told_at_once_and_until_it_is_finished() {
 fn a_platform_stops_though_somebody_watches() {
     let served = Served::new();
     let client = served.client("write");
-    let package = client.ready(&[device_id(1)], &[7; 1000]);
-    let body = json!({ "package": package, "devices": [device_id(1)] });
-    assert_eq!(client.post("/v1/tasks", &body).0, 201);
-    let response = client
-        .try_request("GET", "/v1/tasks/1/progress", b"")
-        .unwrap();
+    let response = watched_task(&client);
     let mut lines = BufReader::new(response.into_body().into_reader()).lines();
     lines.next().unwrap().unwrap();
     drop(served.server);

@@ -1,8 +1,6 @@
 use super::*;
 use powercut_upgrade::factory::DeviceId;
-use powercut_upgrade::manifest::{FragmentIndex, SecurityCounter, Version};
-use powercut_upgrade::wire::Dialect;
-use powercut_upgrade::wire::lean::{Challenge, WIRE_VERSION};
+use powercut_upgrade::manifest::FragmentIndex;
 
 const IMAGE: ImageId = ImageId([2; 16]);
 const POLICY: Policy = Policy {
@@ -14,24 +12,7 @@ const POLICY: Policy = Policy {
 };
 
 fn hello(activity: Activity) -> Status {
-    Status {
-        dialect: Dialect::Lean,
-        wire_version: WIRE_VERSION,
-        window: 1,
-        device: DeviceId(*b"device01"),
-        hardware: 0x51,
-        version: Version {
-            major: 1,
-            minor: 0,
-            patch: 0,
-        },
-        running: ImageId([1; 16]),
-        security_counter: SecurityCounter(1),
-        activity,
-        result: ResultCode::Ok,
-        result_image: ImageId::NONE,
-        challenge: Challenge::default(),
-    }
+    crate::platform::device::tests::status(DeviceId(*b"device01"), 1, activity)
 }
 
 fn failed(result: ResultCode) -> Status {

@@ -3,12 +3,11 @@ use crate::platform::package::tests::package;
 use crate::platform::service::Service;
 use crate::platform::{Handled, Peer};
 use powercut_upgrade::factory::DeviceKey;
-use powercut_upgrade::manifest::{FragmentIndex, ImageId, SecurityCounter, Version};
-use powercut_upgrade::wire::ResultCode;
+use powercut_upgrade::manifest::{FragmentIndex, ImageId};
+use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 use powercut_upgrade::wire::lean::{
-    Activity, Challenge, Downlink, LeanKey, Status, Uplink, WIRE_VERSION, Wanted,
+    Activity, Challenge, Downlink, LeanKey, Status, Uplink, Wanted,
 };
-use powercut_upgrade::wire::{Dialect, MAX_UPLINK_BYTES};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -117,24 +116,7 @@ impl Fixture {
 }
 
 fn status(device: DeviceId, activity: Activity) -> Status {
-    Status {
-        dialect: Dialect::Lean,
-        wire_version: WIRE_VERSION,
-        window: 1,
-        device,
-        hardware: 0x51,
-        version: Version {
-            major: 1,
-            minor: 0,
-            patch: 0,
-        },
-        running: ImageId([1; 16]),
-        security_counter: SecurityCounter(1),
-        activity,
-        result: ResultCode::Ok,
-        result_image: ImageId::NONE,
-        challenge: Challenge::default(),
-    }
+    crate::platform::device::tests::status(device, 1, activity)
 }
 
 fn is_offer(answer: Option<Vec<u8>>) -> bool {

@@ -6,16 +6,11 @@
 //! Integers are big-endian. The protocol was made for datagrams; on a stream its length field says where a frame ends. A frame
 //! that is damaged costs itself: its start is skipped and the search for `FF FE` goes on right behind it, so a length
 //! that was spoilt does not swallow the frames that follow. No more than one frame's bytes are ever held.
-//!
-//! The check goes over the frame with zeros in place of the check: `c = (c >> 8) ^ T[(c ^ byte) & 0xFF]` from 0, where `T` is
-//! the table of the polynomial 0x1021, most significant bit first. Frames of real devices are among the tests.
+//! Format and check are those of [`powercut_upgrade::wire::pcp`].
+use powercut_upgrade::wire::pcp::{HEADER_BYTES, MAGIC, MAX_DOWNLINK_BYTES, frame_check};
 
-const MARK: [u8; 2] = [0xFF, 0xFE];
-const HEADER_BYTES: usize = 8;
-/// Data of the longest message there is: result, index and 500 bytes of a fragment.
-const MAX_DATA_BYTES: usize = 1 + 2 + 500;
-/// Bytes of the longest frame.
-pub const MAX_FRAME_BYTES: usize = HEADER_BYTES + MAX_DATA_BYTES;
+/// Bytes of the longest frame: one with a fragment.
+pub const MAX_FRAME_BYTES: usize = MAX_DOWNLINK_BYTES;
 
 /// Finds frames in what a stream brings.
 #[derive(Debug, Default)]
@@ -61,7 +56,7 @@ impl PcpFrames {
             }
             // Without a mark all but a last byte that may begin one is of no use.
             if mark_in(&self.held[at..]).is_none() {
-                let keep = usize::from(self.held[at..].last() == Some(&MARK[0]));
+                let keep = usize::from(self.held[at..].last() == Some(&MAGIC[0]));
                 let useless = self.held.len() - at - keep;
                 self.skipped += useless as u64;
                 at += useless;
@@ -77,7 +72,7 @@ impl PcpFrames {
 }
 
 fn mark_in(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(2).position(|pair| pair == MARK)
+    bytes.windows(2).position(|pair| pair == MAGIC)
 }
 
 fn start(bytes: &[u8]) -> Start {
@@ -91,71 +86,35 @@ fn start(bytes: &[u8]) -> Start {
         return Start::Open;
     };
     let data_bytes = usize::from(u16::from_be_bytes([header[6], header[7]]));
-    if data_bytes > MAX_DATA_BYTES {
+    if data_bytes > MAX_FRAME_BYTES - HEADER_BYTES {
         return Start::Garbage;
     }
     let Some(frame) = bytes.get(..HEADER_BYTES + data_bytes) else {
         return Start::Open;
     };
-    if check(frame) == u16::from_be_bytes([header[4], header[5]]) {
+    if frame_check(frame) == u16::from_be_bytes([header[4], header[5]]) {
         Start::Frame(frame.len())
     } else {
         Start::Garbage
     }
 }
 
-/// The check that belongs to a frame, whatever stands in its place.
-fn check(frame: &[u8]) -> u16 {
-    frame.iter().enumerate().fold(0, |check, (at, byte)| {
-        let byte = if at == 4 || at == 5 { 0 } else { *byte };
-        (check >> 8) ^ TABLE[usize::from((check ^ u16::from(byte)) & 0xFF)]
-    })
-}
-
-const TABLE: [u16; 256] = {
-    let mut table = [0; 256];
-    let mut index = 0;
-    while index < 256 {
-        let mut value = (index as u16) << 8;
-        let mut bit = 0;
-        while bit < 8 {
-            value = if value & 0x8000 == 0 {
-                value << 1
-            } else {
-                (value << 1) ^ 0x1021
-            };
-            bit += 1;
-        }
-        table[index] = value;
-        index += 1;
-    }
-    table
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Result, index and 500 bytes of a fragment.
+    const MAX_DATA_BYTES: usize = 1 + 2 + 500;
+
     /// Frames of vendor documents and of devices.
     fn published() -> Vec<Vec<u8>> {
-        [
-            "FFFE01134C9A0000",
-            "FFFE01138DE300110056302E39000000000000000000000000",
-            "FFFE0113164700110056322E31300000000000000000000000",
-            "FFFE0114913F001656312E3000000000000000000000000001F400043132",
-            "FFFE011491B0001656322E3136000000000000000000000001F400813836",
-            "FFFE0114D768000100",
-            "FFFE01155618001256312E300000000000000000000000000000",
-            "FFFE0115E107001300000048454C4C4F2C20496F5420534F544121",
-            "FFFE0116850E000100",
-            "FFFE0117CF900000",
-            "FFFE0117B725000100",
-            "FFFE0118C7D200110056312E30000000000000000000000000",
-        ]
-        .iter()
-        .map(|frame| hex::decode(frame).unwrap())
-        .collect()
+        include_str!("../../../../fixtures/pcp/frames.txt")
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_whitespace().next())
+            .map(|frame| hex::decode(frame).unwrap())
+            .collect()
     }
 
     fn frames_in(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, u64) {
@@ -226,7 +185,7 @@ mod tests {
             let mut frame = vec![0xFF, 0xFE, 0x01, 0x15, 0, 0];
             frame.extend((data_bytes as u16).to_be_bytes());
             frame.resize(HEADER_BYTES + data_bytes, 7);
-            let check = check(&frame).to_be_bytes();
+            let check = frame_check(&frame).to_be_bytes();
             frame[4..6].copy_from_slice(&check);
             frame
         };

@@ -19,12 +19,13 @@ impl Service {
         datagram: &[u8],
         from: Peer,
     ) -> Option<(Option<DeviceId>, Answered)> {
+        // First what costs nothing: most datagrams are none of this dialect.
+        let message = Uplink::decode(datagram).ok()?;
         let device = *self.heard_from.get(&from)?;
         let registered = self.book.look_up(device)?;
         if self.conversation(device, &registered).dialect != Dialect::Pcp {
             return None;
         }
-        let message = Uplink::decode(datagram).ok()?;
         let answered = self.answer_frame(device, &registered, &message);
         Some((Some(device), answered))
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::platform::package::tests::package;
 use crate::platform::{DeviceState, MemoryBook, Package, PlatformError, StrayCounters};
 use powercut_upgrade::m_sequence::{Configuration, Polynomial, Register, Stream};
-use powercut_upgrade::manifest::{ImageId, Manifest, SecurityCounter, SignedManifest, Version};
+use powercut_upgrade::manifest::{ImageId, Manifest, SignedManifest};
 use powercut_upgrade::wire::lean::{Downlink, Uplink, WIRE_VERSION, Wanted};
 use powercut_upgrade::wire::{MAX_UPLINK_BYTES, pcp};
 use proptest::prelude::*;
@@ -67,24 +67,7 @@ fn service_with(package: Package) -> (Fixture, ImageId) {
 }
 
 fn status(activity: Activity) -> Status {
-    Status {
-        dialect: Dialect::Lean,
-        wire_version: WIRE_VERSION,
-        window: 16,
-        device: DEVICE,
-        hardware: 0x51,
-        version: Version {
-            major: 1,
-            minor: 0,
-            patch: 0,
-        },
-        running: OLD,
-        security_counter: SecurityCounter(1),
-        activity,
-        result: ResultCode::Ok,
-        result_image: ImageId::NONE,
-        challenge: Challenge::default(),
-    }
+    crate::platform::device::tests::status(DEVICE, 16, activity)
 }
 
 fn bytes(message: Uplink) -> Vec<u8> {

@@ -6,7 +6,7 @@ use crate::flash::{FlashError, UpgradeFlash};
 use crate::manifest::{FragmentIndex, SIGNED_MANIFEST_BYTES, SignedManifest};
 use crate::seeded::{Bug, is_planted};
 use crate::wire::lean::{
-    Activity, Downlink, Handle, MAX_WINDOW, Status, Uplink, WIRE_VERSION, complete_index,
+    Activity, Downlink, MAX_WINDOW, Status, Uplink, WIRE_VERSION, complete_index,
 };
 use crate::wire::{Dialect, MAX_UPLINK_BYTES};
 
@@ -76,7 +76,11 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             }
             Downlink::Fragment { index, body } => self.on_fragment(flash, now_ms, index, body),
             Downlink::Refusal { handle, .. } => {
-                if self.handle() == Some(handle) && matches!(self.doing, Activities::Fetching) {
+                let is_ours = self
+                    .download
+                    .as_ref()
+                    .is_some_and(|download| download.handle == handle);
+                if is_ours && matches!(self.doing, Activities::Fetching) {
                     self.answered(now_ms);
                     // The task may have changed: ask what there is, but not at once, lest two confused peers race.
                     self.rest(now_ms + PAUSE_MS);
@@ -84,11 +88,6 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
                 Ok(())
             }
         }
-    }
-
-    fn handle(&self) -> Option<Handle> {
-        let download = self.download.as_ref()?;
-        Some(self.key.handle(&download.signed))
     }
 
     /// Asks for what is due though something is outstanding.
@@ -112,16 +111,15 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         now_ms: u64,
         out: &mut [u8; MAX_UPLINK_BYTES],
     ) -> Option<usize> {
-        let handle = self.handle()?;
-        let fragments = self.download.as_ref()?.signed.manifest().fragments();
-        let question = self.window.ask(fragments)?;
+        let download = self.download.as_ref()?;
+        let question = self.window.ask(download.signed.manifest().fragments())?;
         if question.is_measured {
             self.timer.asked(now_ms);
         } else {
             self.timer.waits(now_ms);
         }
         let request = Uplink::Request {
-            handle,
+            handle: download.handle,
             wanted: question.wanted,
         };
         Some(request.encode(&self.key, out))

@@ -15,7 +15,7 @@ use crate::seeded::{Bug, Received, is_planted};
 use crate::slots::{ChainLength, Layout};
 use crate::store::{self, ResumePoint, Store, Stored};
 use crate::timer::RetransmissionTimer;
-use crate::wire::lean::{Activity, Challenge, LeanKey};
+use crate::wire::lean::{Activity, Challenge, Handle, LeanKey};
 use crate::wire::pcp::PackageFacts;
 use crate::wire::{Dialect, MAX_UPLINK_BYTES, ResultCode};
 use core::hash::{Hash, Hasher};
@@ -80,6 +80,8 @@ struct Download<const PAGE: usize> {
     cipher: FragmentCipher,
     store: Store<PAGE>,
     received: Received,
+    /// How requests call it.
+    handle: Handle,
     /// How a PCP platform calls it.
     facts: Option<PackageFacts>,
 }
@@ -499,6 +501,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             .map(|cipher| Download {
                 cipher,
                 received: Received::from(at.committed),
+                handle: self.key.handle(&signed),
                 store,
                 facts: None,
                 signed,

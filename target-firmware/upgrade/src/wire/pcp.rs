@@ -47,7 +47,8 @@ pub const MAX_UPLINK_BYTES: usize = REQUEST_BYTES;
 /// Longest frame a device has to take, bytes.
 pub const MAX_DOWNLINK_BYTES: usize = HEADER_BYTES + 3 + *FRAGMENT_BYTES.end() as usize;
 
-const MAGIC: [u8; 2] = [0xFF, 0xFE];
+/// What a frame begins with.
+pub const MAGIC: [u8; 2] = [0xFF, 0xFE];
 const VERSION: u8 = 1;
 
 const QUERY_VERSION: u8 = 19;
@@ -247,7 +248,8 @@ fn table(index: u8) -> u16 {
     })
 }
 
-fn frame_check(frame: &[u8]) -> u16 {
+/// The check that belongs to a whole frame, whatever stands in its place.
+pub fn frame_check(frame: &[u8]) -> u16 {
     let bytes = frame.iter().enumerate();
     check(bytes.map(|(at, byte)| if at == 4 || at == 5 { 0 } else { *byte }))
 }
