@@ -114,11 +114,14 @@ fn main() {
             &[state, 0x08, 0x01, 3, 0, state, 0x05, 7, 0xFF],
         );
     }
-    for dialect in 0..2 {
+    for scene in 0..4_u8 {
+        // An image of many fragments takes that many answers over PCP.
+        let answers = [60, 60, 200, 330][usize::from(scene)];
         for fault in 0..13 {
-            let mut script = vec![dialect];
-            script.extend((0..60).map(|at| if at % 5 == 4 { fault } else { 0xFF }));
-            write("agent", &format!("{dialect}-{fault}"), &script);
+            let mut script = vec![scene];
+            let every = answers / 12;
+            script.extend((1..=answers).map(|at| if at % every == 0 { fault } else { 0xFF }));
+            write("agent", &format!("{scene}-{fault}"), &script);
         }
     }
     for (number, said) in SAID.iter().enumerate() {

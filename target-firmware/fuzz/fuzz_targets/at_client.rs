@@ -1,5 +1,6 @@
 //! The AT client against a modem that says anything: it never panics, never has the caller spin, and never hands over more
-//! than its buffer holds. Byte 0xFF of the input lets time pass, 0xFE has the device send, everything else is the modem's.
+//! than its buffer holds. Byte 0xFF of the input lets time pass, 0xFE has the device send, from
+//! 0xFD on it reads ahead, everything else is the modem's.
 #![no_main]
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -19,8 +20,10 @@ fuzz_target!(|bytes: &[u8]| {
 fn hears<const HEX: bool>(bytes: &[u8]) {
     let mut client = AtClient::<RX, HEX>::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000));
     let mut now = 0;
+    let mut reads_ahead = false;
     for byte in bytes {
         match byte {
+            0xFD => reads_ahead = true,
             0xFF => now += 1_700,
             0xFE => {
                 let _ = client.send(&[0x02; MAX_SEND_BYTES]);
@@ -35,7 +38,12 @@ fn hears<const HEX: bool>(bytes: &[u8]) {
                     break;
                 }
                 Event::Transmit(bytes) => assert!(!bytes.is_empty()),
-                Event::Received(datagram) => assert!(datagram.len() <= RX),
+                Event::Received(datagram) => {
+                    assert!(datagram.len() <= RX);
+                    if reads_ahead && let Some(command) = client.read_ahead(now) {
+                        assert!(command.ends_with(b"\r"));
+                    }
+                }
                 Event::Up => {}
             }
             steps += 1;

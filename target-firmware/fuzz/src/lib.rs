@@ -14,7 +14,7 @@ use nor_flash_model::{Cut, CutEffect, NorFlashModel};
 use powercut_upgrade::factory::{FACTORY_BYTES, Factory};
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::{KeyId, TrustedKeys};
-use powercut_upgrade::slots::Layout;
+use powercut_upgrade::slots::{Layout, Region};
 use powercut_upgrade::wire::{Dialect, pcp};
 
 pub use device::package::lean_key;
@@ -35,12 +35,33 @@ pub type Flash = TwiceProgrammable<NorFlashModel<4, PAGE, 2>>;
 /// Where things are in it.
 pub const LAYOUT: Layout = device::small_layout(PAGE as u32);
 
-fn recipe(minor: u8, counter: u32, size: usize) -> Package {
+/// Where things are in flash with room for [`long_image`].
+const LONG_LAYOUT: Layout = {
+    const fn region(first: u32, pages: u16) -> Region {
+        Region {
+            start: first * PAGE as u32,
+            pages,
+        }
+    }
+    let layout = Layout {
+        page_bytes: PAGE as u32,
+        boot: region(0, 0),
+        factory: region(0, 1),
+        identification: region(1, 4),
+        active: region(5, 36),
+        staging: region(41, 37),
+    };
+    assert!(layout.is_sound());
+    layout
+};
+const LONG_PAGES: usize = 78;
+
+fn recipe(minor: u8, counter: u32, size: usize, fragment_bytes: u16) -> Package {
     device::package(&Recipe {
         minor,
         counter,
         size,
-        fragment_bytes: FRAGMENT_BYTES,
+        fragment_bytes,
         behaviour: Behaviour::Good,
         signed_by: SIGNER,
         m_sequence: None,
@@ -50,13 +71,13 @@ fn recipe(minor: u8, counter: u32, size: usize) -> Package {
 /// The image a device runs at first.
 pub fn old_image() -> &'static Package {
     static IMAGE: OnceLock<Package> = OnceLock::new();
-    IMAGE.get_or_init(|| recipe(0, 2, 700))
+    IMAGE.get_or_init(|| recipe(0, 2, 700, FRAGMENT_BYTES))
 }
 
 /// The image it is offered.
 pub fn new_image() -> &'static Package {
     static IMAGE: OnceLock<Package> = OnceLock::new();
-    IMAGE.get_or_init(|| recipe(1, 3, 1100))
+    IMAGE.get_or_init(|| recipe(1, 3, 1100, FRAGMENT_BYTES))
 }
 
 /// Whom it trusts.
@@ -65,22 +86,55 @@ pub fn trusted() -> TrustedKeys {
     TrustedKeys([Some((KeyId(1), key.verifying_key().to_bytes())), None])
 }
 
-/// A device fresh from the factory.
-pub fn provisioned() -> Flash {
-    static FLASH: OnceLock<Flash> = OnceLock::new();
-    FLASH
-        .get_or_init(|| {
-            let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
-            device::provision(&mut flash, &LAYOUT, old_image());
-            flash
-        })
-        .clone()
+/// The same in more fragments than a byte can count.
+fn long_image() -> &'static Package {
+    static IMAGE: OnceLock<Package> = OnceLock::new();
+    IMAGE.get_or_init(|| recipe(1, 3, 8_800, 32))
 }
 
-/// The same for a device that speaks PCP.
-pub fn provisioned_for_pcp() -> Flash {
-    let mut bytes = provisioned().0.bytes();
-    let page = LAYOUT.factory.start as usize;
+/// A device fresh from the factory, and what it is to become.
+pub struct Scene {
+    /// Its flash, running [`old_image`].
+    pub flash: Flash,
+    /// Where things are in it.
+    pub layout: &'static Layout,
+    /// The image it is offered.
+    pub new: &'static Package,
+}
+
+impl Scene {
+    /// The one this byte names: bit 0 for a device that speaks PCP, bit 1 for an image of many fragments.
+    pub fn named(byte: u8) -> Self {
+        static FLASH: [OnceLock<Flash>; 4] = [const { OnceLock::new() }; 4];
+        let (is_pcp, is_long) = (byte & 1 == 1, byte & 2 == 2);
+        let (layout, pages, new) = if is_long {
+            (&LONG_LAYOUT, LONG_PAGES, long_image())
+        } else {
+            (&LAYOUT, SMALL_PAGES, new_image())
+        };
+        let flash = FLASH[usize::from(byte & 3)]
+            .get_or_init(|| {
+                let flash = provisioned(layout, pages);
+                if is_pcp {
+                    speaking_pcp(&flash, layout, pages)
+                } else {
+                    flash
+                }
+            })
+            .clone();
+        Self { flash, layout, new }
+    }
+}
+
+fn provisioned(layout: &Layout, pages: usize) -> Flash {
+    let mut flash = TwiceProgrammable(NorFlashModel::new(pages));
+    device::provision(&mut flash, layout, old_image());
+    flash
+}
+
+fn speaking_pcp(flash: &Flash, layout: &Layout, pages: usize) -> Flash {
+    let mut bytes = flash.0.bytes();
+    let page = layout.factory.start as usize;
     let facts = bytes[page..]
         .first_chunk()
         .expect("the FACTORY page is longer");
@@ -89,11 +143,11 @@ pub fn provisioned_for_pcp() -> Flash {
         ..Factory::decode(facts).expect("it was just provisioned")
     };
     bytes[page..page + FACTORY_BYTES].copy_from_slice(&factory.encode());
-    holding(&bytes).expect("it fits")
+    holding(&bytes, pages).expect("it fits")
 }
 
-fn holding(bytes: &[u8]) -> Option<Flash> {
-    let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
+fn holding(bytes: &[u8], pages: usize) -> Option<Flash> {
+    let mut flash = TwiceProgrammable(NorFlashModel::new(pages));
     flash.write(0, bytes).ok()?;
     Some(flash)
 }
@@ -102,13 +156,14 @@ fn holding(bytes: &[u8]) -> Option<Flash> {
 fn states() -> &'static [Vec<u8>] {
     static STATES_SEEN: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     STATES_SEEN.get_or_init(|| {
-        let mut uncut = provisioned();
+        let fresh = provisioned(&LAYOUT, SMALL_PAGES);
+        let mut uncut = fresh.clone();
         let first = uncut.0.operations();
         device::live::<_, 0, HELD>(&mut uncut, &LAYOUT, old_image(), new_image());
         let operations = uncut.0.operations() - first;
         (0..STATES)
             .map(|state| {
-                let mut flash = provisioned();
+                let mut flash = fresh.clone();
                 flash.0.cut_at(Cut {
                     operation: first + 1 + operations * state / STATES,
                     effect: CutEffect::TornFirstHalf,
@@ -140,7 +195,7 @@ pub fn changed_flash(input: &[u8]) -> Option<(Flash, &[u8])> {
         let end = (at + usize::from(*count) + 1).min(bytes.len());
         bytes[at..end].fill(*value);
     }
-    Some((holding(&bytes)?, rest))
+    Some((holding(&bytes, SMALL_PAGES)?, rest))
 }
 
 fn crc(bytes: &[u8]) -> u32 {

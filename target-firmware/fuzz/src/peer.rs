@@ -5,7 +5,7 @@ use powercut_upgrade::wire::lean::{self, Wanted};
 use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, ResultCode, pcp};
 
 use crate::device::package::{Package, encoded, fragment, lean_key, nothing, offer, seal};
-use crate::{as_pcp_frame, new_image, old_image};
+use crate::{as_pcp_frame, old_image};
 
 /// Fragments a device may have outstanding.
 const WINDOW: u8 = 6;
@@ -13,14 +13,17 @@ const WINDOW: u8 = 6;
 /// The platform.
 pub struct Peer<'s> {
     script: &'s [u8],
+    /// What it has for the device.
+    new: &'static Package,
     restart: bool,
 }
 
 impl<'s> Peer<'s> {
-    /// Follows `script`.
-    pub fn new(script: &'s [u8]) -> Self {
+    /// Has `new` for the device and follows `script`.
+    pub fn new(script: &'s [u8], new: &'static Package) -> Self {
         Self {
             script,
+            new,
             restart: false,
         }
     }
@@ -38,7 +41,7 @@ impl<'s> Peer<'s> {
 
     /// What arrives at the device that sent this; `None` once the script is at its end.
     pub fn answers(&mut self, asked: &[u8]) -> Option<Vec<Vec<u8>>> {
-        let mut right = Self::right(asked, new_image(), 0);
+        let mut right = Self::right(asked, self.new, 0);
         match self.next()? {
             0 => return Some(Vec::new()),
             1 => right.extend(right.clone()),
@@ -47,7 +50,7 @@ impl<'s> Peer<'s> {
             // Other fragments than those that were asked for.
             4 => {
                 let shift = self.next()?;
-                return Some(Self::right(asked, new_image(), shift));
+                return Some(Self::right(asked, self.new, shift));
             }
             // Cut short, or a bit flipped.
             5 => {
@@ -67,7 +70,7 @@ impl<'s> Peer<'s> {
             8 => right = vec![nothing()],
             9 => {
                 let result = ResultCode::from_byte(self.next()?).unwrap_or(ResultCode::NoSuchTask);
-                let handle = lean_key().handle(&new_image().signed);
+                let handle = lean_key().handle(&self.new.signed);
                 right = vec![encoded(&lean::Downlink::Refusal { handle, result })];
             }
             // Anything at all, also as a frame with a check that holds.
