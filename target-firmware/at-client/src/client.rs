@@ -190,6 +190,18 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
             .map_err(|_| SendError::TooLong(datagram.len()))
     }
 
+    /// Begins to read the next datagram before the caller has worked on the last one, of which it has made a copy:
+    /// transmit all of what this returns. For a caller whose UART goes on listening while flash is written, by DMA with
+    /// room for a whole answer: line and flash then work at the same time. `None` while there is something else to do.
+    pub fn read_ahead(&mut self, now_ms: u64) -> Option<&[u8]> {
+        if !self.can_send() || now_ms < self.read_due {
+            return None;
+        }
+        self.read(now_ms);
+        self.pending = Pending::Nothing;
+        Some(self.command.as_bytes())
+    }
+
     /// Takes one byte from the modem.
     pub fn feed(&mut self, byte: u8, now_ms: u64) {
         if let State::Settling { at_most_until } = self.state {
@@ -522,6 +534,33 @@ mod tests {
         );
         // Another one may wait behind it.
         sent(&mut client, 128, b"AT+QIRD=0,1500\r");
+    }
+
+    #[test]
+    fn a_caller_that_listens_during_flash_work_reads_ahead() {
+        let mut client = online();
+        assert_eq!(
+            client.read_ahead(27),
+            None,
+            "nothing says that there is any"
+        );
+        sent(&mut client, 126, b"AT+QIRD=0,1500\r");
+        assert_eq!(client.read_ahead(126), None, "an answer is on its way");
+        say(&mut client, b"\r\n+QIRD: 2\r\nab\r\n\r\nOK\r\n", 127);
+        assert_eq!(client.poll(127), Event::Received(&mut b"ab".to_vec()));
+        assert_eq!(client.read_ahead(127), Some(&b"AT+QIRD=0,1500\r"[..]));
+        assert_eq!(client.read_ahead(127), None);
+        assert!(!client.can_send());
+        // The caller is back from its flash, and finds what came meanwhile.
+        say(&mut client, b"\r\n+QIRD: 1\r\nc\r\n\r\nOK\r\n", 227);
+        assert_eq!(client.poll(227), Event::Received(&mut b"c".to_vec()));
+        client.send(b"x").unwrap();
+        assert_eq!(
+            client.read_ahead(227),
+            None,
+            "what is to be sent goes first"
+        );
+        sent(&mut client, 227, b"AT+QISEND=0,1\r");
     }
 
     #[test]

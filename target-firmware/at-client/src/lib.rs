@@ -15,7 +15,8 @@
 //! - data is taken by its announced length and handed over only after the modem closed the answer
 //!   with `OK`;
 //! - after [`Event::Received`] no command is outstanding until the next [`AtClient::poll`], so the
-//!   caller may stop listening, for a flash erase say, and lose hints only.
+//!   caller may stop listening, for a flash erase say, and lose hints only. Who can listen all the same may
+//!   [read ahead](AtClient::read_ahead).
 //!
 //! It delivers datagrams as a network does: perhaps not at all. Retransmission belongs to the
 //! protocol above.
