@@ -141,20 +141,25 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             }
             return Ok(());
         }
-        if !matches!(
-            self.doing,
-            Activities::Announcing | Activities::Resting { .. }
-        ) {
-            return Ok(());
-        }
         let Ok(signed) = SignedManifest::decode(bytes) else {
             return Ok(());
         };
-        self.answered(now_ms);
+        let widest = if self.window.has_room() { window } else { 1 };
         let is_begun = self
             .download
             .as_ref()
             .is_some_and(|download| download.signed.image_id() == signed.image_id());
+        match self.doing {
+            Activities::Announcing | Activities::Resting { .. } => {}
+            Activities::Fetching if is_begun => {
+                // It was told of a download that goes on, and did not have to be asked.
+                self.heard_platform = true;
+                self.window.limit_to(widest);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        }
+        self.answered(now_ms);
         if is_begun {
             self.doing = Activities::Fetching;
         } else if let Some(refusal) = self.refusal(flash, &signed) {
@@ -163,7 +168,6 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         } else {
             self.accept(flash, signed, None)?;
         }
-        let widest = if self.window.has_room() { window } else { 1 };
         let fragment_bytes = signed.manifest().fragment_bytes;
         self.window.open(self.window.base(), fragment_bytes, widest);
         Ok(())

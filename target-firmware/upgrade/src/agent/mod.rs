@@ -171,6 +171,8 @@ pub struct Agent<const PAGE: usize, HELD> {
     pcp: pcp::Talk,
     timer: RetransmissionTimer,
     silence: u8,
+    /// A download was taken up after a reset: the platform is told along with the first request, not asked first.
+    tells_resume: bool,
     result: (ResultCode, ImageId),
     heard_platform: bool,
 }
@@ -206,6 +208,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]>> Hash for Agent<PAGE, HELD> {
             download.facts.hash(hasher);
             self.window.hash(hasher);
         }
+        self.tells_resume.hash(hasher);
         self.challenge.hash(hasher);
         self.pcp.hash(hasher);
         self.timer.deadline_ms().is_some().hash(hasher);
@@ -253,6 +256,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             pcp: pcp::Talk::default(),
             timer: RetransmissionTimer::new(),
             silence: 0,
+            tells_resume: false,
             result,
             heard_platform: false,
         };
@@ -269,6 +273,12 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     /// reach the platform could never be replaced.
     pub fn heard_platform(&self) -> bool {
         self.heard_platform
+    }
+
+    /// Whether a fragment of the download is here: stored, or in RAM until its turn. One that came early and found no
+    /// room is not.
+    pub fn has_fragment(&self, index: FragmentIndex) -> bool {
+        self.download.is_some() && self.window.has(index)
     }
 
     /// What the journal says.
@@ -347,6 +357,10 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             Some(_) => self.on_silence(),
             None => {}
         }
+        if core::mem::take(&mut self.tells_resume) {
+            let status = self.status(self.activity());
+            return Ok(Wish::Send(status.encode(&self.key, out)));
+        }
         Ok(self
             .question(now_ms, out)
             .map_or(Wish::Continue, Wish::Send))
@@ -424,6 +438,8 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         self.silence = self.silence.saturating_add(1);
         self.window.time_out();
         if self.silence < SILENCE_LIMIT {
+            // A platform that was not heard since the reset may not know this device any more.
+            self.tells_resume = matches!(self.doing, Activities::Fetching) && !self.heard_platform;
             return;
         }
         match self.doing {
@@ -475,8 +491,13 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             if is_planted(Bug::ResumeTwoTooEarly) {
                 at.committed = at.committed.saturating_sub(2 * fragment);
             }
+            let is_all_there = at.committed == signed.manifest().size_bytes;
             self.begin(signed, at);
             self.pcp_resumes(flash);
+            if self.factory.dialect == Dialect::Lean && self.download.is_some() && !is_all_there {
+                self.doing = Activities::Fetching;
+                self.tells_resume = true;
+            }
         }
     }
 

@@ -13,9 +13,11 @@ const MODEM_QUEUE: u8 = 10;
 const OVERTAKEN: u8 = 3;
 /// Fragments in turn after which the window grows by one, where that may cost some.
 const PATIENCE: u8 = 8;
-/// Requests in a row whose first answer was waited for, after which more is asked for earlier for good. Now and then flash
-/// keeps the device itself busy.
-const DRY: u8 = 3;
+/// How dry a window runs: a request whose first answer was waited for adds three, any other takes one. From here on more is
+/// asked for earlier, for good: more than a quarter of the requests waits. Now and then flash keeps the device itself busy.
+const DRY: u8 = 9;
+/// From here on, after three more in a row that were waited for all the same, the window may be wider than the modem's queue.
+const PARCHED: u8 = 18;
 /// A wait as short as this means nothing.
 const HICCUP_MS: u64 = 10;
 
@@ -56,9 +58,10 @@ pub(super) struct Window<HELD> {
     /// As far as the limit grows; a loss at a wider window than the modem's queue lowers it for good.
     ceiling: u8,
     widest: u8,
+    next_widest: u8,
     lossless: bool,
     in_turn: u8,
-    /// Requests in a row whose first answer was waited for: the answers before it had all come.
+    /// See [`DRY`].
     dry: u8,
     /// When the last fragment came, and the shortest time between two of one request.
     last_ms: u64,
@@ -70,7 +73,7 @@ impl<HELD: AsRef<[u8]>> Hash for Window<HELD> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         (self.base, self.fragment_bytes, self.mark).hash(hasher);
         (self.outstanding, self.held, self.again).hash(hasher);
-        (self.overtaken, self.limit, self.widest).hash(hasher);
+        (self.overtaken, self.limit, self.widest, self.next_widest).hash(hasher);
         (self.lossless, self.in_turn, self.ceiling, self.dry).hash(hasher);
         self.buffer.as_ref().hash(hasher);
     }
@@ -90,6 +93,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
             limit: 1,
             ceiling: 1,
             widest: 1,
+            next_widest: 1,
             lossless: true,
             in_turn: 0,
             dry: 0,
@@ -103,7 +107,18 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
     pub(super) fn open(&mut self, base: FragmentIndex, fragment_bytes: u16, widest: u8) {
         self.restart(base);
         self.fragment_bytes = fragment_bytes.max(1);
-        self.widest = widest.clamp(1, MAX_WINDOW);
+        self.begin(widest.clamp(1, MAX_WINDOW));
+    }
+
+    /// Never more than `widest` fragments outstanding once the next is stored: what is asked for does not depend on whether
+    /// this was heard before or after the last request went out.
+    pub(super) fn limit_to(&mut self, widest: u8) {
+        self.next_widest = widest.clamp(1, MAX_WINDOW);
+    }
+
+    fn begin(&mut self, widest: u8) {
+        self.widest = widest;
+        self.next_widest = widest;
         // Where few early fragments can be held, a loss is too dear to find out how many the modem keeps.
         let is_daring = self.places() >= u16::from(MODEM_QUEUE);
         self.ceiling = if is_daring {
@@ -128,6 +143,11 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
     /// The next fragment to store.
     pub(super) const fn base(&self) -> FragmentIndex {
         self.base
+    }
+
+    /// Whether a fragment is stored, or waits for its turn.
+    pub(super) fn has(&self, index: FragmentIndex) -> bool {
+        index < self.base || self.bit(index).is_some_and(|bit| self.held & bit != 0)
     }
 
     /// Whether an answer is being waited for.
@@ -214,12 +234,16 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
     fn note_gap(&mut self, is_first: bool, now_ms: u64) {
         let gap_ms = now_ms.saturating_sub(self.last_ms);
         self.last_ms = now_ms;
+        let half_more_ms = self.shortest_ms.saturating_add(self.shortest_ms / 2);
         if !is_first {
             self.shortest_ms = self.shortest_ms.min(gap_ms);
-        } else if gap_ms > self.shortest_ms.saturating_mul(2).saturating_add(HICCUP_MS) {
-            self.dry = self.dry.saturating_add(1);
+        } else if gap_ms > half_more_ms.saturating_add(HICCUP_MS) {
+            // The answers before it had all come.
+            self.dry = (self.dry + 3).min(PARCHED);
         } else if self.dry < DRY {
-            self.dry = 0;
+            self.dry = self.dry.saturating_sub(1);
+        } else if self.dry < PARCHED {
+            self.dry = DRY;
         }
     }
 
@@ -250,13 +274,17 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         self.outstanding >>= 1;
         self.held >>= 1;
         self.again >>= 1;
+        if self.next_widest != self.widest {
+            self.begin(self.next_widest);
+        }
         if self.widest == 1 {
             return;
         }
         self.in_turn = self.in_turn.saturating_add(1);
         let is_wide = self.limit >= MODEM_QUEUE;
         // A wider window than the modem keeps may cost some: only where a narrower one leaves the link idle.
-        if (self.lossless && !is_wide) || (self.in_turn >= PATIENCE && (!is_wide || self.is_dry()))
+        if (self.lossless && !is_wide)
+            || (self.in_turn >= PATIENCE && (!is_wide || self.dry >= PARCHED))
         {
             self.in_turn = 0;
             self.limit = (self.limit + 1).min(self.ceiling);

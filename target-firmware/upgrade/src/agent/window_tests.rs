@@ -133,27 +133,68 @@ fn a_long_download_that_never_waits_stays_as_wide_as_the_modem_keeps() {
     assert_eq!(window.limit, MODEM_QUEUE);
 }
 
+/// Downloads `fragments`; the first answer to every `slow`th request takes a while longer than those before. What was
+/// outstanding at each request.
+fn download<const HELD: usize>(
+    window: &mut Window<[u8; HELD]>,
+    fragments: u16,
+    slow: usize,
+) -> Vec<u32> {
+    let mut now_ms = 100;
+    let mut asked_at = Vec::new();
+    for _ in 0..fragments {
+        let outstanding = window.outstanding.count_ones();
+        if window.ask(1000).is_some() {
+            asked_at.push(outstanding);
+        }
+        let is_first = window.mark == Some(window.base());
+        let is_slow = is_first && asked_at.len().is_multiple_of(slow);
+        now_ms += if is_slow { 90 } else { 20 };
+        window.came(window.base(), now_ms);
+        window.advance();
+    }
+    asked_at
+}
+
+/// Room for as many early fragments as the modem keeps.
+fn wide() -> Window<[u8; 80]> {
+    let mut window = Window::new([0; 80]);
+    window.open(FragmentIndex(0), SIZE, 32);
+    window
+}
+
 #[test]
 fn a_window_that_runs_dry_again_and_again_asks_earlier() {
     let mut window = opened(0, 32);
     window.limit = 10;
-    let (mut next, mut now_ms) = (0, 100);
-    let mut asked_at = Vec::new();
-    for _ in 0..40 {
-        let outstanding = window.outstanding.count_ones();
-        if let Some(question) = window.ask(1000) {
-            asked_at.push(outstanding);
-            // Its first answer takes a while longer than those before.
-            next = question.wanted.base().0;
-        }
-        let first = window.mark == Some(window.base());
-        now_ms += if first { 90 } else { 20 };
-        window.came(window.base(), now_ms);
-        window.advance();
-    }
-    assert!(next > 0);
+    let asked_at = download(&mut window, 40, 1);
     assert_eq!(asked_at[..4], [0, 4, 4, 4]);
     assert_eq!(asked_at.last(), Some(&6));
+}
+
+#[test]
+fn a_window_that_runs_dry_now_and_then_asks_earlier_but_stays_as_wide_as_the_modem_keeps() {
+    let mut window = wide();
+    window.limit = 10;
+    let asked_at = download(&mut window, 200, 3);
+    assert_eq!(asked_at.last(), Some(&6));
+    assert_eq!(window.limit, MODEM_QUEUE);
+}
+
+#[test]
+fn a_window_that_has_to_wait_once_in_a_while_asks_as_late_as_ever() {
+    let mut window = wide();
+    window.limit = 10;
+    let asked_at = download(&mut window, 400, 5);
+    assert_eq!(asked_at.last(), Some(&4));
+}
+
+#[test]
+fn a_window_that_runs_dry_though_it_asks_earlier_grows_beyond_what_the_modem_keeps() {
+    let mut window = wide();
+    window.limit = 10;
+    download(&mut window, 200, 1);
+    assert!(window.limit > MODEM_QUEUE, "{window:?}");
 }
 
 proptest! {

@@ -1,0 +1,204 @@
+//! What a device that was reset in mid-download tells and asks first: it does not wait for an offer it can do without.
+//! Messages are read here as they leave the agent, and answered one by one or not at all.
+#[expect(
+    dead_code,
+    reason = "the sweeps use what these tests do not: a device that lives on its own"
+)]
+mod device;
+
+use device::package::{encoded, fragment, lean_key, offer};
+use device::{Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, provision, seal};
+use nor_flash_model::NorFlashModel;
+use powercut_upgrade::agent::{Agent, Wish};
+use powercut_upgrade::flash::TwiceProgrammable;
+use powercut_upgrade::manifest::FragmentIndex;
+use powercut_upgrade::slots::Layout;
+use powercut_upgrade::wire::lean::{Activity, Downlink, Uplink};
+use powercut_upgrade::wire::{MAX_UPLINK_BYTES, ResultCode};
+
+const PAGE: usize = 256;
+const LAYOUT: Layout = device::small_layout(PAGE as u32);
+const HELD: usize = 384;
+
+type Flash = TwiceProgrammable<NorFlashModel<4, PAGE, 2>>;
+
+fn image(minor: u8) -> Package {
+    package(&Recipe {
+        minor,
+        counter: 2,
+        size: 1_000,
+        fragment_bytes: 96,
+        behaviour: Behaviour::Good,
+        signed_by: SIGNER,
+        m_sequence: None,
+    })
+}
+
+/// A boot of the device, and its clock.
+struct Boot {
+    agent: Agent<0, [u8; HELD]>,
+    now_ms: u64,
+}
+
+impl Boot {
+    fn of(flash: &mut Flash) -> Self {
+        Self {
+            agent: Agent::start(flash, &LAYOUT, [0; HELD]).unwrap(),
+            now_ms: 0,
+        }
+    }
+
+    fn wish(&mut self, flash: &mut Flash) -> Wish {
+        self.agent
+            .poll(flash, self.now_ms, &mut [0; MAX_UPLINK_BYTES])
+            .unwrap()
+    }
+
+    /// What it sends next without being answered, and how long it waited for that.
+    fn says(&mut self, flash: &mut Flash) -> (Uplink, u64) {
+        let since = self.now_ms;
+        let mut out = [0; MAX_UPLINK_BYTES];
+        loop {
+            match self.agent.poll(flash, self.now_ms, &mut out).unwrap() {
+                Wish::Send(length) => {
+                    Uplink::verify(&out[..length], &lean_key()).unwrap();
+                    let message = Uplink::decode(&out[..length]).unwrap();
+                    return (message, self.now_ms - since);
+                }
+                Wish::Continue => {}
+                Wish::Wait { until_ms } => self.now_ms = until_ms,
+                Wish::Restart => panic!("nothing is ready"),
+            }
+        }
+    }
+
+    fn hears(&mut self, flash: &mut Flash, mut datagram: Vec<u8>) {
+        self.agent
+            .on_datagram(flash, self.now_ms, &mut datagram)
+            .unwrap();
+    }
+
+    /// Its status, which says that it is downloading, and the fragments it asks for, both at once.
+    fn resumes(&mut self, flash: &mut Flash) -> Vec<u16> {
+        let (status, _) = self.says(flash);
+        let Uplink::Status(status) = status else {
+            panic!("first it says who it is, not {status:?}");
+        };
+        assert_eq!(status.activity, Activity::Downloading);
+        let (request, waited) = self.says(flash);
+        assert_eq!(waited, 0, "an answer to the status is waited for");
+        requested(request)
+    }
+}
+
+fn requested(message: Uplink) -> Vec<u16> {
+    match message {
+        Uplink::Request { wanted, .. } => wanted.indices().map(|index| index.0).collect(),
+        Uplink::Status(status) => panic!("a request was expected, not {status:?}"),
+    }
+}
+
+fn sealed(of: &Package, index: u16) -> Vec<u8> {
+    fragment(FragmentIndex(index), &seal(of, FragmentIndex(index)))
+}
+
+/// A device that has stored the first `stored` fragments of `new`, one at a time, and was reset.
+fn reset_in_download(new: &Package, stored: u16) -> Flash {
+    let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
+    provision(&mut flash, &LAYOUT, &image(0));
+    let mut boot = Boot::of(&mut flash);
+    boot.says(&mut flash);
+    boot.hears(&mut flash, offer(new, 1));
+    for index in 0..stored {
+        assert_eq!(requested(boot.says(&mut flash).0), [index]);
+        boot.hears(&mut flash, sealed(new, index));
+    }
+    flash
+}
+
+#[test]
+fn the_next_fragment_is_asked_for_without_waiting_for_an_offer() {
+    let new = image(1);
+    let mut flash = reset_in_download(&new, 3);
+    let mut boot = Boot::of(&mut flash);
+    assert_eq!(boot.resumes(&mut flash), [3]);
+    boot.hears(&mut flash, sealed(&new, 3));
+    assert!(boot.agent.has_fragment(FragmentIndex(3)));
+    assert_eq!(requested(boot.says(&mut flash).0), [4]);
+}
+
+#[test]
+fn the_offer_says_how_many_may_be_outstanding() {
+    let new = image(1);
+    let mut flash = reset_in_download(&new, 3);
+    let mut boot = Boot::of(&mut flash);
+    assert_eq!(boot.resumes(&mut flash), [3]);
+    boot.hears(&mut flash, offer(&new, 8));
+    boot.hears(&mut flash, sealed(&new, 3));
+    assert_eq!(requested(boot.says(&mut flash).0), [4, 5, 6, 7, 8]);
+    // The same once more changes nothing: what is outstanding is not asked for again.
+    boot.hears(&mut flash, offer(&new, 8));
+    boot.hears(&mut flash, sealed(&new, 4));
+    boot.hears(&mut flash, sealed(&new, 5));
+    assert!(matches!(boot.wish(&mut flash), Wish::Wait { .. }));
+}
+
+#[test]
+fn what_is_asked_for_does_not_depend_on_when_the_offer_is_heard() {
+    let new = image(1);
+    let mut flash = reset_in_download(&new, 3);
+    let mut boot = Boot::of(&mut flash);
+    assert!(matches!(boot.says(&mut flash).0, Uplink::Status(_)));
+    boot.hears(&mut flash, offer(&new, 8));
+    assert_eq!(requested(boot.says(&mut flash).0), [3]);
+    boot.hears(&mut flash, sealed(&new, 3));
+    assert_eq!(requested(boot.says(&mut flash).0), [4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn where_nobody_answers_both_are_said_again_and_then_only_who_it_is() {
+    let mut flash = reset_in_download(&image(1), 3);
+    let mut boot = Boot::of(&mut flash);
+    for _ in 0..4 {
+        assert_eq!(boot.resumes(&mut flash), [3]);
+    }
+    for _ in 0..3 {
+        let (message, waited) = boot.says(&mut flash);
+        assert!(matches!(message, Uplink::Status(_)), "{message:?}");
+        assert!(waited >= 500);
+    }
+}
+
+#[test]
+fn a_task_that_changed_meanwhile_is_taken_up_instead() {
+    let (former, new) = (image(1), image(2));
+    let mut flash = reset_in_download(&former, 3);
+    let mut boot = Boot::of(&mut flash);
+    assert_eq!(boot.resumes(&mut flash), [3]);
+    boot.hears(&mut flash, offer(&new, 8));
+    let refusal = Downlink::Refusal {
+        handle: lean_key().handle(&former.signed),
+        result: ResultCode::NoSuchTask,
+    };
+    boot.hears(&mut flash, encoded(&refusal));
+    let (message, _) = boot.says(&mut flash);
+    assert!(matches!(message, Uplink::Status(_)), "{message:?}");
+    boot.hears(&mut flash, offer(&new, 1));
+    assert_eq!(requested(boot.says(&mut flash).0), [0]);
+    assert_eq!(boot.agent.state().image, new.signed.image_id());
+}
+
+#[test]
+fn an_early_fragment_is_there_only_if_there_is_room_for_it() {
+    let new = image(1);
+    let mut flash = reset_in_download(&new, 1);
+    let mut boot = Boot::of(&mut flash);
+    assert_eq!(boot.resumes(&mut flash), [1]);
+    boot.hears(&mut flash, offer(&new, 8));
+    // 384 bytes hold four early fragments of 96: 2 to 5.
+    for index in [5, 6] {
+        boot.hears(&mut flash, sealed(&new, index));
+    }
+    let has = |index| boot.agent.has_fragment(FragmentIndex(index));
+    assert_eq!([0, 1, 5, 6].map(has), [true, false, true, false]);
+}
