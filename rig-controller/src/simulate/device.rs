@@ -13,7 +13,7 @@ use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::flash::FlashError;
 use powercut_upgrade::journal::{Journal, Phase};
-use powercut_upgrade::manifest::ImageId;
+use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Activity, Status};
 use powercut_upgrade::wire::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
@@ -32,15 +32,14 @@ use crate::platform::{InProcessPlatform, Peer, PlatformEventKind};
 const PLATFORM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110);
 /// What the driver keeps of what the modem says while something is sent to it, as the firmware does.
 const OVERHEARD_BYTES: usize = 64;
-/// RAM for fragments that come before their turn, as the firmware has it.
-const HELD_BYTES: usize = 1_600;
 /// A new image that is not confirmed by then restarts, as the firmware does.
 const TRIAL_LIMIT_MS: u64 = 3 * 60 * 1000;
 /// No upgrade takes longer: a run that does has gone wrong.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
 const MOST_BOOTS: u32 = 1_000;
 
-type Held = [u8; HELD_BYTES];
+/// RAM for fragments that come before their turn.
+type Held = Vec<u8>;
 
 /// How the device's software ended a boot.
 enum Ended {
@@ -272,7 +271,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         let Outcome::Run { trial } = outcome else {
             return Err(SimulationError::Stays(format!("{outcome:?}")));
         };
-        let agent = Agent::<BUFFER, Held>::start(&mut self.flash, &layout, [0; HELD_BYTES]);
+        let held = vec![0; self.part.held_bytes];
+        let agent = Agent::<BUFFER, Held>::start(&mut self.flash, &layout, held);
         if !self.flash.model.is_powered() {
             return Ok(Ended::PowerLost);
         }
@@ -322,15 +322,32 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
                     continue;
                 }
                 Event::Received(datagram) => {
-                    if let Some(index) = self.served.get(&*datagram) {
-                        self.fragments.received(*index, now);
+                    let mut datagram = datagram.to_vec();
+                    let index = self.served.get(&datagram).copied();
+                    if let Some(index) = index {
+                        self.fragments.received(index, now);
                     }
-                    agent.on_datagram(&mut self.flash, now_ms, datagram)?;
-                    self.fragments.stored();
+                    if self.part.reads_ahead() {
+                        // What is due to be sent goes before reading on, or a full modem would keep it waiting.
+                        self.send_what_is_due(&mut agent, &mut client, now_ms)?;
+                        if let Some(command) = client.read_ahead(now_ms)
+                            && !self.transmit(command, &mut overheard)
+                        {
+                            return Ok(Ended::PowerLost);
+                        }
+                    }
+                    agent.on_datagram(&mut self.flash, now_ms, &mut datagram)?;
+                    if let Some(index) = index {
+                        let is_kept = agent.has_fragment(FragmentIndex(index));
+                        self.fragments.taken(index, is_kept);
+                    }
                     now_ms = self.flash.clock.now().saturating_sub(began).as_millis() as u64;
                     now_ms
                 }
-                Event::Up => continue,
+                Event::Up => {
+                    self.fragments.up(now);
+                    continue;
+                }
                 Event::Idle { until_ms } => until_ms,
             };
             if trial {
@@ -360,6 +377,22 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             let until = began + Duration::from_millis(until_ms);
             self.sleep(until.max(now + Duration::from_micros(1)));
         }
+    }
+
+    fn send_what_is_due<const BUFFER: usize, const HEX: bool>(
+        &mut self,
+        agent: &mut Agent<BUFFER, Held>,
+        client: &mut AtClient<MAX_DOWNLINK_BYTES, HEX>,
+        now_ms: u64,
+    ) -> Result<(), FlashError> {
+        if client.can_send() {
+            let mut datagram = [0; MAX_UPLINK_BYTES];
+            if let Wish::Send(length) = agent.poll(&mut self.flash, now_ms, &mut datagram)? {
+                // It can be sent: the client has just said so.
+                let _ = client.send(&datagram[..length]);
+            }
+        }
+        Ok(())
     }
 
     fn stage<const BUFFER: usize>(&self, agent: &Agent<BUFFER, Held>, is_up: bool) -> Stage {

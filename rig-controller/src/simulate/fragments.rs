@@ -17,8 +17,10 @@ pub struct FragmentCounts {
     pub in_flight: u64,
     /// Fragments that had come in whole but before their turn, and waited in RAM for an earlier one when power went.
     pub held: u64,
-    /// Fragments asked for again without a cut in between: the link lost them, or was slow.
+    /// Fragments asked for again without a cut in between: the link lost them, or was slow, or there was no room for them.
     pub repeated: u64,
+    /// Fragments that had come in whole but before their turn, and that the device had no RAM for.
+    pub dropped: u64,
 }
 
 /// When a life ended and how long it took to get back to where it was.
@@ -27,8 +29,30 @@ struct Loss {
     at: Duration,
     /// Whether fragments were still missing: else there is nothing to get back to.
     in_download: bool,
+    /// When the line to the platform was open again.
+    up: Option<Duration>,
+    /// When the next fragment came, new or not.
+    heard: Option<Duration>,
     regained: Option<Duration>,
     again: u64,
+}
+
+/// What a cut of the download cost, off time included in the first part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TimeLost {
+    /// Until the line to the platform was open again.
+    pub boot: Duration,
+    /// From then until the next fragment came: a round trip.
+    pub round_trip: Duration,
+    /// From then until a fragment came that had never come before: none, unless fragments are fetched again.
+    pub again: Duration,
+}
+
+impl TimeLost {
+    /// All of it.
+    pub fn total(self) -> Duration {
+        self.boot + self.round_trip + self.again
+    }
 }
 
 /// The book of one run.
@@ -79,6 +103,9 @@ impl Fragments {
         if self.next_missing().is_some_and(|next| index > next) {
             self.early.insert(index);
         }
+        if let Some(loss) = self.losses.last_mut() {
+            loss.heard.get_or_insert(now);
+        }
         if self.received.insert(index, self.life).is_none() {
             for loss in &mut self.losses {
                 loss.regained.get_or_insert(now);
@@ -86,8 +113,19 @@ impl Fragments {
         }
     }
 
-    /// The device has stored what it received, as far as its turn had come.
-    pub(super) fn stored(&mut self) {
+    /// The line to the platform is open.
+    pub(super) fn up(&mut self, now: Duration) {
+        if let Some(loss) = self.losses.last_mut() {
+            loss.up.get_or_insert(now);
+        }
+    }
+
+    /// The device has dealt with fragment `index` and stored what it could; whether it still has that one.
+    pub(super) fn taken(&mut self, index: u16, is_kept: bool) {
+        if !is_kept && self.early.remove(&index) {
+            self.received.remove(&index);
+            self.counts.dropped += 1;
+        }
         if let Some(next) = self.next_missing() {
             self.early = self.early.split_off(&next);
         } else {
@@ -113,6 +151,8 @@ impl Fragments {
         self.losses.push(Loss {
             at: now,
             in_download: self.received.len() < usize::from(self.count),
+            up: None,
+            heard: None,
             regained: None,
             again: 0,
         });
@@ -126,12 +166,19 @@ impl Fragments {
         }
     }
 
-    /// From each cut of the download until a fragment came that had never come before.
-    pub(super) fn times_lost(&self) -> Vec<Duration> {
+    /// What each cut of the download cost; one that another cut followed before a fragment had come is left out.
+    pub(super) fn times_lost(&self) -> Vec<TimeLost> {
         self.losses
             .iter()
             .filter(|loss| loss.in_download)
-            .filter_map(|loss| loss.regained?.checked_sub(loss.at))
+            .filter_map(|loss| {
+                let (up, heard) = (loss.up?, loss.heard?);
+                Some(TimeLost {
+                    boot: up.checked_sub(loss.at)?,
+                    round_trip: heard.checked_sub(up)?,
+                    again: loss.regained?.checked_sub(heard)?,
+                })
+            })
             .collect()
     }
 }
@@ -153,6 +200,7 @@ mod tests {
         fragments.received(0, s(1));
         fragments.received(1, s(2));
         fragments.cut(s(3));
+        fragments.up(s(4));
         for index in 1..4 {
             fragments.asked(index, 1);
         }
@@ -163,7 +211,13 @@ mod tests {
         assert_eq!((counts.fetched_again, counts.fetched_again_most), (1, 1));
         assert_eq!(counts.in_flight, 1, "fragment 2");
         assert_eq!((counts.requested, counts.repeated), (7, 1));
-        assert_eq!(fragments.times_lost(), [s(4)]);
+        let lost = TimeLost {
+            boot: s(1),
+            round_trip: s(1),
+            again: s(2),
+        };
+        assert_eq!(fragments.times_lost(), [lost]);
+        assert_eq!(lost.total(), s(4));
     }
 
     #[test]
@@ -195,7 +249,7 @@ mod tests {
                 fragments.received(index, s(1));
             }
             if is_stored {
-                fragments.stored();
+                fragments.taken(1, true);
             }
             fragments.cut(s(3));
             for index in 2..4 {
@@ -204,6 +258,25 @@ mod tests {
             let counts = fragments.counts();
             assert_eq!((counts.held, counts.fetched_again), expected);
         }
+    }
+
+    #[test]
+    fn what_there_was_no_room_for_was_never_received() {
+        let mut fragments = Fragments::new(10);
+        for index in 0..4 {
+            fragments.asked(index, 0);
+        }
+        for index in [1, 2] {
+            fragments.received(index, s(1));
+            fragments.taken(index, index == 1);
+        }
+        fragments.cut(s(3));
+        for index in 0..4 {
+            fragments.asked(index, 1);
+        }
+        let counts = fragments.counts();
+        assert_eq!((counts.dropped, counts.held, counts.in_flight), (1, 1, 3));
+        assert_eq!(counts.fetched_again, 0);
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub enum Measure {
     Held,
     /// Fragments asked for again without a cut in between.
     Repeated,
+    /// Fragments that came before their turn and found no room.
+    Dropped,
     /// Erases of journal pages.
     JournalErases,
     /// Erases of pages of ACTIVE and STAGING.
@@ -47,6 +49,10 @@ pub enum Measure {
     Boots,
     /// Mean time lost to a cut of the download, off time left out, seconds.
     LostACut,
+    /// Of it, until the line to the platform was open again.
+    BootACut,
+    /// Of it, from then until the next fragment came.
+    RoundTripACut,
     /// The least time of the download on the serial line, seconds.
     LimitLine,
     /// The least time of the download on the air, seconds.
@@ -61,7 +67,7 @@ pub enum Measure {
 
 impl Measure {
     /// All, in the order of CSV columns.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::Total,
         Self::InStage(Stage::Off),
         Self::InStage(Stage::Boot),
@@ -84,11 +90,14 @@ impl Measure {
         Self::InFlight,
         Self::Held,
         Self::Repeated,
+        Self::Dropped,
         Self::JournalErases,
         Self::SlotErases,
         Self::FlashOperations,
         Self::Boots,
         Self::LostACut,
+        Self::BootACut,
+        Self::RoundTripACut,
         Self::LimitLine,
         Self::LimitAir,
         Self::OverLimit,
@@ -121,11 +130,14 @@ impl Measure {
             Self::InFlight => "in_flight",
             Self::Held => "held",
             Self::Repeated => "repeated",
+            Self::Dropped => "dropped",
             Self::JournalErases => "journal_erases",
             Self::SlotErases => "slot_erases",
             Self::FlashOperations => "flash_operations",
             Self::Boots => "boots",
             Self::LostACut => "lost_a_cut_s",
+            Self::BootACut => "boot_a_cut_s",
+            Self::RoundTripACut => "round_trip_a_cut_s",
             Self::LimitLine => "limit_line_s",
             Self::LimitAir => "limit_air_s",
             Self::OverLimit => "over_limit",
@@ -153,11 +165,14 @@ impl Measure {
             Self::InFlight => run.counts.in_flight as f64,
             Self::Held => run.counts.held as f64,
             Self::Repeated => run.counts.repeated as f64,
+            Self::Dropped => run.counts.dropped as f64,
             Self::JournalErases => run.journal_erases as f64,
             Self::SlotErases => run.slot_erases as f64,
             Self::FlashOperations => run.flash_operations as f64,
             Self::Boots => f64::from(run.boots),
-            Self::LostACut => seconds(run.lost_a_cut()?),
+            Self::LostACut => seconds(run.lost_a_cut()?.total()),
+            Self::BootACut => seconds(run.lost_a_cut()?.boot),
+            Self::RoundTripACut => seconds(run.lost_a_cut()?.round_trip),
             Self::LimitLine => seconds(run.limit.line),
             Self::LimitAir => seconds(run.limit.air),
             Self::OverLimit => run.over_limit()?,
@@ -170,5 +185,12 @@ impl Measure {
     pub fn mean(self, runs: &[Run]) -> Option<f64> {
         let values: Vec<f64> = runs.iter().filter_map(|run| self.of(run)).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    }
+
+    /// The most it is in a run that has it.
+    pub fn most(self, runs: &[Run]) -> Option<f64> {
+        runs.iter()
+            .filter_map(|run| self.of(run))
+            .max_by(f64::total_cmp)
     }
 }

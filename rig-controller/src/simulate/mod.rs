@@ -21,7 +21,7 @@ mod variant;
 
 pub use campaign::{Campaign, CampaignError, Results, TriedSize};
 pub use clock::Stage;
-pub use fragments::FragmentCounts;
+pub use fragments::{FragmentCounts, TimeLost};
 pub use limit::Limit;
 pub use measure::Measure;
 pub use part::Part;

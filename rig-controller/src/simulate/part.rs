@@ -2,7 +2,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use powercut_upgrade::wire::MAX_DOWNLINK_BYTES;
+
 use crate::explore::Geometry;
+
+/// The longest datagram, with what the modem says around it.
+const LONGEST_ANSWER_BYTES: usize = MAX_DOWNLINK_BYTES + 64;
 
 /// A kind of device. While its flash works its CPU stands still, and what its UART receives meanwhile is kept as far as
 /// it has room, and lost beyond.
@@ -18,6 +23,8 @@ pub struct Part {
     pub program: Duration,
     /// Bytes its UART keeps while the CPU stands still: the FIFO, or a buffer that DMA fills.
     pub uart_bytes: usize,
+    /// RAM for fragments that come before their turn, as firmware for it would have it.
+    pub held_bytes: usize,
     /// From power or reset to the bootloader's first instruction.
     pub boot: Duration,
     /// Reading and hashing one byte of flash.
@@ -40,6 +47,7 @@ impl Part {
             erase: Duration::from_micros(22_300),
             program: Duration::from_nanos(46_300),
             uart_bytes: 6,
+            held_bytes: 1_600,
             boot: Duration::from_millis(5),
             hash_a_byte: Duration::from_micros(4),
             signature: Duration::from_secs(1),
@@ -49,7 +57,8 @@ impl Part {
             geometry: Geometry::Nrf52,
             erase: Duration::from_millis(85),
             program: Duration::from_micros(41),
-            uart_bytes: 256,
+            uart_bytes: 2_048,
+            held_bytes: 8_192,
             boot: Duration::from_millis(5),
             hash_a_byte: Duration::from_nanos(500),
             signature: Duration::from_millis(60),
@@ -59,7 +68,8 @@ impl Part {
             geometry: Geometry::Stm32l4,
             erase: Duration::from_micros(22_100),
             program: Duration::from_nanos(81_700),
-            uart_bytes: 256,
+            uart_bytes: 2_048,
+            held_bytes: 8_192,
             boot: Duration::from_millis(5),
             hash_a_byte: Duration::from_nanos(400),
             signature: Duration::from_millis(50),
@@ -69,12 +79,19 @@ impl Part {
             geometry: Geometry::Stm32u5,
             erase: Duration::from_micros(1_500),
             program: Duration::from_micros(118),
-            uart_bytes: 256,
+            uart_bytes: 2_048,
+            held_bytes: 8_192,
             boot: Duration::from_millis(5),
             hash_a_byte: Duration::from_nanos(200),
             signature: Duration::from_millis(20),
         },
     ];
+
+    /// Whether what the modem says while flash works is kept, however long that is: then the next datagram is read from it
+    /// meanwhile.
+    pub(super) const fn reads_ahead(&self) -> bool {
+        self.uart_bytes >= LONGEST_ANSWER_BYTES
+    }
 
     /// Bytes that are programmed at once; fragments are whole units.
     pub const fn unit_bytes(&self) -> u16 {

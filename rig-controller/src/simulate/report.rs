@@ -7,27 +7,38 @@ use super::campaign::{Campaign, Results, TriedSize};
 use super::clock::Stage;
 use super::measure::Measure;
 use super::plan::{Chart, ImageSizeFit, SimulationPlan};
-use super::upgrade::Upgrade;
+use super::upgrade::{Run, Upgrade};
 use super::variant::dialect_name;
 
 /// Columns that say which combination a line is of.
 const COMBINATION: &str =
     "variant,dialect,suite,window,resume,device,link,image_bytes,fragment_bytes,cuts";
 
+/// What becomes of the runs of a combination.
+type Summary = fn(Measure, &[Run]) -> Option<f64>;
+
 /// What of a combination is worth a column on a terminal.
-const TABLE: [(&str, Measure, usize); 12] = [
-    ("total s", Measure::Total, 2),
-    ("download s", Measure::InStage(Stage::Download), 2),
-    ("x limit", Measure::OverLimit, 2),
-    ("swap s", Measure::InStage(Stage::Swap), 2),
-    ("bytes up", Measure::BytesUp, 0),
-    ("bytes down", Measure::BytesDown, 0),
-    ("overhead", Measure::Overhead, 3),
-    ("again", Measure::FetchedAgain, 2),
-    ("in flight", Measure::InFlight, 2),
-    ("held", Measure::Held, 2),
-    ("lost a cut s", Measure::LostACut, 2),
-    ("journal erases", Measure::JournalErases, 1),
+const TABLE: [(&str, Measure, Summary, usize); 15] = [
+    ("total s", Measure::Total, Measure::mean, 2),
+    (
+        "download s",
+        Measure::InStage(Stage::Download),
+        Measure::mean,
+        2,
+    ),
+    ("x limit", Measure::OverLimit, Measure::mean, 2),
+    ("swap s", Measure::InStage(Stage::Swap), Measure::mean, 2),
+    ("bytes up", Measure::BytesUp, Measure::mean, 0),
+    ("bytes down", Measure::BytesDown, Measure::mean, 0),
+    ("overhead", Measure::Overhead, Measure::mean, 3),
+    ("again", Measure::FetchedAgain, Measure::mean, 2),
+    ("most a cut", Measure::FetchedAgainMost, Measure::most, 0),
+    ("in flight", Measure::InFlight, Measure::mean, 2),
+    ("held", Measure::Held, Measure::mean, 2),
+    ("lost a cut s", Measure::LostACut, Measure::mean, 2),
+    ("boot s", Measure::BootACut, Measure::mean, 2),
+    ("trip s", Measure::RoundTripACut, Measure::mean, 2),
+    ("journal erases", Measure::JournalErases, Measure::mean, 1),
 ];
 
 fn combination(upgrade: &Upgrade) -> String {
@@ -91,7 +102,7 @@ pub fn means_csv(campaign: &Campaign) -> String {
     text
 }
 
-/// A table for the terminal: means, a line for each combination.
+/// A table for the terminal: means, and one maximum, a line for each combination.
 pub fn table(campaign: &Campaign) -> Vec<String> {
     let mut rows = vec![
         ["variant", "device", "link", "image", "fragment", "cuts"]
@@ -109,9 +120,11 @@ pub fn table(campaign: &Campaign) -> Vec<String> {
             upgrade.fragment_bytes.to_string(),
             upgrade.cuts.to_string(),
         ];
-        for (_, measure, digits) in TABLE {
-            let mean = measure.mean(runs);
-            row.push(mean.map_or_else(|| "-".to_owned(), |mean| format!("{mean:.digits$}")));
+        for (_, measure, summary, digits) in TABLE {
+            row.push(
+                summary(measure, runs)
+                    .map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}")),
+            );
         }
         rows.push(row);
     }

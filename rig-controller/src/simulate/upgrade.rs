@@ -15,7 +15,7 @@ use powercut_upgrade::wire::Dialect;
 use super::clock::Stage;
 use super::device::{Device, Setting};
 use super::flash::TimedFlash;
-use super::fragments::FragmentCounts;
+use super::fragments::{FragmentCounts, TimeLost};
 use super::limit::Limit;
 use super::part::Part;
 use super::power::{self, CutBy, PlannedCut};
@@ -100,8 +100,8 @@ pub struct Run {
     pub boots: u32,
     /// Losses of power.
     pub cuts: u32,
-    /// From each cut of the download until a fragment came that had never come before.
-    pub times_lost: Vec<Duration>,
+    /// What each cut of the download cost.
+    pub times_lost: Vec<TimeLost>,
     /// How long power stayed away each time.
     pub off: Duration,
     /// How much less a run with the same seed takes whose power is never lost, off times left out.
@@ -128,13 +128,19 @@ impl Run {
         (self.cuts == 0).then(|| download / self.limit.time().as_secs_f64())
     }
 
-    /// Mean time lost to a cut of the download, without the time power was away; `None` if there was none.
-    pub fn lost_a_cut(&self) -> Option<Duration> {
+    /// Means of what a cut of the download cost, without the time power was away; `None` if there was none.
+    pub fn lost_a_cut(&self) -> Option<TimeLost> {
         let count = u32::try_from(self.times_lost.len())
             .ok()
             .filter(|count| *count > 0)?;
-        let total: Duration = self.times_lost.iter().sum();
-        Some((total / count).saturating_sub(self.off))
+        let mean = |part: fn(&TimeLost) -> Duration| {
+            self.times_lost.iter().map(part).sum::<Duration>() / count
+        };
+        Some(TimeLost {
+            boot: mean(|lost| lost.boot).saturating_sub(self.off),
+            round_trip: mean(|lost| lost.round_trip),
+            again: mean(|lost| lost.again),
+        })
     }
 }
 
