@@ -38,7 +38,7 @@ use crate::m_sequence::ParametersError;
 use crate::m_sequence::attack::AttackError;
 use crate::plan::{ParseCaseLineError, PlanError};
 use crate::platform::load::LoadError;
-use crate::platform::{PlatformError, ServeError, StoreError};
+use crate::platform::{PlatformError, ServeError, StoreError, TokenError};
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
 use crate::run::on_board::NotOnBoardError;
 use crate::run::{InputError, RunError};
@@ -231,6 +231,10 @@ impl CliError {
             | Self::Link(_)
             | Self::TooFew(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
+            Self::Serve(
+                ServeError::Key(_)
+                | ServeError::Tokens(TokenError::Readable { .. } | TokenError::Line { .. }),
+            ) => exit::BAD_INPUT,
             #[cfg(feature = "seeded-bugs")]
             Self::Table(_) => exit::BAD_INPUT,
             Self::Run(_)

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
+pub use api::tokens::TokenError;
 pub use book::{Assignment, Exchange, Peer, Receipt, Registered, Settled, Stray, TaskBook};
 pub use device::{DeviceState, PlatformEvent, PlatformEventKind};
 pub(crate) use in_process::InProcessPlatform;

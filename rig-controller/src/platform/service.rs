@@ -7,7 +7,7 @@
 mod lean;
 mod pcp;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,6 +24,10 @@ use super::ledger::{DeviceKeyId, EncryptionLedger};
 
 /// When a device without a task asks again, seconds.
 const RETRY_AFTER_S: u16 = 60;
+
+/// Places a device was heard from that are remembered: it moves now and then, and who repeats what it said elsewhere
+/// must neither take its place at once nor fill memory.
+const PLACES: usize = 8;
 
 /// What the platform says to devices; what it knows of them and of their tasks is in its book.
 pub struct Service {
@@ -48,6 +52,8 @@ struct Conversation {
     download: Option<Download>,
     /// The handle of a download that is no more; a request under it deserves an answer.
     former: Option<Handle>,
+    /// Where it was heard from, the latest last.
+    places: VecDeque<Peer>,
 }
 
 /// A task as one device downloads it: what is derived once and kept while the task lasts.
@@ -151,8 +157,28 @@ impl Service {
         (probably.filter(is_known), answered)
     }
 
+    /// The device has proven that it is at `from`.
+    fn heard(&mut self, device: DeviceId, from: Peer) {
+        if self.heard_from.insert(from, device) == Some(device) {
+            return;
+        }
+        let Some(conversation) = self.conversations.get_mut(&device) else {
+            return;
+        };
+        conversation.places.push_back(from);
+        if conversation.places.len() > PLACES
+            && let Some(left) = conversation.places.pop_front()
+            && self.heard_from.get(&left) == Some(&device)
+        {
+            self.heard_from.remove(&left);
+        }
+    }
+
     fn forget(&mut self, device: DeviceId) {
         if let Some(conversation) = self.conversations.remove(&device) {
+            for place in &conversation.places {
+                self.heard_from.remove(place);
+            }
             for handle in conversation.handles() {
                 self.unlist(handle, device);
             }
@@ -230,6 +256,7 @@ impl Conversation {
             task: None,
             download: None,
             former: None,
+            places: VecDeque::new(),
         }
     }
 

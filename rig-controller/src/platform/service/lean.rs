@@ -37,7 +37,7 @@ impl Service {
             if Uplink::verify(datagram, &conversation.key).is_err() {
                 continue;
             }
-            self.heard_from.insert(from, device);
+            self.heard(device, from);
             let answered = match message {
                 Uplink::Status(status) => self.answer_status(&registered, &status),
                 Uplink::Request { handle, wanted } => {

@@ -545,6 +545,32 @@ fn a_pcp_frame_from_where_no_device_made_itself_known_gets_no_answer() {
 }
 
 #[test]
+fn a_device_that_moves_about_is_known_by_the_places_it_was_at_lately_and_no_others() {
+    let mut device = PcpDevice::registered(package(7, 1000, 64));
+    let place = |number: u16| Peer::Udp(SocketAddr::from(([127, 0, 0, 2], 40_000 + number)));
+    let mut hello = status(Activity::Idle);
+    hello.dialect = Dialect::Pcp;
+    for number in 0..50 {
+        device
+            .service
+            .handle(&bytes(Uplink::Status(hello)), place(number));
+    }
+    let mut out = [0; MAX_UPLINK_BYTES];
+    let state = ResultCode::Ok;
+    let length = pcp::Uplink::DownloadState { state }.encode(&mut out);
+    let mut is_answered = |from| {
+        !device
+            .service
+            .handle(&out[..length], from)
+            .answers
+            .is_empty()
+    };
+    assert!(is_answered(place(49)) && is_answered(place(42)));
+    assert!(!is_answered(place(41)) && !is_answered(from()));
+    assert_eq!(device.service.service.heard_from.len(), 8);
+}
+
+#[test]
 fn a_package_in_the_suite_m_sequence_is_served_under_its_register_and_no_nonce_is_counted() {
     let plain = package(7, 1000, 160);
     let manifest = Manifest {
