@@ -169,7 +169,8 @@ impl FakeBoard {
             }
             Event::Received(datagram) => {
                 app.agent.on_datagram(&mut self.flash, now, datagram).ok()?;
-                return Some(Duration::ZERO);
+                // As the firmware does: what the agent asks next goes before reading on.
+                now
             }
             Event::Up => return Some(Duration::ZERO),
             Event::Idle { until_ms } => until_ms,
@@ -456,8 +457,8 @@ fn sound_firmware_passes_cut_in_each_way_and_each_cut_is_told_of_with_flash_befo
         let cuts = [
             "status1/20",
             "f3/after-data/half",
-            "f3/after-data/half",
             "request3/5",
+            "f3/after-data/half",
             "f12/after-record",
             "verify+1/other-half",
             "swap+100/half",

@@ -1,7 +1,11 @@
 //! What the fuzz targets of this folder share: images and devices as the tests of the core make them, flash in the states of
 //! an upgrade, and a platform that follows a script.
 #[path = "../../upgrade/tests/device/mod.rs"]
-#[allow(dead_code, reason = "of the tests' device only a part is of use here")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "of the tests' device only a part is of use here"
+)]
 mod device;
 mod peer;
 
@@ -11,7 +15,6 @@ use std::sync::OnceLock;
 use device::{Behaviour, Package, Recipe, SIGNER, SMALL_PAGES};
 use embedded_storage::nor_flash::NorFlash;
 use nor_flash_model::{Cut, CutEffect, NorFlashModel};
-use powercut_upgrade::factory::{FACTORY_BYTES, Factory};
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::{KeyId, TrustedKeys};
 use powercut_upgrade::slots::{Layout, Region};
@@ -106,48 +109,31 @@ impl Scene {
     /// The one this byte names: bit 0 for a device that speaks PCP, bit 1 for an image of many fragments.
     pub fn named(byte: u8) -> Self {
         static FLASH: [OnceLock<Flash>; 4] = [const { OnceLock::new() }; 4];
-        let (is_pcp, is_long) = (byte & 1 == 1, byte & 2 == 2);
-        let (layout, pages, new) = if is_long {
+        let dialect = if byte & 1 == 1 {
+            Dialect::Pcp
+        } else {
+            Dialect::Lean
+        };
+        let (layout, pages, new) = if byte & 2 == 2 {
             (&LONG_LAYOUT, LONG_PAGES, long_image())
         } else {
             (&LAYOUT, SMALL_PAGES, new_image())
         };
         let flash = FLASH[usize::from(byte & 3)]
-            .get_or_init(|| {
-                let flash = provisioned(layout, pages);
-                if is_pcp {
-                    speaking_pcp(&flash, layout, pages)
-                } else {
-                    flash
-                }
-            })
+            .get_or_init(|| provisioned(dialect, layout, pages))
             .clone();
         Self { flash, layout, new }
     }
 }
 
-fn provisioned(layout: &Layout, pages: usize) -> Flash {
+fn provisioned(dialect: Dialect, layout: &Layout, pages: usize) -> Flash {
     let mut flash = TwiceProgrammable(NorFlashModel::new(pages));
-    device::provision(&mut flash, layout, old_image());
+    device::package::provision_for(dialect, &mut flash, layout, old_image());
     flash
 }
 
-fn speaking_pcp(flash: &Flash, layout: &Layout, pages: usize) -> Flash {
-    let mut bytes = flash.0.bytes();
-    let page = layout.factory.start as usize;
-    let facts = bytes[page..]
-        .first_chunk()
-        .expect("the FACTORY page is longer");
-    let factory = Factory {
-        dialect: Dialect::Pcp,
-        ..Factory::decode(facts).expect("it was just provisioned")
-    };
-    bytes[page..page + FACTORY_BYTES].copy_from_slice(&factory.encode());
-    holding(&bytes, pages).expect("it fits")
-}
-
-fn holding(bytes: &[u8], pages: usize) -> Option<Flash> {
-    let mut flash = TwiceProgrammable(NorFlashModel::new(pages));
+fn holding(bytes: &[u8]) -> Option<Flash> {
+    let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
     flash.write(0, bytes).ok()?;
     Some(flash)
 }
@@ -156,7 +142,7 @@ fn holding(bytes: &[u8], pages: usize) -> Option<Flash> {
 fn states() -> &'static [Vec<u8>] {
     static STATES_SEEN: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     STATES_SEEN.get_or_init(|| {
-        let fresh = provisioned(&LAYOUT, SMALL_PAGES);
+        let fresh = provisioned(Dialect::Lean, &LAYOUT, SMALL_PAGES);
         let mut uncut = fresh.clone();
         let first = uncut.0.operations();
         device::live::<_, 0, HELD>(&mut uncut, &LAYOUT, old_image(), new_image());
@@ -195,7 +181,7 @@ pub fn changed_flash(input: &[u8]) -> Option<(Flash, &[u8])> {
         let end = (at + usize::from(*count) + 1).min(bytes.len());
         bytes[at..end].fill(*value);
     }
-    Some((holding(&bytes, SMALL_PAGES)?, rest))
+    Some((holding(&bytes)?, rest))
 }
 
 fn crc(bytes: &[u8]) -> u32 {

@@ -1,20 +1,21 @@
-//! What a device that was reset in mid-download tells and asks first: it does not wait for an offer it can do without.
-//! Messages are read here as they leave the agent, and answered one by one or not at all.
+//! What a device that was reset in mid-download tells and asks first, in either dialect: it does not wait for an offer it
+//! can do without. Messages are read here as they leave the agent, and answered one by one or not at all.
 #[expect(
     dead_code,
+    unused_imports,
     reason = "the sweeps use what these tests do not: a device that lives on its own"
 )]
 mod device;
 
-use device::package::{encoded, fragment, lean_key, offer};
-use device::{Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, provision, seal};
+use device::package::{encoded, fragment, lean_key, offer, provision_for};
+use device::{Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, seal};
 use nor_flash_model::NorFlashModel;
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::FragmentIndex;
 use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Activity, Downlink, Uplink};
-use powercut_upgrade::wire::{MAX_UPLINK_BYTES, ResultCode};
+use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES, ResultCode, pcp};
 
 const PAGE: usize = 256;
 const LAYOUT: Layout = device::small_layout(PAGE as u32);
@@ -23,10 +24,14 @@ const HELD: usize = 384;
 type Flash = TwiceProgrammable<NorFlashModel<4, PAGE, 2>>;
 
 fn image(minor: u8) -> Package {
+    image_of(minor, 1_000)
+}
+
+fn image_of(minor: u8, size: usize) -> Package {
     package(&Recipe {
         minor,
         counter: 2,
-        size: 1_000,
+        size,
         fragment_bytes: 96,
         behaviour: Behaviour::Good,
         signed_by: SIGNER,
@@ -56,15 +61,22 @@ impl Boot {
 
     /// What it sends next without being answered, and how long it waited for that.
     fn says(&mut self, flash: &mut Flash) -> (Uplink, u64) {
+        let (bytes, waited) = self.sends(flash);
+        Uplink::verify(&bytes, &lean_key()).unwrap();
+        (Uplink::decode(&bytes).unwrap(), waited)
+    }
+
+    /// The same where a PCP frame is expected.
+    fn says_in_pcp(&mut self, flash: &mut Flash) -> pcp::Uplink {
+        pcp::Uplink::decode(&self.sends(flash).0).unwrap()
+    }
+
+    fn sends(&mut self, flash: &mut Flash) -> (Vec<u8>, u64) {
         let since = self.now_ms;
         let mut out = [0; MAX_UPLINK_BYTES];
         loop {
             match self.agent.poll(flash, self.now_ms, &mut out).unwrap() {
-                Wish::Send(length) => {
-                    Uplink::verify(&out[..length], &lean_key()).unwrap();
-                    let message = Uplink::decode(&out[..length]).unwrap();
-                    return (message, self.now_ms - since);
-                }
+                Wish::Send(length) => return (out[..length].to_vec(), self.now_ms - since),
                 Wish::Continue => {}
                 Wish::Wait { until_ms } => self.now_ms = until_ms,
                 Wish::Restart => panic!("nothing is ready"),
@@ -105,7 +117,7 @@ fn sealed(of: &Package, index: u16) -> Vec<u8> {
 /// A device that has stored the first `stored` fragments of `new`, one at a time, and was reset.
 fn reset_in_download(new: &Package, stored: u16) -> Flash {
     let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
-    provision(&mut flash, &LAYOUT, &image(0));
+    provision_for(Dialect::Lean, &mut flash, &LAYOUT, &image(0));
     let mut boot = Boot::of(&mut flash);
     boot.says(&mut flash);
     boot.hears(&mut flash, offer(new, 1));
@@ -201,4 +213,117 @@ fn an_early_fragment_is_there_only_if_there_is_room_for_it() {
     }
     let has = |index| boot.agent.has_fragment(FragmentIndex(index));
     assert_eq!([0, 1, 5, 6].map(has), [true, false, true, false]);
+}
+
+/// What a telecom platform calls a package. Its check tells packages apart whose version is the same.
+fn facts(of: &Package) -> pcp::PackageFacts {
+    let manifest = of.signed.manifest();
+    let stream = pcp::Stream::of(manifest).unwrap();
+    pcp::PackageFacts {
+        version: pcp::VersionText::from(manifest.version),
+        fragment_bytes: stream.fragment_bytes(),
+        count: stream.count(manifest).unwrap(),
+        check: manifest.size_bytes as u16,
+    }
+}
+
+fn frame(message: &pcp::Downlink<'_>) -> Vec<u8> {
+    let mut out = vec![0; MAX_DOWNLINK_BYTES];
+    let length = message.encode(&mut out).unwrap();
+    out.truncate(length);
+    out
+}
+
+/// A fragment of a package as it travels over PCP: of the header or of the image.
+fn in_pcp(of: &Package, index: FragmentIndex) -> Vec<u8> {
+    let stream = pcp::Stream::of(of.signed.manifest()).unwrap();
+    let mut data = stream.image_fragment(index).map_or_else(
+        || {
+            let mut part = of.signed.encode()[stream.header_part(index)].to_vec();
+            part.resize(usize::from(stream.fragment_bytes()), 0);
+            part
+        },
+        |image| seal(of, image),
+    );
+    frame(&pcp::Downlink::Fragment {
+        result: ResultCode::Ok,
+        index,
+        data: &mut data,
+    })
+}
+
+/// The platform asks for the version and tells of a package; how the device takes it.
+fn is_told_of(boot: &mut Boot, flash: &mut Flash, package: &Package) -> ResultCode {
+    boot.hears(flash, frame(&pcp::Downlink::QueryVersion));
+    let version = boot.says_in_pcp(flash);
+    assert!(
+        matches!(version, pcp::Uplink::Version { .. }),
+        "{version:?}"
+    );
+    boot.hears(flash, frame(&pcp::Downlink::NewVersion(facts(package))));
+    match boot.says_in_pcp(flash) {
+        pcp::Uplink::NewVersionTaken { result } => result,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Which fragment it asks for.
+fn wants(boot: &mut Boot, flash: &mut Flash) -> FragmentIndex {
+    match boot.says_in_pcp(flash) {
+        pcp::Uplink::Fragment { index, .. } => index,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A device that speaks PCP, has fetched the header of `new` and `stored` fragments, and was reset.
+fn reset_in_pcp(new: &Package, stored: u16) -> Flash {
+    let mut flash = TwiceProgrammable(NorFlashModel::new(SMALL_PAGES));
+    provision_for(Dialect::Pcp, &mut flash, &LAYOUT, &image(0));
+    let mut boot = Boot::of(&mut flash);
+    boot.says(&mut flash);
+    assert_eq!(is_told_of(&mut boot, &mut flash, new), ResultCode::Ok);
+    let header = pcp::Stream::of(new.signed.manifest())
+        .unwrap()
+        .header_fragments();
+    for _ in 0..header + stored {
+        let index = wants(&mut boot, &mut flash);
+        boot.hears(&mut flash, in_pcp(new, index));
+    }
+    flash
+}
+
+#[test]
+fn over_pcp_too_the_next_fragment_is_asked_for_without_waiting() {
+    let new = image(1);
+    let mut flash = reset_in_pcp(&new, 3);
+    let mut boot = Boot::of(&mut flash);
+    let (status, _) = boot.says(&mut flash);
+    assert!(matches!(status, Uplink::Status(_)), "{status:?}");
+    let index = wants(&mut boot, &mut flash);
+    assert_eq!(boot.now_ms, 0);
+    let stream = pcp::Stream::of(new.signed.manifest()).unwrap();
+    assert_eq!(stream.image_fragment(index), Some(FragmentIndex(3)));
+    // What the platform makes of the status does no harm.
+    assert_eq!(is_told_of(&mut boot, &mut flash, &new), ResultCode::Ok);
+    boot.hears(&mut flash, in_pcp(&new, index));
+    assert_eq!(wants(&mut boot, &mut flash).0, index.0 + 1);
+}
+
+#[test]
+fn over_pcp_a_package_swapped_while_the_device_was_off_is_fetched_from_its_header_on() {
+    let (former, new) = (image(1), image_of(1, 900));
+    assert_eq!(facts(&former).version, facts(&new).version);
+    let mut flash = reset_in_pcp(&former, 3);
+    let mut boot = Boot::of(&mut flash);
+    boot.says(&mut flash);
+    wants(&mut boot, &mut flash);
+    assert_eq!(is_told_of(&mut boot, &mut flash, &new), ResultCode::Ok);
+    assert_eq!(wants(&mut boot, &mut flash), FragmentIndex(0));
+    // Once it fetches, another package has to wait.
+    assert_eq!(is_told_of(&mut boot, &mut flash, &former), ResultCode::Ok);
+    let stream = pcp::Stream::of(new.signed.manifest()).unwrap();
+    for index in (0..=stream.header_fragments()).map(FragmentIndex) {
+        boot.hears(&mut flash, in_pcp(&former, index));
+    }
+    assert_eq!(is_told_of(&mut boot, &mut flash, &new), ResultCode::InUse);
 }

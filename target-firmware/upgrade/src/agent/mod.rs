@@ -493,8 +493,8 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             }
             let is_all_there = at.committed == signed.manifest().size_bytes;
             self.begin(signed, at);
-            self.pcp_resumes(flash);
-            if self.factory.dialect == Dialect::Lean && self.download.is_some() && !is_all_there {
+            let is_named = self.factory.dialect == Dialect::Lean || self.pcp_resumes(flash);
+            if self.download.is_some() && is_named && !is_all_there {
                 self.doing = Activities::Fetching;
                 self.tells_resume = true;
             }

@@ -24,6 +24,8 @@ pub(super) struct Talk {
     header: [u8; SIGNED_MANIFEST_BYTES],
     /// Fragments in a row that did not fit.
     strange: u8,
+    /// A download goes on under the name it had before the reset, and no package was named since.
+    resumed: bool,
     /// The platform has taken the report of how the last upgrade went.
     pub(super) reported: bool,
 }
@@ -36,6 +38,7 @@ impl Default for Talk {
             headed: 0,
             header: [0; SIGNED_MANIFEST_BYTES],
             strange: 0,
+            resumed: false,
             reported: false,
         }
     }
@@ -48,13 +51,16 @@ impl Talk {
 }
 
 impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
-    /// An earlier boot began this download; perhaps it wrote down how the platform calls it.
-    pub(super) fn pcp_resumes<F: UpgradeFlash>(&mut self, flash: &mut F) {
-        if self.factory.dialect == Dialect::Pcp
-            && let Some(download) = &mut self.download
-        {
+    /// An earlier boot began this download; perhaps it wrote down how the platform calls it. Whether it did.
+    pub(super) fn pcp_resumes<F: UpgradeFlash>(&mut self, flash: &mut F) -> bool {
+        let Some(download) = &mut self.download else {
+            return false;
+        };
+        if self.factory.dialect == Dialect::Pcp {
             download.facts = store::read_facts(flash, &self.layout);
         }
+        self.pcp.resumed = download.facts.is_some();
+        self.pcp.resumed
     }
 
     /// The platform knows where this device is: it may hear now how the last upgrade went.
@@ -176,8 +182,11 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             .download
             .as_ref()
             .is_some_and(|download| download.facts == Some(*facts));
+        let resumed = core::mem::take(&mut self.pcp.resumed);
         match self.doing {
             _ if self.in_trial() => return ResultCode::InUse,
+            // Another package, or one swapped under its version while the device was off.
+            Activities::Fetching if resumed && !begun => {}
             Activities::Fetching | Activities::Verifying(_) | Activities::Ready { .. } => {
                 return if begun {
                     ResultCode::Ok

@@ -96,14 +96,24 @@ pub const fn small_layout(page_bytes: u32) -> Layout {
 }
 pub const SMALL_PAGES: usize = 18;
 
-/// A device fresh from the factory, running `package`, with the register that came in.
+/// A device fresh from the factory, running `package`, with the register that came in; it speaks lean.
 pub fn provision<F: UpgradeFlash>(flash: &mut F, layout: &Layout, package: &Package) {
+    provision_for(Dialect::Lean, flash, layout, package);
+}
+
+/// The same for a device that speaks this dialect.
+pub fn provision_for<F: UpgradeFlash>(
+    dialect: Dialect,
+    flash: &mut F,
+    layout: &Layout,
+    package: &Package,
+) {
     let key = SigningKey::from_bytes(&[SIGNER; 32])
         .verifying_key()
         .to_bytes();
     let factory = Factory {
         hardware: HARDWARE,
-        dialect: Dialect::Lean,
+        dialect,
         device_id: DeviceId(*b"device01"),
         device_key: DeviceKey(DEVICE_KEY),
         trusted_keys: TrustedKeys([Some((KeyId(1), key)), None]),
