@@ -57,6 +57,7 @@ pub(super) struct Device<const UNIT: usize, const PAGE: usize, const PROGRAMS: u
     pub(super) fragments: Fragments,
     pub(super) layout: Layout,
     pub(super) part: Part,
+    held_bytes: usize,
     pub(super) payload: PayloadFormat,
     pub(super) byte_time: Duration,
     pub(super) new_image: ImageId,
@@ -84,6 +85,8 @@ pub(super) struct Device<const UNIT: usize, const PAGE: usize, const PROGRAMS: u
 pub(super) struct Setting {
     pub(super) layout: Layout,
     pub(super) part: Part,
+    /// RAM for fragments that come before their turn.
+    pub(super) held_bytes: usize,
     pub(super) payload: PayloadFormat,
     pub(super) baud: Option<u32>,
     pub(super) new_image: ImageId,
@@ -115,6 +118,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             fragments: Fragments::new(setting.fragments),
             layout: setting.layout,
             part: setting.part,
+            held_bytes: setting.held_bytes,
             payload: setting.payload,
             byte_time: byte_time(setting.baud),
             new_image: setting.new_image,
@@ -271,7 +275,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         let Outcome::Run { trial } = outcome else {
             return Err(SimulationError::Stays(format!("{outcome:?}")));
         };
-        let held = vec![0; self.part.held_bytes];
+        let held = vec![0; self.held_bytes];
         let agent = Agent::<BUFFER, Held>::start(&mut self.flash, &layout, held);
         if !self.flash.model.is_powered() {
             return Ok(Ended::PowerLost);

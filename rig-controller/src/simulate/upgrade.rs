@@ -266,6 +266,11 @@ impl<'a, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Bench<'a, UNI
             setting: Setting {
                 layout,
                 part: upgrade.part,
+                // A device that is only ever to have one outstanding has nothing to hold, and says so itself.
+                held_bytes: match upgrade.variant.window {
+                    1 => 0,
+                    _ => upgrade.part.held_bytes,
+                },
                 payload: link.modem.payload,
                 baud: link.modem.baud,
                 new_image: new.image_id(),

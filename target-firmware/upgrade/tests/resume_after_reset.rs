@@ -133,38 +133,53 @@ fn the_next_fragment_is_asked_for_without_waiting_for_an_offer() {
     let new = image(1);
     let mut flash = reset_in_download(&new, 3);
     let mut boot = Boot::of(&mut flash);
-    assert_eq!(boot.resumes(&mut flash), [3]);
-    boot.hears(&mut flash, sealed(&new, 3));
-    assert!(boot.agent.has_fragment(FragmentIndex(3)));
-    assert_eq!(requested(boot.says(&mut flash).0), [4]);
+    assert_eq!(boot.resumes(&mut flash), [3, 4, 5, 6]);
+    for index in 3..6 {
+        boot.hears(&mut flash, sealed(&new, index));
+    }
+    assert!(boot.agent.has_fragment(FragmentIndex(5)));
+    assert_eq!(requested(boot.says(&mut flash).0), [7, 8, 9]);
 }
 
 #[test]
-fn the_offer_says_how_many_may_be_outstanding() {
-    let new = image(1);
-    let mut flash = reset_in_download(&new, 3);
-    let mut boot = Boot::of(&mut flash);
-    assert_eq!(boot.resumes(&mut flash), [3]);
-    boot.hears(&mut flash, offer(&new, 8));
-    boot.hears(&mut flash, sealed(&new, 3));
-    assert_eq!(requested(boot.says(&mut flash).0), [4, 5, 6, 7, 8]);
-    // The same once more changes nothing: what is outstanding is not asked for again.
-    boot.hears(&mut flash, offer(&new, 8));
-    boot.hears(&mut flash, sealed(&new, 4));
-    boot.hears(&mut flash, sealed(&new, 5));
-    assert!(matches!(boot.wish(&mut flash), Wish::Wait { .. }));
+fn the_offer_says_how_many_may_be_outstanding_whenever_it_is_heard() {
+    let new = image_of(1, 1_250);
+    for hears_offer_first in [true, false] {
+        let mut flash = reset_in_download(&new, 2);
+        let mut boot = Boot::of(&mut flash);
+        boot.says(&mut flash);
+        if hears_offer_first {
+            boot.hears(&mut flash, offer(&new, 8));
+        }
+        assert_eq!(requested(boot.says(&mut flash).0), [2, 3, 4, 5]);
+        if !hears_offer_first {
+            boot.hears(&mut flash, offer(&new, 8));
+        }
+        boot.hears(&mut flash, sealed(&new, 2));
+        boot.hears(&mut flash, sealed(&new, 3));
+        assert_eq!(requested(boot.says(&mut flash).0), [6, 7, 8, 9]);
+        // The same once more changes nothing: what is outstanding is not asked for again.
+        boot.hears(&mut flash, offer(&new, 8));
+        boot.hears(&mut flash, sealed(&new, 4));
+        assert!(matches!(boot.wish(&mut flash), Wish::Wait { .. }));
+    }
 }
 
 #[test]
-fn what_is_asked_for_does_not_depend_on_when_the_offer_is_heard() {
+fn an_offer_of_one_at_a_time_is_kept_to() {
     let new = image(1);
     let mut flash = reset_in_download(&new, 3);
     let mut boot = Boot::of(&mut flash);
-    assert!(matches!(boot.says(&mut flash).0, Uplink::Status(_)));
-    boot.hears(&mut flash, offer(&new, 8));
-    assert_eq!(requested(boot.says(&mut flash).0), [3]);
-    boot.hears(&mut flash, sealed(&new, 3));
-    assert_eq!(requested(boot.says(&mut flash).0), [4, 5, 6, 7, 8]);
+    assert_eq!(boot.resumes(&mut flash), [3, 4, 5, 6]);
+    boot.hears(&mut flash, offer(&new, 1));
+    for index in 3..6 {
+        boot.hears(&mut flash, sealed(&new, index));
+        assert!(matches!(boot.wish(&mut flash), Wish::Wait { .. }));
+    }
+    boot.hears(&mut flash, sealed(&new, 6));
+    assert_eq!(requested(boot.says(&mut flash).0), [7]);
+    boot.hears(&mut flash, sealed(&new, 7));
+    assert_eq!(requested(boot.says(&mut flash).0), [8]);
 }
 
 #[test]
@@ -172,7 +187,7 @@ fn where_nobody_answers_both_are_said_again_and_then_only_who_it_is() {
     let mut flash = reset_in_download(&image(1), 3);
     let mut boot = Boot::of(&mut flash);
     for _ in 0..4 {
-        assert_eq!(boot.resumes(&mut flash), [3]);
+        assert_eq!(boot.resumes(&mut flash), [3, 4, 5, 6]);
     }
     for _ in 0..3 {
         let (message, waited) = boot.says(&mut flash);
@@ -186,7 +201,7 @@ fn a_task_that_changed_meanwhile_is_taken_up_instead() {
     let (former, new) = (image(1), image(2));
     let mut flash = reset_in_download(&former, 3);
     let mut boot = Boot::of(&mut flash);
-    assert_eq!(boot.resumes(&mut flash), [3]);
+    assert_eq!(boot.resumes(&mut flash), [3, 4, 5, 6]);
     boot.hears(&mut flash, offer(&new, 8));
     let refusal = Downlink::Refusal {
         handle: lean_key().handle(&former.signed),
@@ -205,7 +220,7 @@ fn an_early_fragment_is_there_only_if_there_is_room_for_it() {
     let new = image(1);
     let mut flash = reset_in_download(&new, 1);
     let mut boot = Boot::of(&mut flash);
-    assert_eq!(boot.resumes(&mut flash), [1]);
+    assert_eq!(boot.resumes(&mut flash), [1, 2, 3, 4]);
     boot.hears(&mut flash, offer(&new, 8));
     // 384 bytes hold four early fragments of 96: 2 to 5.
     for index in [5, 6] {

@@ -514,8 +514,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         let base = store
             .wanted(&manifest)
             .unwrap_or(FragmentIndex(manifest.fragments()));
-        // One at a time, until the platform says more.
-        self.window.open(base, manifest.fragment_bytes, 1);
+        self.window.reopen(base, manifest.fragment_bytes);
         // An offer this device has no cipher for was refused.
         self.download = FragmentCipher::new(key, self.m_sequence, &signed)
             .ok()

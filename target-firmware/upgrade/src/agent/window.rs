@@ -5,7 +5,7 @@ use crate::manifest::FragmentIndex;
 use crate::wire::lean::{MAX_WINDOW, Wanted};
 use core::hash::{Hash, Hasher};
 
-/// Outstanding fragments to begin with, and never fewer because of loss.
+/// Outstanding fragments to begin with, also before an offer says how many, and never fewer because of loss.
 const FIRST_LIMIT: u8 = 4;
 /// Datagrams that modems keep for the device, at least: a window as wide as that never loses any there.
 const MODEM_QUEUE: u8 = 10;
@@ -107,7 +107,19 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
     pub(super) fn open(&mut self, base: FragmentIndex, fragment_bytes: u16, widest: u8) {
         self.restart(base);
         self.fragment_bytes = fragment_bytes.max(1);
-        self.begin(widest.clamp(1, MAX_WINDOW));
+        self.next_widest = widest.clamp(1, MAX_WINDOW);
+        self.settle();
+        self.limit = self.widest.min(FIRST_LIMIT);
+        self.lossless = true;
+        self.in_turn = 0;
+        self.dry = 0;
+        self.shortest_ms = u64::MAX;
+    }
+
+    /// Begins at `base` as far as a device may go that goes on after a reset and has heard no offer yet.
+    pub(super) fn reopen(&mut self, base: FragmentIndex, fragment_bytes: u16) {
+        let widest = if self.has_room() { FIRST_LIMIT } else { 1 };
+        self.open(base, fragment_bytes, widest);
     }
 
     /// Never more than `widest` fragments outstanding once the next is stored: what is asked for does not depend on whether
@@ -116,9 +128,8 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         self.next_widest = widest.clamp(1, MAX_WINDOW);
     }
 
-    fn begin(&mut self, widest: u8) {
-        self.widest = widest;
-        self.next_widest = widest;
+    fn settle(&mut self) {
+        self.widest = self.next_widest;
         // Where few early fragments can be held, a loss is too dear to find out how many the modem keeps.
         let is_daring = self.places() >= u16::from(MODEM_QUEUE);
         self.ceiling = if is_daring {
@@ -126,11 +137,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         } else {
             self.widest.min(MODEM_QUEUE)
         };
-        self.limit = self.widest.min(FIRST_LIMIT);
-        self.lossless = true;
-        self.in_turn = 0;
-        self.dry = 0;
-        self.shortest_ms = u64::MAX;
+        self.limit = self.limit.min(self.widest);
     }
 
     /// Starts again from another base, as wide as it has become.
@@ -275,7 +282,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         self.held >>= 1;
         self.again >>= 1;
         if self.next_widest != self.widest {
-            self.begin(self.next_widest);
+            self.settle();
         }
         if self.widest == 1 {
             return;

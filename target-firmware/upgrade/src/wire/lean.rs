@@ -38,8 +38,8 @@
 //! turn add one. A loss takes an eighth, or a quarter of a window above 10, which from then on stays below the width at
 //! which that happened. So it adapts to the loss of the link and to the modem's room. (A device that can hold fewer than
 //! 10 early fragments stays at 10.) Refusal: a status, one second later. After a reset in mid-download: a status and,
-//! without waiting for its answer, a request for the next fragment; the offer then only says how wide the window may be
-//! from the next fragment on. If neither is answered in time, both again.
+//! without waiting for its answer, a request for the next fragments, at most 4; the offer then only says how wide the
+//! window may be from the next fragment on. If neither is answered in time, both again.
 //!
 //! # Timers
 //! One at a time: from the last request or fragment that came, as long as anything is outstanding. Its length follows
