@@ -51,13 +51,13 @@ const LONG_LAYOUT: Layout = {
         boot: region(0, 0),
         factory: region(0, 1),
         identification: region(1, 4),
-        active: region(5, 36),
-        staging: region(41, 37),
+        active: region(5, 40),
+        staging: region(45, 41),
     };
     assert!(layout.is_sound());
     layout
 };
-const LONG_PAGES: usize = 78;
+const LONG_PAGES: usize = 86;
 
 fn recipe(minor: u8, counter: u32, size: usize, fragment_bytes: u16) -> Package {
     device::package(&Recipe {
@@ -92,7 +92,7 @@ pub fn trusted() -> TrustedKeys {
 /// The same in more fragments than a byte can count.
 fn long_image() -> &'static Package {
     static IMAGE: OnceLock<Package> = OnceLock::new();
-    IMAGE.get_or_init(|| recipe(1, 3, 8_800, 32))
+    IMAGE.get_or_init(|| recipe(1, 3, 9_600, 32))
 }
 
 /// A device fresh from the factory, and what it is to become.

@@ -8,7 +8,7 @@ use crate::device::package::{Package, encoded, fragment, lean_key, nothing, offe
 use crate::{as_pcp_frame, old_image};
 
 /// Fragments a device may have outstanding.
-const WINDOW: u8 = 6;
+const WINDOW: u8 = 16;
 
 /// The platform.
 pub struct Peer<'s> {
