@@ -4,10 +4,11 @@
 //! Owns the two processes and the files they work on, and ends both whatever happens. The client's retransmission timers
 //! (RFC 7252: 2 to 3 s, doubled each time) are real ones and know nothing of a time scale.
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::{LinkProfile, Relay, RelayCounters, RelayError, TimeScale};
@@ -18,6 +19,11 @@ const SERVER_PATIENCE: Duration = Duration::from_secs(5);
 const PING_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a transfer may take, as the wall clock counts it.
 const TRANSFER_PATIENCE_S: u32 = 3_600;
+/// A client that neither sends nor hears anything for so long has given up without saying so: RFC 7252, 4.8.2, has it wait
+/// 93 s at most for an answer.
+const SILENCE: Duration = Duration::from_secs(100);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// A CoAP ping: an empty confirmable message. RFC 7252, 4.3: it is rejected by a reset with the same message id.
 const PING: [u8; 4] = [0x40, 0, 0x12, 0x34];
 const RESET: [u8; 4] = [0x70, 0, 0x12, 0x34];
@@ -58,6 +64,17 @@ pub enum CoapError {
         "libcoap's client did not bring the resource over the link: {0}; a link that loses this much may need another try with another seed"
     )]
     Failed(String),
+    /// The client hangs.
+    #[error(
+        "libcoap's client hangs: nothing came from it or to it for {} s after {bytes} bytes; try again, or with another seed",
+        silence.as_secs()
+    )]
+    Hangs {
+        /// How long it was silent.
+        silence: Duration,
+        /// UDP payload that had come to it.
+        bytes: u64,
+    },
     /// The relay.
     #[error(transparent)]
     Relay(#[from] RelayError),
@@ -134,6 +151,7 @@ pub fn transfer(
             sent.into(),
             format!("coap://{address}/image").into(),
         ],
+        None,
     )?;
     let relay = Relay::start(
         (Ipv4Addr::LOCALHOST, 0).into(),
@@ -155,6 +173,7 @@ pub fn transfer(
             come.clone().into(),
             format!("coap://{}/image", relay.local_addr()).into(),
         ],
+        Some((&relay, SILENCE)),
     )?;
     let arrived = std::fs::read(&come).unwrap_or_default();
     if arrived != resource {
@@ -213,20 +232,56 @@ fn wait_for_server(address: SocketAddr) -> Result<(), CoapError> {
     Err(CoapError::Deaf(address))
 }
 
-fn run(client: &Path, arguments: &[OsString]) -> Result<(), CoapError> {
-    let output = Command::new(client)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| CoapError::Host {
-            what: "run libcoap's client",
-            source,
-        })?;
-    if output.status.success() {
+/// Runs the client to its end; one that talks through a relay is ended when nothing has passed there for so long.
+fn run(
+    client: &Path,
+    arguments: &[OsString],
+    relay: Option<(&Relay, Duration)>,
+) -> Result<(), CoapError> {
+    let host = |source| CoapError::Host {
+        what: "run libcoap's client",
+        source,
+    };
+    let mut client = Process(
+        Command::new(client)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(host)?,
+    );
+    let (sender, ended) = channel();
+    if let Some(mut complaints) = client.0.stderr.take() {
+        // What it complains of ends when it does.
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let read = complaints.read_to_end(&mut text);
+            let _ = sender.send(read.map(|_| String::from_utf8_lossy(&text).trim().to_owned()));
+        });
+    }
+    let mut passed = (Instant::now(), RelayCounters::default());
+    let complaint = loop {
+        match ended.recv_timeout(LOOK) {
+            Ok(complaint) => break complaint.map_err(host)?,
+            Err(RecvTimeoutError::Disconnected) => break String::new(),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let Some((relay, silence)) = relay else {
+            continue;
+        };
+        let counters = relay.counters();
+        if counters != passed.1 {
+            passed = (Instant::now(), counters);
+        } else if passed.0.elapsed() > silence {
+            let bytes = counters.to_client.bytes;
+            return Err(CoapError::Hangs { silence, bytes });
+        }
+    };
+    if client.0.wait().map_err(host)?.success() {
         return Ok(());
     }
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    Err(CoapError::Failed(complaint.trim().to_owned()))
+    Err(CoapError::Failed(complaint))
 }
 
 #[cfg(test)]
@@ -251,5 +306,29 @@ mod tests {
         assert!(transfer.counters.to_client.datagrams >= 16);
         // First contact, and 16 blocks of a third of a second or so.
         assert!(transfer.time > Duration::from_secs(2 + 4), "{transfer:?}");
+    }
+
+    #[test]
+    fn a_client_that_hangs_is_ended() {
+        let relay = Relay::start(
+            (Ipv4Addr::LOCALHOST, 0).into(),
+            free_address().unwrap(),
+            LinkProfile::ideal(),
+            1,
+            TimeScale::REAL,
+        )
+        .unwrap();
+        let start = Instant::now();
+        let silence = Duration::from_millis(100);
+        let ended = run(
+            Path::new("sleep"),
+            &["1000".into()],
+            Some((&relay, silence)),
+        );
+        assert!(
+            matches!(ended, Err(CoapError::Hangs { bytes: 0, .. })),
+            "{ended:?}"
+        );
+        assert!(start.elapsed() < Duration::from_mins(1));
     }
 }
