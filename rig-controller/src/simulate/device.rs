@@ -32,6 +32,8 @@ use crate::platform::{InProcessPlatform, Peer, PlatformEventKind};
 const PLATFORM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110);
 /// What the driver keeps of what the modem says while something is sent to it, as the firmware does.
 const OVERHEARD_BYTES: usize = 64;
+/// Datagrams that a part that reads ahead has begun to read when it takes one.
+const READ_AHEAD: u8 = 1;
 /// A new image that is not confirmed by then restarts, as the firmware does.
 const TRIAL_LIMIT_MS: u64 = 3 * 60 * 1000;
 /// No upgrade takes longer: a run that does has gone wrong.
@@ -280,7 +282,10 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         if !self.flash.model.is_powered() {
             return Ok(Ended::PowerLost);
         }
-        let agent = agent.map_err(|error| SimulationError::Stays(format!("{error:?}")))?;
+        let mut agent = agent.map_err(|error| SimulationError::Stays(format!("{error:?}")))?;
+        if self.part.reads_ahead() {
+            agent.ask_ahead(READ_AHEAD);
+        }
         let ended = match self.payload {
             PayloadFormat::Binary => self.application::<BUFFER, false>(agent, trial),
             PayloadFormat::Hex => self.application::<BUFFER, true>(agent, trial),

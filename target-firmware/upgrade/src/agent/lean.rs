@@ -90,6 +90,12 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         }
     }
 
+    /// For a line that has begun to read the next datagrams when the agent takes one: what the agent asks then goes out when
+    /// so many more have come, so it asks as much earlier.
+    pub fn ask_ahead(&mut self, datagrams: u8) {
+        self.window.ask_ahead(datagrams);
+    }
+
     /// Asks for what is due though something is outstanding.
     pub(super) fn ask_for_more(
         &mut self,

@@ -13,11 +13,9 @@ const MODEM_QUEUE: u8 = 10;
 const OVERTAKEN: u8 = 3;
 /// Fragments in turn after which the window grows by one, where that may cost some.
 const PATIENCE: u8 = 8;
-/// How dry a window runs: a request whose first answer was waited for adds three, any other takes one. From here on more is
-/// asked for earlier, for good: more than a quarter of the requests waits. Now and then flash keeps the device itself busy.
-const DRY: u8 = 9;
-/// From here on, after three more in a row that were waited for all the same, the window may be wider than the modem's queue.
-const PARCHED: u8 = 18;
+/// Requests in a row whose first answer was waited for, after which more is asked for earlier for good. Now and then flash
+/// keeps the device itself busy.
+const DRY: u8 = 3;
 /// A wait as short as this means nothing.
 const HICCUP_MS: u64 = 10;
 
@@ -61,8 +59,10 @@ pub(super) struct Window<HELD> {
     next_widest: u8,
     lossless: bool,
     in_turn: u8,
-    /// See [`DRY`].
+    /// Requests in a row whose first answer was waited for: the answers before it had all come.
     dry: u8,
+    /// Fragments that come between a request being due and its going out.
+    ahead: u8,
     /// When the last fragment came, and the shortest time between two of one request.
     last_ms: u64,
     shortest_ms: u64,
@@ -74,7 +74,14 @@ impl<HELD: AsRef<[u8]>> Hash for Window<HELD> {
         (self.base, self.fragment_bytes, self.mark).hash(hasher);
         (self.outstanding, self.held, self.again).hash(hasher);
         (self.overtaken, self.limit, self.widest, self.next_widest).hash(hasher);
-        (self.lossless, self.in_turn, self.ceiling, self.dry).hash(hasher);
+        (
+            self.lossless,
+            self.in_turn,
+            self.ceiling,
+            self.dry,
+            self.ahead,
+        )
+            .hash(hasher);
         self.buffer.as_ref().hash(hasher);
     }
 }
@@ -97,6 +104,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
             lossless: true,
             in_turn: 0,
             dry: 0,
+            ahead: 0,
             last_ms: 0,
             shortest_ms: u64::MAX,
             buffer,
@@ -191,12 +199,21 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
 
     /// So few fragments outstanding are few enough to ask for more. Where nothing has to be waited for that is later, so
     /// that more of them share a request.
-    const fn few(&self) -> u8 {
-        if self.is_dry() && self.limit > FIRST_LIMIT {
+    fn few(&self) -> u8 {
+        if self.limit <= FIRST_LIMIT {
+            return self.limit * 2 / 5;
+        }
+        let share = if self.is_dry() {
             self.limit / 5 * 3
         } else {
             self.limit * 2 / 5
-        }
+        };
+        share.saturating_add(self.ahead).min(self.limit - 1)
+    }
+
+    /// Requests go out when so many more fragments have come: they are due as much earlier.
+    pub(super) fn ask_ahead(&mut self, fragments: u8) {
+        self.ahead = fragments;
     }
 
     /// What a fragment is, if it is authentic; changes nothing.
@@ -241,16 +258,12 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
     fn note_gap(&mut self, is_first: bool, now_ms: u64) {
         let gap_ms = now_ms.saturating_sub(self.last_ms);
         self.last_ms = now_ms;
-        let half_more_ms = self.shortest_ms.saturating_add(self.shortest_ms / 2);
         if !is_first {
             self.shortest_ms = self.shortest_ms.min(gap_ms);
-        } else if gap_ms > half_more_ms.saturating_add(HICCUP_MS) {
-            // The answers before it had all come.
-            self.dry = (self.dry + 3).min(PARCHED);
+        } else if gap_ms > self.shortest_ms.saturating_mul(2).saturating_add(HICCUP_MS) {
+            self.dry = self.dry.saturating_add(1);
         } else if self.dry < DRY {
-            self.dry = self.dry.saturating_sub(1);
-        } else if self.dry < PARCHED {
-            self.dry = DRY;
+            self.dry = 0;
         }
     }
 
@@ -290,8 +303,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         self.in_turn = self.in_turn.saturating_add(1);
         let is_wide = self.limit >= MODEM_QUEUE;
         // A wider window than the modem keeps may cost some: only where a narrower one leaves the link idle.
-        if (self.lossless && !is_wide)
-            || (self.in_turn >= PATIENCE && (!is_wide || self.dry >= PARCHED))
+        if (self.lossless && !is_wide) || (self.in_turn >= PATIENCE && (!is_wide || self.is_dry()))
         {
             self.in_turn = 0;
             self.limit = (self.limit + 1).min(self.ceiling);

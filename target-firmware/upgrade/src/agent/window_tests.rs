@@ -135,11 +135,7 @@ fn a_long_download_that_never_waits_stays_as_wide_as_the_modem_keeps() {
 
 /// Downloads `fragments`; the first answer to every `slow`th request takes a while longer than those before. What was
 /// outstanding at each request.
-fn download<const HELD: usize>(
-    window: &mut Window<[u8; HELD]>,
-    fragments: u16,
-    slow: usize,
-) -> Vec<u32> {
+fn download(window: &mut Small, fragments: u16, slow: usize) -> Vec<u32> {
     let mut now_ms = 100;
     let mut asked_at = Vec::new();
     for _ in 0..fragments {
@@ -156,13 +152,6 @@ fn download<const HELD: usize>(
     asked_at
 }
 
-/// Room for as many early fragments as the modem keeps.
-fn wide() -> Window<[u8; 80]> {
-    let mut window = Window::new([0; 80]);
-    window.open(FragmentIndex(0), SIZE, 32);
-    window
-}
-
 #[test]
 fn a_window_that_runs_dry_again_and_again_asks_earlier() {
     let mut window = opened(0, 32);
@@ -173,28 +162,21 @@ fn a_window_that_runs_dry_again_and_again_asks_earlier() {
 }
 
 #[test]
-fn a_window_that_runs_dry_now_and_then_asks_earlier_but_stays_as_wide_as_the_modem_keeps() {
-    let mut window = wide();
+fn a_window_that_runs_dry_now_and_then_asks_as_late_as_ever() {
+    let mut window = opened(0, 32);
     window.limit = 10;
-    let asked_at = download(&mut window, 200, 3);
+    assert_eq!(download(&mut window, 200, 3).last(), Some(&4));
+}
+
+#[test]
+fn a_window_whose_line_reads_ahead_asks_earlier_by_as_much() {
+    let mut window = opened(0, 32);
+    window.ask_ahead(2);
+    let asked_at = download(&mut window, 200, 1000);
     assert_eq!(asked_at.last(), Some(&6));
-    assert_eq!(window.limit, MODEM_QUEUE);
-}
-
-#[test]
-fn a_window_that_has_to_wait_once_in_a_while_asks_as_late_as_ever() {
-    let mut window = wide();
-    window.limit = 10;
-    let asked_at = download(&mut window, 400, 5);
-    assert_eq!(asked_at.last(), Some(&4));
-}
-
-#[test]
-fn a_window_that_runs_dry_though_it_asks_earlier_grows_beyond_what_the_modem_keeps() {
-    let mut window = wide();
-    window.limit = 10;
-    download(&mut window, 200, 1);
-    assert!(window.limit > MODEM_QUEUE, "{window:?}");
+    // A narrow one does not: every fragment would take a request.
+    window.open(FragmentIndex(0), SIZE, 4);
+    assert_eq!(download(&mut window, 200, 1000).last(), Some(&1));
 }
 
 proptest! {

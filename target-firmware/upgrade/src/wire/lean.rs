@@ -30,16 +30,16 @@
 //! # The device
 //! *Announcing*: sends a status; again when no answer comes in time. Offer: *fetching*, or a status that says why not.
 //! Nothing: rests for the time given. *Fetching*: sends a request whenever two fifths of its window or less are
-//! outstanding (three fifths once the first answers to more than a quarter of the requests are waited for), for
-//! everything in the window that neither came nor is outstanding, so that many fragments share a request; a fragment
-//! overtaken by three later ones is lost and asked for at once, one that is overtaken again waits for the timer. The
-//! window begins at 4 fragments and grows by one with each that comes in turn up to 10, which is what modems keep for a
-//! device; after a loss, and beyond 10 where the first answers to three more requests in a row were waited for, 8 in
-//! turn add one. A loss takes an eighth, or a quarter of a window above 10, which from then on stays below the width at
-//! which that happened. So it adapts to the loss of the link and to the modem's room. (A device that can hold fewer than
-//! 10 early fragments stays at 10.) Refusal: a status, one second later. After a reset in mid-download: a status and,
-//! without waiting for its answer, a request for the next fragments, at most 4; the offer then only says how wide the
-//! window may be from the next fragment on. If neither is answered in time, both again.
+//! outstanding (three fifths once the first answers to three requests in a row were waited for; more by what its line
+//! reads ahead), for everything in the window that neither came nor is outstanding, so that many fragments share a
+//! request; a fragment overtaken by three later ones is lost and asked for at once, one that is overtaken again waits
+//! for the timer. The window begins at 4 fragments and grows by one with each that comes in turn up to 10, which is what
+//! modems keep for a device; after a loss, and beyond that where answers are waited for, 8 in turn add one. A loss takes
+//! an eighth, or a quarter of a window above 10, which from then on stays below the width at which that happened. So it
+//! adapts to the loss of the link and to the modem's room. (A device that can hold fewer than 10 early fragments stays
+//! at 10.) Refusal: a status, one second later. After a reset in mid-download: a status and, without waiting for its
+//! answer, a request for the next fragments, at most 4; the offer then only says how wide the window may be from the
+//! next fragment on. If neither is answered in time, both again.
 //!
 //! # Timers
 //! One at a time: from the last request or fragment that came, as long as anything is outstanding. Its length follows
