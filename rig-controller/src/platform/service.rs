@@ -114,7 +114,10 @@ impl Service {
 
     /// A connection has ended; nothing is sent there any more.
     pub fn gone(&mut self, peer: Peer) {
-        self.heard_from.remove(&peer);
+        let owner = self.heard_from.remove(&peer);
+        if let Some(conversation) = owner.and_then(|device| self.conversations.get_mut(&device)) {
+            conversation.places.retain(|place| *place != peer);
+        }
     }
 
     /// Take one datagram. The book has noted it before this returns.
@@ -157,14 +160,16 @@ impl Service {
         (probably.filter(is_known), answered)
     }
 
-    /// The device has proven that it is at `from`.
+    /// The device was heard from `from`, which it has proven now or before.
     fn heard(&mut self, device: DeviceId, from: Peer) {
-        if self.heard_from.insert(from, device) == Some(device) {
-            return;
-        }
+        self.heard_from.insert(from, device);
         let Some(conversation) = self.conversations.get_mut(&device) else {
             return;
         };
+        if conversation.places.back() == Some(&from) {
+            return;
+        }
+        conversation.places.retain(|place| *place != from);
         conversation.places.push_back(from);
         if conversation.places.len() > PLACES
             && let Some(left) = conversation.places.pop_front()
@@ -177,7 +182,9 @@ impl Service {
     fn forget(&mut self, device: DeviceId) {
         if let Some(conversation) = self.conversations.remove(&device) {
             for place in &conversation.places {
-                self.heard_from.remove(place);
+                if self.heard_from.get(place) == Some(&device) {
+                    self.heard_from.remove(place);
+                }
             }
             for handle in conversation.handles() {
                 self.unlist(handle, device);

@@ -338,7 +338,13 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
                     }
                     if self.part.reads_ahead() {
                         // What is due to be sent goes before reading on, or a full modem would keep it waiting.
-                        self.send_what_is_due(&mut agent, &mut client, now_ms)?;
+                        let mut request = [0; MAX_UPLINK_BYTES];
+                        if client.can_send()
+                            && let Some(length) = agent.ask_for_more(now_ms, &mut request)
+                        {
+                            // It can be sent: the client has just said so.
+                            let _ = client.send(&request[..length]);
+                        }
                         if let Some(command) = client.read_ahead(now_ms)
                             && !self.transmit(command, &mut overheard)
                         {
@@ -348,7 +354,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
                     agent.on_datagram(&mut self.flash, now_ms, &mut datagram)?;
                     if let Some(index) = index {
                         let is_kept = agent.has_fragment(FragmentIndex(index));
-                        self.fragments.taken(index, is_kept);
+                        self.fragments.taken(index, is_kept, now);
                     }
                     now_ms = self.flash.clock.now().saturating_sub(began).as_millis() as u64;
                     now_ms
@@ -386,22 +392,6 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             let until = began + Duration::from_millis(until_ms);
             self.sleep(until.max(now + Duration::from_micros(1)));
         }
-    }
-
-    fn send_what_is_due<const BUFFER: usize, const HEX: bool>(
-        &mut self,
-        agent: &mut Agent<BUFFER, Held>,
-        client: &mut AtClient<MAX_DOWNLINK_BYTES, HEX>,
-        now_ms: u64,
-    ) -> Result<(), FlashError> {
-        if client.can_send() {
-            let mut datagram = [0; MAX_UPLINK_BYTES];
-            if let Wish::Send(length) = agent.poll(&mut self.flash, now_ms, &mut datagram)? {
-                // It can be sent: the client has just said so.
-                let _ = client.send(&datagram[..length]);
-            }
-        }
-        Ok(())
     }
 
     fn stage<const BUFFER: usize>(&self, agent: &Agent<BUFFER, Held>, is_up: bool) -> Stage {

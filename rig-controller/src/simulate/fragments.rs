@@ -66,6 +66,8 @@ pub(super) struct Fragments {
     received: HashMap<u16, u32>,
     /// Fragments that came before their turn, until they are stored: all of them are in RAM.
     early: BTreeSet<u16>,
+    /// What came last had never come before.
+    is_new: bool,
     counts: FragmentCounts,
     losses: Vec<Loss>,
 }
@@ -106,11 +108,7 @@ impl Fragments {
         if let Some(loss) = self.losses.last_mut() {
             loss.heard.get_or_insert(now);
         }
-        if self.received.insert(index, self.life).is_none() {
-            for loss in &mut self.losses {
-                loss.regained.get_or_insert(now);
-            }
-        }
+        self.is_new = self.received.insert(index, self.life).is_none();
     }
 
     /// The line to the platform is open.
@@ -120,11 +118,17 @@ impl Fragments {
         }
     }
 
-    /// The device has dealt with fragment `index` and stored what it could; whether it still has that one.
-    pub(super) fn taken(&mut self, index: u16, is_kept: bool) {
-        if !is_kept && self.early.remove(&index) {
+    /// The device has dealt with fragment `index`, which came at `now`, and stored what it could; whether it still has it.
+    pub(super) fn taken(&mut self, index: u16, is_kept: bool, now: Duration) {
+        let is_new = std::mem::take(&mut self.is_new);
+        if is_kept && is_new {
+            for loss in &mut self.losses {
+                loss.regained.get_or_insert(now);
+            }
+        }
+        if !is_kept && self.received.get(&index) == Some(&self.life) {
             self.received.remove(&index);
-            self.counts.dropped += 1;
+            self.counts.dropped += u64::from(self.early.remove(&index));
         }
         if let Some(next) = self.next_missing() {
             self.early = self.early.split_off(&next);
@@ -166,17 +170,22 @@ impl Fragments {
         }
     }
 
-    /// What each cut of the download cost; one that another cut followed before a fragment had come is left out.
+    /// What each cut of the download cost; one that another cut followed before it was made up for is left out.
     pub(super) fn times_lost(&self) -> Vec<TimeLost> {
+        let next = self.losses.iter().skip(1).map(|loss| Some(loss.at));
         self.losses
             .iter()
-            .filter(|loss| loss.in_download)
-            .filter_map(|loss| {
-                let (up, heard) = (loss.up?, loss.heard?);
+            .zip(next.chain([None]))
+            .filter(|(loss, _)| loss.in_download)
+            .filter_map(|(loss, next)| {
+                let (up, heard, regained) = (loss.up?, loss.heard?, loss.regained?);
+                if next.is_some_and(|next| next < regained) {
+                    return None;
+                }
                 Some(TimeLost {
                     boot: up.checked_sub(loss.at)?,
                     round_trip: heard.checked_sub(up)?,
-                    again: loss.regained?.checked_sub(heard)?,
+                    again: regained.checked_sub(heard)?,
                 })
             })
             .collect()
@@ -205,8 +214,10 @@ mod tests {
             fragments.asked(index, 1);
         }
         fragments.asked(3, 1);
-        fragments.received(1, s(5));
-        fragments.received(2, s(7));
+        for (index, at) in [(1, s(5)), (2, s(7))] {
+            fragments.received(index, at);
+            fragments.taken(index, true, at);
+        }
         let counts = fragments.counts();
         assert_eq!((counts.fetched_again, counts.fetched_again_most), (1, 1));
         assert_eq!(counts.in_flight, 1, "fragment 2");
@@ -249,7 +260,7 @@ mod tests {
                 fragments.received(index, s(1));
             }
             if is_stored {
-                fragments.taken(1, true);
+                fragments.taken(1, true, s(1));
             }
             fragments.cut(s(3));
             for index in 2..4 {
@@ -268,7 +279,7 @@ mod tests {
         }
         for index in [1, 2] {
             fragments.received(index, s(1));
-            fragments.taken(index, index == 1);
+            fragments.taken(index, index == 1, s(1));
         }
         fragments.cut(s(3));
         for index in 0..4 {

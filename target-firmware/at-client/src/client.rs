@@ -194,7 +194,7 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
     /// transmit all of what this returns. For a caller whose UART goes on listening while flash is written, by DMA with
     /// room for a whole answer: line and flash then work at the same time. `None` while there is something else to do.
     pub fn read_ahead(&mut self, now_ms: u64) -> Option<&[u8]> {
-        if !self.can_send() || now_ms < self.read_due {
+        if self.received || !self.can_send() || now_ms < self.read_due {
             return None;
         }
         self.read(now_ms);

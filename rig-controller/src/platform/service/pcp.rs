@@ -26,6 +26,7 @@ impl Service {
         if self.conversation(device, &registered).dialect != Dialect::Pcp {
             return None;
         }
+        self.heard(device, from);
         let answered = self.answer_frame(device, &registered, &message);
         Some((Some(device), answered))
     }

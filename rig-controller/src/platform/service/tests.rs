@@ -571,6 +571,22 @@ fn a_device_that_moves_about_is_known_by_the_places_it_was_at_lately_and_no_othe
 }
 
 #[test]
+fn a_device_keeps_the_place_it_speaks_from_whoever_repeats_it_elsewhere() {
+    let mut device = PcpDevice::registered(package(7, 1000, 64));
+    let mut hello = status(Activity::Idle);
+    hello.dialect = Dialect::Pcp;
+    for number in 0..50 {
+        let elsewhere = Peer::Udp(SocketAddr::from(([127, 0, 0, 2], 40_000 + number)));
+        device
+            .service
+            .handle(&bytes(Uplink::Status(hello)), elsewhere);
+        let state = ResultCode::Ok;
+        assert!(!device.says(pcp::Uplink::DownloadState { state }).is_empty());
+    }
+    assert_eq!(device.service.service.heard_from.len(), 8);
+}
+
+#[test]
 fn a_package_in_the_suite_m_sequence_is_served_under_its_register_and_no_nonce_is_counted() {
     let plain = package(7, 1000, 160);
     let manifest = Manifest {

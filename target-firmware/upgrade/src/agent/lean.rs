@@ -12,6 +12,9 @@ use crate::wire::{Dialect, MAX_UPLINK_BYTES};
 
 /// How long a device without a task waits at most before it asks again.
 const MAX_IDLE_MS: u64 = 24 * 3_600 * 1_000;
+/// Of so many fragments, one repeats the status of a device that goes on after a reset and has heard no offer: the status or
+/// the offer was lost, and the window may be wider than the device can know.
+const TELL_AGAIN: u16 = 8;
 /// How long a device that was refused, or has no time now, lets the platform be.
 pub(super) const PAUSE_MS: u64 = 1_000;
 
@@ -54,8 +57,9 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
                 challenge,
             } => {
                 self.challenge = challenge;
-                if matches!(self.doing, Activities::Announcing) {
+                if matches!(self.doing, Activities::Announcing) || self.awaits_offer {
                     self.answered(now_ms);
+                    self.awaits_offer = false;
                     let rest_ms = (u64::from(retry_after_s) * 1_000).clamp(PAUSE_MS, MAX_IDLE_MS);
                     self.rest(now_ms + rest_ms);
                     self.pcp_registered();
@@ -96,12 +100,9 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         self.window.ask_ahead(datagrams);
     }
 
-    /// Asks for what is due though something is outstanding.
-    pub(super) fn ask_for_more(
-        &mut self,
-        now_ms: u64,
-        out: &mut [u8; MAX_UPLINK_BYTES],
-    ) -> Option<usize> {
+    /// Asks for what is due though something is outstanding, and does nothing else: what [`Agent::poll`] does, for a line
+    /// that has a datagram in hand for the agent, which may be what its timer waits for.
+    pub fn ask_for_more(&mut self, now_ms: u64, out: &mut [u8; MAX_UPLINK_BYTES]) -> Option<usize> {
         let is_waiting = matches!(self.doing, Activities::Fetching)
             && self.factory.dialect == Dialect::Lean
             && self.window.is_waiting();
@@ -157,14 +158,22 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             .is_some_and(|download| download.signed.image_id() == signed.image_id());
         match self.doing {
             Activities::Announcing | Activities::Resting { .. } => {}
-            Activities::Fetching if is_begun => {
-                // It was told of a download that goes on, and did not have to be asked.
+            Activities::Fetching if self.awaits_offer && is_begun => {
+                // The platform was told of a download that goes on, and did not have to be asked.
+                self.awaits_offer = false;
                 self.heard_platform = true;
+                self.silence = 0;
                 self.window.limit_to(widest);
+                if self.window.is_waiting() {
+                    self.timer.waits(now_ms);
+                }
                 return Ok(());
             }
+            Activities::Fetching if self.awaits_offer => {}
             _ => return Ok(()),
         }
+        self.tells_resume = false;
+        self.awaits_offer = false;
         self.answered(now_ms);
         if is_begun {
             self.doing = Activities::Fetching;
@@ -224,6 +233,9 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         }
         self.silence = 0;
         self.heard_platform = true;
+        if self.awaits_offer && index.0.is_multiple_of(TELL_AGAIN) {
+            self.tells_resume = true;
+        }
         if is_measured {
             self.timer.answered(now_ms);
         }

@@ -171,8 +171,10 @@ pub struct Agent<const PAGE: usize, HELD> {
     pcp: pcp::Talk,
     timer: RetransmissionTimer,
     silence: u8,
-    /// A download was taken up after a reset: the platform is told along with the first request, not asked first.
+    /// A download was taken up after a reset, and the platform is to be told so along with what is asked of it.
     tells_resume: bool,
+    /// The same, in lean, until an offer says that it goes on and how wide the window may be.
+    awaits_offer: bool,
     result: (ResultCode, ImageId),
     heard_platform: bool,
 }
@@ -208,7 +210,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]>> Hash for Agent<PAGE, HELD> {
             download.facts.hash(hasher);
             self.window.hash(hasher);
         }
-        self.tells_resume.hash(hasher);
+        (self.tells_resume, self.awaits_offer).hash(hasher);
         self.challenge.hash(hasher);
         self.pcp.hash(hasher);
         self.timer.deadline_ms().is_some().hash(hasher);
@@ -257,6 +259,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             timer: RetransmissionTimer::new(),
             silence: 0,
             tells_resume: false,
+            awaits_offer: false,
             result,
             heard_platform: false,
         };
@@ -350,12 +353,15 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             _ => {}
         }
         match self.timer.deadline_ms() {
-            Some(until_ms) if now_ms < until_ms || is_planted(Bug::NothingAskedTwice) => {
+            Some(until_ms)
+                if (now_ms < until_ms || is_planted(Bug::NothingAskedTwice))
+                    && !self.tells_resume =>
+            {
                 let more = self.ask_for_more(now_ms, out);
                 return Ok(more.map_or(Wish::Wait { until_ms }, Wish::Send));
             }
-            Some(_) => self.on_silence(),
-            None => {}
+            Some(until_ms) if now_ms >= until_ms => self.on_silence(),
+            _ => {}
         }
         if core::mem::take(&mut self.tells_resume) {
             let status = self.status(self.activity());
@@ -409,6 +415,8 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     fn announce(&mut self) {
         self.timer.stop();
+        self.tells_resume = false;
+        self.awaits_offer = false;
         self.silence = 0;
         self.doing = Activities::Announcing;
     }
@@ -436,16 +444,20 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     fn on_silence(&mut self) {
         self.timer.expired();
         self.silence = self.silence.saturating_add(1);
-        self.window.time_out();
+        if self.heard_platform {
+            self.window.time_out();
+        } else {
+            self.window.time_out_unheard();
+        }
         if self.silence < SILENCE_LIMIT {
             // A platform that was not heard since the reset may not know this device any more.
-            self.tells_resume = matches!(self.doing, Activities::Fetching) && !self.heard_platform;
+            let is_told = self.heard_platform && !self.awaits_offer;
+            self.tells_resume = matches!(self.doing, Activities::Fetching) && !is_told;
             return;
         }
         match self.doing {
             Activities::Fetching | Activities::Heading | Activities::Reporting => {
-                self.silence = 0;
-                self.doing = Activities::Announcing;
+                self.announce();
             }
             // What is ready is installed, whether somebody orders it or not.
             Activities::Ready { .. } => self.doing = Activities::Ready { told: true },
@@ -493,10 +505,12 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             }
             let is_all_there = at.committed == signed.manifest().size_bytes;
             self.begin(signed, at);
-            let is_named = self.factory.dialect == Dialect::Lean || self.pcp_resumes(flash);
+            let is_lean = self.factory.dialect == Dialect::Lean;
+            let is_named = is_lean || self.pcp_resumes(flash);
             if self.download.is_some() && is_named && !is_all_there {
                 self.doing = Activities::Fetching;
                 self.tells_resume = true;
+                self.awaits_offer = is_lean;
             }
         }
     }

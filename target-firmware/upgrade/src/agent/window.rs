@@ -145,7 +145,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         } else {
             self.widest.min(MODEM_QUEUE)
         };
-        self.limit = self.limit.min(self.widest);
+        self.limit = self.limit.max(FIRST_LIMIT).min(self.widest);
     }
 
     /// Starts again from another base, as wide as it has become.
@@ -316,6 +316,12 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
         self.shrink();
     }
 
+    /// The same where nothing was heard at all: perhaps the link is only slow, so no more than one is asked for again.
+    pub(super) fn time_out_unheard(&mut self) {
+        self.forget();
+        self.limit = 1;
+    }
+
     fn forget(&mut self) {
         self.outstanding = 0;
         self.again = 0;
@@ -333,7 +339,7 @@ impl<HELD: AsRef<[u8]> + AsMut<[u8]>> Window<HELD> {
             self.limit = (self.limit / 4 * 3).max(MODEM_QUEUE);
         } else {
             let less = self.limit - (self.limit / 8).max(1);
-            self.limit = less.max(self.widest.min(FIRST_LIMIT));
+            self.limit = less.max(self.widest.min(FIRST_LIMIT)).min(self.limit);
         }
         self.lossless = false;
         self.in_turn = 0;

@@ -39,7 +39,8 @@
 //! adapts to the loss of the link and to the modem's room. (A device that can hold fewer than 10 early fragments stays
 //! at 10.) Refusal: a status, one second later. After a reset in mid-download: a status and, without waiting for its
 //! answer, a request for the next fragments, at most 4; the offer then only says how wide the window may be from the
-//! next fragment on. If neither is answered in time, both again.
+//! next fragment on. If neither is answered in time, both again, for one fragment; if only fragments come, the status
+//! again with every eighth of them. An offer of another image, or nothing, is taken as when announcing.
 //!
 //! # Timers
 //! One at a time: from the last request or fragment that came, as long as anything is outstanding. Its length follows
