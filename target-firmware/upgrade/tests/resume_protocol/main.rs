@@ -194,7 +194,7 @@ fn two_fragments_outstanding_may_be_lost_and_overtake_each_other() {
 }
 
 #[test]
-#[ignore = "takes twenty minutes"]
+#[ignore = "takes half an hour"]
 fn a_window_survives_power_losses_new_tasks_and_duplicates() {
     holds(with_a_window::<Nrf, 0>(nrf(), LITTLE));
     holds(with_a_window::<Stm, PAGE>(stm(), A_LITTLE_DUPLICATION));
