@@ -66,6 +66,8 @@ pub(super) struct Fragments {
     received: HashMap<u16, u32>,
     /// Fragments that came before their turn, until they are stored: all of them are in RAM.
     early: BTreeSet<u16>,
+    /// All before this one are received.
+    next: u16,
     /// What came last had never come before.
     is_new: bool,
     counts: FragmentCounts,
@@ -128,6 +130,7 @@ impl Fragments {
         }
         if !is_kept && self.received.get(&index) == Some(&self.life) {
             self.received.remove(&index);
+            self.next = self.next.min(index);
             self.counts.dropped += u64::from(self.early.remove(&index));
         }
         if let Some(next) = self.next_missing() {
@@ -137,8 +140,11 @@ impl Fragments {
         }
     }
 
-    fn next_missing(&self) -> Option<u16> {
-        (0..self.count).find(|index| !self.received.contains_key(index))
+    fn next_missing(&mut self) -> Option<u16> {
+        while self.received.contains_key(&self.next) {
+            self.next += 1;
+        }
+        (self.next < self.count).then_some(self.next)
     }
 
     /// Power is lost.
@@ -151,6 +157,9 @@ impl Fragments {
         self.counts.in_flight += in_flight as u64;
         let early = std::mem::take(&mut self.early);
         self.received.retain(|index, _| !early.contains(index));
+        self.next = early
+            .first()
+            .map_or(self.next, |first| self.next.min(*first));
         self.counts.held += early.len() as u64;
         self.losses.push(Loss {
             at: now,
