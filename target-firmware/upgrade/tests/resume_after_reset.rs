@@ -256,6 +256,30 @@ fn where_the_offer_was_lost_the_status_is_told_again() {
 }
 
 #[test]
+fn what_was_fetched_without_an_offer_is_installed_whatever_is_heard_then() {
+    let new = image(1);
+    let mut flash = reset_in_download(&new, 3);
+    let mut boot = Boot::of(&mut flash);
+    boot.resumes(&mut flash);
+    for index in 3..new.signed.manifest().fragments() {
+        boot.hears(&mut flash, sealed(&new, index));
+    }
+    let (message, _) = boot.says(&mut flash);
+    let Uplink::Status(mut status) = message else {
+        panic!("{message:?}");
+    };
+    while status.activity != Activity::Ready {
+        let (message, _) = boot.says(&mut flash);
+        match message {
+            Uplink::Status(next) => status = next,
+            Uplink::Request { .. } => panic!("all of it is there"),
+        }
+    }
+    boot.hears(&mut flash, nothing());
+    assert_eq!(boot.wish(&mut flash), Wish::Restart);
+}
+
+#[test]
 fn an_offer_heard_again_later_changes_nothing() {
     let new = image(1);
     let mut flash = reset_in_download(&new, 2);

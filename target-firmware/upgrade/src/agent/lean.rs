@@ -57,7 +57,12 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
                 challenge,
             } => {
                 self.challenge = challenge;
-                if matches!(self.doing, Activities::Announcing) || self.awaits_offer {
+                let is_answer = match self.doing {
+                    Activities::Announcing => true,
+                    Activities::Fetching => self.awaits_offer,
+                    _ => false,
+                };
+                if is_answer {
                     self.answered(now_ms);
                     self.awaits_offer = false;
                     let rest_ms = (u64::from(retry_after_s) * 1_000).clamp(PAUSE_MS, MAX_IDLE_MS);
