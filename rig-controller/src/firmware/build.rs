@@ -186,7 +186,9 @@ fn compile_one(options: &BuildOptions, job: usize, program: &str) -> Result<(), 
         .current_dir(&options.source)
         .args(["build", "--release", "--locked", "--quiet", "-p", package])
         .arg("--target-dir")
-        .arg(&target_dir);
+        .arg(&target_dir)
+        .arg("--config")
+        .arg(same_paths_everywhere(options, &target_dir));
     if let Some(bug) = &options.seeded_bug {
         cargo.arg(format!("--features=powercut-upgrade/seeded-bug-{bug}"));
     }
@@ -222,6 +224,31 @@ fn compile_one(options: &BuildOptions, job: usize, program: &str) -> Result<(), 
         range(Layout::MICROBIT.boot)
     };
     Image::load(&built, flash)?.save_hex(&options.out.join(format!("{program}.hex")))
+}
+
+/// What makes the image the same wherever it is built: the compiler writes fixed names into panics and debug information
+/// for the sources, for Cargo's registry and for the folder it builds in. Cargo adds these flags to those of the
+/// workspace's own configuration.
+fn same_paths_everywhere(options: &BuildOptions, target_dir: &Path) -> String {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let source = absolute(&options.source);
+    let sources = source.parent().unwrap_or(&source);
+    let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(
+        || std::env::home_dir().unwrap_or_default().join(".cargo"),
+        PathBuf::from,
+    );
+    // Of several that fit, the compiler takes the last.
+    let names = [
+        (absolute(&cargo_home), "/cargo"),
+        (sources.to_owned(), "/target-firmware"),
+        (target_dir.to_owned(), "/build"),
+    ];
+    let flags = names.map(|(from, to)| {
+        let flag = format!("--remap-path-prefix={}={to}", from.display());
+        // A TOML string; paths have no control characters that JSON and TOML write otherwise.
+        serde_json::Value::from(flag).to_string()
+    });
+    format!("target.{TARGET}.rustflags=[{}]", flags.join(","))
 }
 
 fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
