@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::oracle::Images;
 use crate::board::{Decision, FlashOp, FlashOpKind, SharedObserver, tear};
+use crate::firmware::put_vectors;
 use crate::platform::Package;
 
 pub(crate) const LAYOUT: Layout = Layout::MICROBIT;
@@ -32,9 +33,10 @@ const HARDWARE: u16 = 0x51;
 const SIGNER: [u8; 32] = [7; 32];
 
 fn package(minor: u8, size: usize) -> Package {
-    let image: Vec<u8> = (0..size)
+    let mut image: Vec<u8> = (0..size)
         .map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ minor.wrapping_mul(85))
         .collect();
+    put_vectors(&mut image, &LAYOUT, minor);
     let manifest = Manifest {
         suite: Suite::ChaCha20Poly1305,
         key_id: KeyId(1),

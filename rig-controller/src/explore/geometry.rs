@@ -2,7 +2,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use powercut_upgrade::slots::{Layout, Region};
+use powercut_upgrade::slots::{AddressSpace, Layout, Region};
 
 /// A kind of flash, modelled on the part it is named after: on what the part's manual says about pages, units and
 /// repeated programs, not on its times or on where its pages lie. A part with pages of several sizes is taken as if all
@@ -66,6 +66,18 @@ impl Geometry {
         !matches!(self, Self::TinyOnce | Self::Stm32l4 | Self::Stm32u5)
     }
 
+    /// RAM is that of the smallest part of each family; where programs think flash is, is the family's.
+    const fn addresses(self) -> AddressSpace {
+        let flash_base = match self {
+            Self::Stm32l4 | Self::Stm32u5 | Self::Stm32f4 | Self::Stm32f4Large => 0x0800_0000,
+            Self::Tiny | Self::TinyOnce | Self::Nrf51 | Self::Nrf52 => 0,
+        };
+        AddressSpace {
+            flash_base,
+            ..AddressSpace::NRF51
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Tiny => "tiny",
@@ -94,6 +106,7 @@ impl Geometry {
             identification: region(1, 4),
             active: region(5, slot),
             staging: region(5 + u32::from(slot), slot + 1),
+            addresses: self.addresses(),
         }
     }
 }

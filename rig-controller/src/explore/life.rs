@@ -114,12 +114,17 @@ pub(super) fn live_watched<
             Outcome::Run { trial } => trial,
             Outcome::Stay(reason) => {
                 oracle::staying_is_right(&bench.memory, reason)?;
-                return Ok(End::Rest);
+                if bench.flash.operations() == bench.begun {
+                    return Ok(End::Rest);
+                }
+                // It may have had something to settle. One that writes at every boot wears its flash out: it does not
+                // come to rest.
+                continue;
             }
         };
         bench.looked_at(layout.active);
         let (runs, runs_new) = oracle::running(&bench.flash, bench.scene)?;
-        let end = application(bench, runs, runs_new, trial)?;
+        let end = jump(bench, runs, runs_new, trial)?;
         oracle::no_unit_was_programmed_too_often(&bench.flash)?;
         match end {
             AppEnd::PowerLost => {}
@@ -135,6 +140,28 @@ pub(super) fn live_watched<
                 }
             }
         }
+    }
+}
+
+/// The bootloader's last act: starts the watchdog for an image on probation and jumps to what is in ACTIVE.
+fn jump<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
+    bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+    runs: &Package,
+    runs_new: bool,
+    trial: bool,
+) -> Result<AppEnd, Breach> {
+    match bench.scene.scenario {
+        Scenario::Unbootable if runs_new => broken(
+            Invariant::S1,
+            "the bootloader jumps to what is no program for this chip",
+        ),
+        // What faults ends in the bootloader's handler, what hangs or locks up in the watchdog's reset.
+        Scenario::Dies if runs_new && trial => Ok(AppEnd::Restart),
+        Scenario::Dies if runs_new => broken(
+            Invariant::L2,
+            "an image that hangs runs without a watchdog: it is silent for good",
+        ),
+        _ => application(bench, runs, runs_new, trial),
     }
 }
 

@@ -202,12 +202,12 @@ fn rungs() -> impl Iterator<Item = Rung> {
             })
         })
     };
-    let faults = |class, kind, scenarios: [Scenario; 2]| {
+    let faults = |class, kind, scenarios: &'static [Scenario]| {
         TINY.into_iter().flat_map(move |geometry| {
-            scenarios.into_iter().map(move |scenario| Rung {
+            scenarios.iter().map(move |scenario| Rung {
                 class,
                 geometry,
-                scenario,
+                scenario: *scenario,
                 means: Means::Faults(kind),
             })
         })
@@ -227,12 +227,12 @@ fn rungs() -> impl Iterator<Item = Rung> {
         .chain(faults(
             FaultClass::Silent,
             FaultKind::Silent,
-            [Scenario::Longer, Scenario::NeverConfirms],
+            &[Scenario::Longer, Scenario::NeverConfirms],
         ))
         .chain(faults(
             FaultClass::Rot,
             FaultKind::Rot,
-            [Scenario::Longer, Scenario::Shorter],
+            &[Scenario::Longer, Scenario::Shorter, Scenario::Unbootable],
         ))
         .chain(cuts(FaultClass::Whole, &TINY, whole, SINGLE, 0, 1))
         .chain(cuts(FaultClass::Torn, &TINY, Tearing::Torn, SINGLE, 0, 1))

@@ -323,12 +323,13 @@ pub(super) fn staying_is_right(memory: &Memory, reason: StayReason) -> Result<()
     broken(Invariant::S1, format!("nothing boots: {reason:?}"))
 }
 
-/// An image that never confirms itself and has none to give way to, because the old one rotted, is installed again and
+/// An image that never confirms itself but can run, and has none to give way to, because the old one rotted, is installed again and
 /// again: a device that does something is better than one that stays in its bootloader. L2 does not ask for an end.
 pub(super) fn is_tried_for_ever(scene: &Scene, memory: &Memory) -> bool {
     memory.is_rotten
         && memory.boots > most_boots(scene)
         && scene.scenario.ending() == Ending::Reverted
+        && scene.scenario != Scenario::Unbootable
 }
 
 /// L2, at each boot.

@@ -8,10 +8,12 @@ use powercut_upgrade::m_sequence::Configuration;
 use powercut_upgrade::manifest::{
     FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
 };
+use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::{Handle, LeanKey};
 use sha2::{Digest, Sha256};
 
+use crate::firmware::put_vectors;
 use crate::platform;
 
 const HARDWARE: u16 = 0x51;
@@ -49,6 +51,8 @@ pub(super) struct Package {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipe {
     pub(crate) minor: u8,
+    /// Where it is to run.
+    pub(crate) layout: Layout,
     pub(crate) security_counter: u32,
     pub(crate) size_bytes: usize,
     pub(crate) fragment_bytes: u16,
@@ -59,6 +63,8 @@ pub(crate) struct Recipe {
     pub(crate) by_a_stranger: bool,
     /// What is sent differs from what was signed.
     pub(crate) corrupt: bool,
+    /// Its vectors are those of no program for this chip.
+    pub(crate) unbootable: bool,
 }
 
 impl Package {
@@ -150,7 +156,7 @@ pub(crate) fn signed_image(recipe: Recipe, suite: Suite) -> (SignedManifest, Vec
     };
     // Differs from an image of another minor version in every byte that is not blank, and repeats nowhere within a
     // page.
-    let image: Vec<u8> = (0..size_bytes)
+    let mut image: Vec<u8> = (0..size_bytes)
         .map(|at| {
             if is_blank(at) {
                 return 0xFF;
@@ -158,6 +164,11 @@ pub(crate) fn signed_image(recipe: Recipe, suite: Suite) -> (SignedManifest, Vec
             (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ minor.wrapping_mul(85)
         })
         .collect();
+    put_vectors(&mut image, &recipe.layout, minor);
+    if recipe.unbootable {
+        // An entry without the Thumb bit is the least that can be wrong.
+        image[4] &= !1;
+    }
     let manifest = Manifest {
         suite,
         key_id: KeyId(1),

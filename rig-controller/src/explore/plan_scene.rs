@@ -1,10 +1,11 @@
 //! An upgrade of a test plan as a scene: the images of a firmware set, on the board's flash exactly as a case provisions
 //! it, so that operation numbers mean the same as on the board. What is not the same: the platform is scripted, of a link
 //! only its loss is played (not what arrives twice), and images that panic or hang on probation restart as one does that never
-//! confirms itself, which asks the same of flash.
+//! confirms itself, which asks the same of flash. Images that are no program for the chip are known by their vectors.
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use powercut_upgrade::bootable;
 use powercut_upgrade::cipher::NotConfigured;
 use powercut_upgrade::factory::Factory;
 use powercut_upgrade::slots::Layout;
@@ -20,6 +21,7 @@ use super::survey::Survey;
 use crate::case::oracle::Images;
 use crate::link::LinkProfile;
 use crate::plan::{Case, Outcome};
+use crate::platform;
 
 /// Which case of which plan, on which board. Reads `smoke:1:mb-1:seed=20261122`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +87,15 @@ pub struct PlannedUpgrade {
     reference: OnceLock<Result<Reference, Breach>>,
 }
 
+/// Whether a bootloader refuses to jump to `package` in ACTIVE.
+fn is_no_program(package: &platform::Package, layout: &Layout) -> bool {
+    let bounds = layout.program_bounds(package.manifest().size_bytes);
+    package
+        .image()
+        .first_chunk()
+        .is_none_or(|vectors| bootable::check(vectors, &bounds).is_err())
+}
+
 impl PlannedUpgrade {
     /// The upgrade of `case` on `board`, whose flash is provisioned with `flash`.
     ///
@@ -115,6 +126,7 @@ impl PlannedUpgrade {
         let scenario = match case.expect.outcome {
             Outcome::Confirmed if after.size_bytes < before.size_bytes => Scenario::Shorter,
             Outcome::Confirmed => Scenario::Longer,
+            Outcome::Reverted if is_no_program(&images.new, &layout) => Scenario::Unbootable,
             Outcome::Reverted => Scenario::NeverConfirms,
             Outcome::Refused if images.new.signed().verify(&factory.trusted_keys).is_err() => {
                 Scenario::BadSignature

@@ -67,12 +67,14 @@ impl MeasuredUpgrade {
         let mut scene = Scene::new(self.geometry, Scenario::Longer, pages.max(4), None, 0);
         let old = Recipe {
             minor: 0,
+            layout: scene.layout,
             security_counter: 2,
             size_bytes: self.image_bytes as usize,
             fragment_bytes: self.fragment_bytes,
             blank_inside_pages_of: None,
             by_a_stranger: false,
             corrupt: false,
+            unbootable: false,
         };
         scene.old = Package::new(old);
         scene.new = Package::new(Recipe {

@@ -11,6 +11,10 @@ pub enum Scenario {
     Shorter,
     /// An image that never confirms itself: reverted.
     NeverConfirms,
+    /// An image that faults or hangs before it has done anything: reverted.
+    Dies,
+    /// An authentic image that is no program for this chip: never jumped to, reverted.
+    Unbootable,
     /// An image whose content is not what its manifest names: rejected after it was fetched a few times.
     Corrupt,
     /// An image signed by somebody else: refused.
@@ -36,10 +40,12 @@ pub enum Ending {
 
 impl Scenario {
     /// All.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Longer,
         Self::Shorter,
         Self::NeverConfirms,
+        Self::Dies,
+        Self::Unbootable,
         Self::Corrupt,
         Self::BadSignature,
         Self::Older,
@@ -51,7 +57,7 @@ impl Scenario {
     pub const fn ending(self) -> Ending {
         match self {
             Self::Longer | Self::Shorter | Self::Withdrawn | Self::Mended => Ending::Confirmed,
-            Self::NeverConfirms => Ending::Reverted,
+            Self::NeverConfirms | Self::Dies | Self::Unbootable => Ending::Reverted,
             Self::Corrupt | Self::BadSignature | Self::Older => Ending::Refused,
         }
     }
@@ -61,6 +67,8 @@ impl Scenario {
             Self::Longer => "longer",
             Self::Shorter => "shorter",
             Self::NeverConfirms => "never-confirms",
+            Self::Dies => "dies",
+            Self::Unbootable => "unbootable",
             Self::Corrupt => "corrupt",
             Self::BadSignature => "bad-signature",
             Self::Older => "older",

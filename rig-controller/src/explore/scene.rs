@@ -87,12 +87,14 @@ impl Scene {
         });
         let recipe = Recipe {
             minor: 0,
+            layout,
             security_counter: 2,
             size_bytes: old_size,
             fragment_bytes,
             blank_inside_pages_of: (page > MOST_FULL_PAGE_BYTES).then_some(page),
             by_a_stranger: false,
             corrupt: false,
+            unbootable: false,
         };
         let old = Package::new(recipe);
         let new = Package::new(Recipe {
@@ -101,6 +103,7 @@ impl Scene {
             size_bytes: new_size,
             by_a_stranger: scenario == Scenario::BadSignature,
             corrupt: scenario == Scenario::Corrupt,
+            unbootable: scenario == Scenario::Unbootable,
             ..recipe
         });
         let earlier = Recipe {

@@ -9,6 +9,7 @@ mod elf;
 pub(crate) mod fuzzing;
 mod hex;
 mod keys;
+mod made_up;
 mod package;
 mod set;
 
@@ -20,6 +21,7 @@ use powercut_upgrade::manifest::ManifestError;
 pub use build::{BuildOptions, Footprint, build, static_ram_bytes};
 pub(crate) use hex::records as hex_records;
 pub use keys::{read_signing_key, read_verifying_key};
+pub use made_up::put_vectors;
 pub use package::{PackageFacts, is_package, load_package, pack, read_package, save_package};
 pub(crate) use set::active_range;
 pub use set::{DeviceIdentity, FirmwareSet};

@@ -195,12 +195,14 @@ impl Upgrade {
     fn image(&self, minor: u8) -> (SignedManifest, Vec<u8>) {
         let recipe = Recipe {
             minor,
+            layout: self.layout(),
             security_counter: 2 + u32::from(minor),
             size_bytes: self.image_bytes as usize,
             fragment_bytes: self.fragment_bytes,
             blank_inside_pages_of: None,
             by_a_stranger: false,
             corrupt: false,
+            unbootable: false,
         };
         signed_image(recipe, self.variant.suite)
     }

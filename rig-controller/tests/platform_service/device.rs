@@ -13,7 +13,7 @@ use powercut_upgrade::journal::Journal;
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, TrustedKeys, Version};
 use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::wire::lean::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
-use rig_controller::firmware::{PackageFacts, pack, read_signing_key};
+use rig_controller::firmware::{PackageFacts, pack, put_vectors, read_signing_key};
 
 use crate::client::{SIGNING_KEY, hex_key};
 
@@ -58,7 +58,9 @@ impl Device {
             hardware: 0x51,
             security_counter: SecurityCounter(1),
         };
-        let old = pack(vec![1; 3_000], facts, &signer).unwrap();
+        let mut old = vec![1; 3_000];
+        put_vectors(&mut old, &LAYOUT, 1);
+        let old = pack(old, facts, &signer).unwrap();
         let mut key = [0; 32];
         hex::decode_to_slice(hex_key(id), &mut key).unwrap();
         let mut device_id = [0; 8];

@@ -17,7 +17,7 @@ use embedded_storage::nor_flash::NorFlash;
 use nor_flash_model::{Cut, CutEffect, NorFlashModel};
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::{KeyId, TrustedKeys};
-use powercut_upgrade::slots::{Layout, Region};
+use powercut_upgrade::slots::{AddressSpace, Layout, Region};
 use powercut_upgrade::wire::{Dialect, pcp};
 
 pub use device::package::lean_key;
@@ -53,6 +53,7 @@ const LONG_LAYOUT: Layout = {
         identification: region(1, 4),
         active: region(5, 40),
         staging: region(45, 41),
+        addresses: AddressSpace::NRF51,
     };
     assert!(layout.is_sound());
     layout

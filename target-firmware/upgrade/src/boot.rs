@@ -3,6 +3,11 @@
 //! Whatever was read from the journal is stated anew before it is acted on. STAGING is checked for signature, digest
 //! and security counter before a swap is sealed; ACTIVE for digest and counter before every jump. If ACTIVE does not
 //! pass, the other slot is installed if it does; if neither does, the bootloader stays and says why.
+//!
+//! An image that is authentic and whole may still be no program for this chip. The bootloader finds that out where it finds
+//! out everything else that is wrong with a new image, when the image is to be tried: it does not jump, and puts the old
+//! image back. An image that passes and then faults, hangs or restarts uses up the attempt that was recorded before the
+//! jump; the watchdog, started before the jump too, ends what would not end by itself.
 use crate::factory::Factory;
 use crate::flash::{FlashError, UpgradeFlash};
 use crate::image::{self, Location};
@@ -29,7 +34,7 @@ pub enum Outcome {
 pub enum StayReason {
     /// The FACTORY page is missing or damaged.
     NotProvisioned,
-    /// Neither slot holds an image that may run.
+    /// Neither slot holds an image that may and can run.
     NoImage,
     /// Flash does not take what is written.
     Flash(FlashError),
@@ -138,7 +143,7 @@ impl<F: UpgradeFlash> Boot<'_, F> {
             .max(self.factory.minimum_security_counter)
     }
 
-    /// The image in ACTIVE, if it is whole and allowed.
+    /// The image in ACTIVE, if it is whole, allowed, and a program for this chip.
     fn active(&mut self) -> Option<SignedManifest> {
         let minimum = self.minimum();
         image::runnable(
@@ -148,6 +153,24 @@ impl<F: UpgradeFlash> Boot<'_, F> {
             minimum,
             self.alive,
         )
+        .filter(|active| {
+            is_planted(Bug::VectorsNotChecked)
+                || is_planted(Bug::UnbootableStays)
+                || self.is_bootable(Location::ACTIVE, active)
+        })
+    }
+
+    /// Whether the image at `location` could run once it is in ACTIVE.
+    fn is_bootable(&mut self, location: Location, image: &SignedManifest) -> bool {
+        let size_bytes = image.manifest().size_bytes;
+        image::is_bootable(self.flash, self.layout, location, size_bytes)
+    }
+
+    /// The image at `location`, if this device may install it and it could run: something to fall back on.
+    fn fallback(&mut self, location: Location) -> Option<SignedManifest> {
+        self.installable(location).filter(|found| {
+            is_planted(Bug::UnbootableFallback) || self.is_bootable(location, found)
+        })
     }
 
     fn installable(&mut self, location: Location) -> Option<SignedManifest> {
@@ -165,7 +188,7 @@ impl<F: UpgradeFlash> Boot<'_, F> {
     /// An empty or unreadable journal confirms nothing: what runs must verify in full. It gets a journal, so that it
     /// is not verified in full for ever.
     fn run_without_journal(&mut self) -> Result<Outcome, FlashError> {
-        if let Some(active) = self.installable(Location::ACTIVE) {
+        if let Some(active) = self.fallback(Location::ACTIVE) {
             let counter = active.manifest().security_counter;
             self.journal
                 .open(self.flash, State::confirmed(active.image_id(), counter))?;
@@ -186,7 +209,7 @@ impl<F: UpgradeFlash> Boot<'_, F> {
             slot: Slot::Staging,
             placement,
         };
-        let Some(found) = self.installable(location) else {
+        let Some(found) = self.fallback(location) else {
             return Ok(false);
         };
         let phase = match placement {
@@ -261,8 +284,8 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         self.journal.append(self.flash, step)
     }
 
-    /// Counts one more attempt and runs the image on probation, if it is whole and has attempts left; else sets out
-    /// to revert.
+    /// Counts one more attempt and runs the image on probation, if it is whole, can run and has attempts left; else sets
+    /// out to revert.
     fn try_image(&mut self, used: u8) -> Result<Option<Outcome>, FlashError> {
         let image = self.journal.state().image;
         let active = self.active().filter(|active| active.image_id() == image);
@@ -273,6 +296,10 @@ impl<F: UpgradeFlash> Boot<'_, F> {
             Some(active) if used < active.manifest().trial_attempts => {
                 self.journal
                     .append(self.flash, Record::Trial { attempts: used + 1 })?;
+                if is_planted(Bug::UnbootableStays) && !self.is_bootable(Location::ACTIVE, &active)
+                {
+                    return Ok(Some(Outcome::Stay(StayReason::NoImage)));
+                }
                 Ok(Some(Outcome::Run { trial: true }))
             }
             _ => {

@@ -1,8 +1,9 @@
 //! Looks at the image in a slot: its manifest, its digest, and whether it may run.
 use sha2::{Digest, Sha256};
 
+use crate::bootable::{self, VECTOR_BYTES};
 use crate::factory::Factory;
-use crate::flash::{self, UpgradeFlash};
+use crate::flash::{self, MAX_UNIT_BYTES, UpgradeFlash};
 use crate::manifest::{Manifest, SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::{Layout, Placement, Slot};
@@ -130,6 +131,23 @@ pub(crate) fn digest_matches<F: UpgradeFlash>(
             }
         }
     })
+}
+
+/// Whether the image at `location`, of `size_bytes`, begins like a program that can run from ACTIVE.
+pub(crate) fn is_bootable<F: UpgradeFlash>(
+    flash: &mut F,
+    layout: &Layout,
+    location: Location,
+    size_bytes: u32,
+) -> bool {
+    const { assert!(F::READ_SIZE <= MAX_UNIT_BYTES && VECTOR_BYTES <= MAX_UNIT_BYTES) }
+    let mut bytes = [0; MAX_UNIT_BYTES];
+    let readable = VECTOR_BYTES.next_multiple_of(F::READ_SIZE);
+    let first = layout.image_byte(location.slot, location.placement, 0);
+    flash::read(flash, first, &mut bytes[..readable])
+        && bytes.first_chunk().is_some_and(|vectors| {
+            bootable::check(vectors, &layout.program_bounds(size_bytes)).is_ok()
+        })
 }
 
 /// The manifest of the image at `location` if it is whole and not below `minimum`; its signature is not looked at.

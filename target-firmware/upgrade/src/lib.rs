@@ -8,6 +8,7 @@
 //! - [`manifest`]: what an image is, signed; [`factory`]: what a device is
 //! - [`cipher`]: how fragments are protected on their way; [`m_sequence`]: how they hardly are
 //! - [`wire`]: what devices and the platform say to each other
+//! - [`bootable`]: what the first words of an image have to be
 //! - [`slots`]: where things are in flash; the only place with address arithmetic
 //! - [`journal`]: the upgrade identification area: progress that survives
 //! - [`store`]: fragments into the STAGING slot
@@ -18,6 +19,7 @@
 
 pub mod agent;
 pub mod boot;
+pub mod bootable;
 pub mod cipher;
 pub mod factory;
 pub mod flash;

@@ -123,6 +123,12 @@ bugs! {
     FinishedRevertUnknown = "finished-revert-unknown",
     /// A second trial attempt is not recorded.
     TrialNotCounted = "trial-not-counted",
+    /// The bootloader jumps to an image whatever its vectors are.
+    VectorsNotChecked = "vectors-not-checked",
+    /// The bootloader stays for good when an image on probation is no program, instead of putting the old one back.
+    UnbootableStays = "unbootable-stays",
+    /// An image that is no program is installed in place of one that is lost.
+    UnbootableFallback = "unbootable-fallback",
     /// An image that was reverted is installed again.
     RevertedForgotten = "reverted-forgotten",
     /// An image whose content is wrong is fetched for ever.

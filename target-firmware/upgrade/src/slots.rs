@@ -7,6 +7,8 @@
 //! the chain has one more position, the spare. Position `n` of a chain of length `m` lies on slot page `n` for
 //! `n < m - 1`, on the manifest page for `n = m - 1`, and on the spare for `n = m`.
 
+use crate::bootable::Bounds;
+
 /// A run of whole erase pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Region {
@@ -14,6 +16,23 @@ pub struct Region {
     pub start: u32,
     /// Number of pages.
     pub pages: u16,
+}
+
+/// Where the CPU of one board sees flash and RAM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AddressSpace {
+    /// CPU address of the flash byte that the map calls 0.
+    pub flash_base: u32,
+    /// RAM: CPU addresses of its first byte and of the one behind its last.
+    pub ram: (u32, u32),
+}
+
+impl AddressSpace {
+    /// 16 KB of RAM, flash from address 0: nRF51822 with 16 KB (product specification, memory map).
+    pub const NRF51: Self = Self {
+        flash_base: 0,
+        ram: (0x2000_0000, 0x2000_4000),
+    };
 }
 
 /// The flash map of one board.
@@ -31,6 +50,8 @@ pub struct Layout {
     pub active: Region,
     /// STAGING: the downloaded image, its manifest, and the spare page.
     pub staging: Region,
+    /// Where programs see it.
+    pub addresses: AddressSpace,
 }
 
 /// The two image slots.
@@ -86,6 +107,7 @@ impl Layout {
             start: 0x2_4C00,
             pages: 109,
         },
+        addresses: AddressSpace::NRF51,
     };
 
     /// Most bytes an image can have.
@@ -147,6 +169,16 @@ impl Layout {
             Placement::Shifted(length) => self.chain_page(slot, length, page + 1),
         };
         start + within
+    }
+
+    /// What the vectors of an image of `size_bytes` may name: it runs from the first byte of ACTIVE on, wherever it lies
+    /// now.
+    pub const fn program_bounds(&self, size_bytes: u32) -> Bounds {
+        let start = self.addresses.flash_base + self.active.start;
+        Bounds {
+            image: (start, start + size_bytes),
+            ram: self.addresses.ram,
+        }
     }
 
     /// Whether the regions follow each other without overlap and STAGING is one page longer than ACTIVE.

@@ -124,6 +124,27 @@ fn an_image_that_never_confirms_is_reverted_and_refused_whatever_is_cut() {
 }
 
 #[test]
+fn an_authentic_image_that_is_no_program_is_reverted_and_refused_whatever_is_cut() {
+    let new = package(&Recipe {
+        behaviour: Behaviour::NoProgram,
+        ..recipe(1, 3, 900)
+    });
+    let old = old();
+    sweep::<Nrf, 0>(nrf(), &old, &new, |flash, run| {
+        assert!(runs(flash, &old));
+        let status = run.result.unwrap();
+        assert_eq!(
+            (status.result, status.result_image),
+            (ResultCode::InstallFailed, new.signed.image_id())
+        );
+        assert_eq!(
+            status.security_counter.0, 2,
+            "the counter rises only with confirmation"
+        );
+    });
+}
+
+#[test]
 fn images_with_a_wrong_signature_or_a_lower_counter_are_refused_without_touching_flash() {
     let old = old();
     for new in [

@@ -16,10 +16,11 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, Version};
+use powercut_upgrade::slots::Layout;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::firmware::{FirmwareError, PackageFacts, pack};
+use crate::firmware::{FirmwareError, PackageFacts, pack, put_vectors};
 use crate::platform::Package;
 pub use device::DeviceError;
 use device::{HARDWARE, SimulatedDevice, provisioned};
@@ -234,7 +235,9 @@ fn report(
 /// An image that has no two pages alike.
 fn image(bytes: usize) -> Vec<u8> {
     let blocks = (0_u32..).flat_map(|block| <[u8; 32]>::from(Sha256::digest(block.to_le_bytes())));
-    blocks.take(bytes).collect()
+    let mut image: Vec<u8> = blocks.take(bytes).collect();
+    put_vectors(&mut image, &Layout::MICROBIT, 0);
+    image
 }
 
 fn packed(

@@ -36,19 +36,10 @@ fn main() -> ! {
 }
 
 fn run(trial: bool, watchdog: &mut microbit::Watchdog) -> ! {
-    let slot = LAYOUT.active;
-    let end = slot.start + u32::from(slot.pages) * LAYOUT.page_bytes;
-    if !microbit::is_bootable(slot.start, &(slot.start..end)) {
-        // Signed by someone trusted, and still no program for this board.
-        defmt::error!(
-            "ACTIVE verifies but does not begin with a vector table; provision the board anew"
-        );
-        distress();
-    }
     if trial {
         watchdog.start(TRIAL_WATCHDOG_S);
     }
-    microbit::boot_image_at(slot.start)
+    microbit::boot_image_at(LAYOUT.active.start)
 }
 
 fn stay(reason: StayReason) -> ! {
@@ -57,7 +48,7 @@ fn stay(reason: StayReason) -> ! {
             defmt::error!("the FACTORY page is missing or damaged; provision the board");
         }
         StayReason::NoImage => {
-            defmt::error!("no slot holds an image that may run; provision the board");
+            defmt::error!("no slot holds an image that may and can run; provision the board");
         }
         StayReason::Flash(_) => {
             defmt::error!("flash does not take what is written; it may be worn out");

@@ -23,7 +23,7 @@ mod watchdog;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 pub use clock::Clock;
-pub use cpu::{boot_image_at, halt, is_bootable, restart};
+pub use cpu::{boot_image_at, halt, restart};
 pub use flash::{Flash, FlashError, PAGE_BYTES};
 pub use heartbeat::{Heartbeat, signal_distress};
 pub use sleep::{Sleep, Woken};

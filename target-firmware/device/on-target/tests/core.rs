@@ -15,7 +15,7 @@ use powercut_upgrade::manifest::{
     FragmentIndex, ImageId, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys,
     Version,
 };
-use powercut_upgrade::slots::{Layout, Region};
+use powercut_upgrade::slots::{AddressSpace, Layout, Region};
 
 /// The slots in the upper half of flash, which this program leaves free.
 const LAYOUT: Layout = Layout {
@@ -25,6 +25,7 @@ const LAYOUT: Layout = Layout {
     identification: region(129, 6),
     active: region(135, 60),
     staging: region(195, 61),
+    addresses: AddressSpace::NRF51,
 };
 const _: () = assert!(LAYOUT.is_sound());
 

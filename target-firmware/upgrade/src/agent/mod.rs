@@ -96,7 +96,7 @@ struct Download<const PAGE: usize> {
 ///
 /// ```
 /// # use nor_flash_model::NorFlashModel;
-/// # use powercut_upgrade::{agent::Agent, flash::WriteOnce, slots::{Layout, Region}};
+/// # use powercut_upgrade::{agent::Agent, flash::WriteOnce, slots::{AddressSpace, Layout, Region}};
 /// # let region = |start: u32, pages| Region { start: start * 2048, pages };
 /// # let layout = Layout {
 /// #     page_bytes: 2048,
@@ -105,6 +105,7 @@ struct Download<const PAGE: usize> {
 /// #     identification: region(1, 4),
 /// #     active: region(5, 9),
 /// #     staging: region(14, 10),
+/// #     addresses: AddressSpace::NRF51,
 /// # };
 /// # let pages = 24;
 /// let mut flash = WriteOnce(NorFlashModel::<8, 2048, 1>::new(pages));
@@ -116,7 +117,7 @@ struct Download<const PAGE: usize> {
 ///
 /// ```compile_fail,E0080
 /// # use nor_flash_model::NorFlashModel;
-/// # use powercut_upgrade::{agent::Agent, flash::WriteOnce, slots::{Layout, Region}};
+/// # use powercut_upgrade::{agent::Agent, flash::WriteOnce, slots::{AddressSpace, Layout, Region}};
 /// # let region = |start: u32, pages| Region { start: start * 2048, pages };
 /// # let layout = Layout {
 /// #     page_bytes: 2048,
@@ -125,6 +126,7 @@ struct Download<const PAGE: usize> {
 /// #     identification: region(1, 4),
 /// #     active: region(5, 9),
 /// #     staging: region(14, 10),
+/// #     addresses: AddressSpace::NRF51,
 /// # };
 /// # let pages = 24;
 /// let mut flash = WriteOnce(NorFlashModel::<8, 2048, 1>::new(pages));
@@ -136,7 +138,7 @@ struct Download<const PAGE: usize> {
 ///
 /// ```
 /// # use nor_flash_model::NorFlashModel;
-/// # use powercut_upgrade::{agent::Agent, flash::TwiceProgrammable, slots::{Layout, Region}};
+/// # use powercut_upgrade::{agent::Agent, flash::TwiceProgrammable, slots::{AddressSpace, Layout, Region}};
 /// # let region = |start: u32, pages| Region { start: start * 131_072, pages };
 /// # let layout = Layout {
 /// #     page_bytes: 131_072,
@@ -145,6 +147,7 @@ struct Download<const PAGE: usize> {
 /// #     identification: region(1, 4),
 /// #     active: region(5, 9),
 /// #     staging: region(14, 10),
+/// #     addresses: AddressSpace::NRF51,
 /// # };
 /// # let pages = 24;
 /// let mut flash = TwiceProgrammable(NorFlashModel::<4, 131_072, 2>::new(pages));

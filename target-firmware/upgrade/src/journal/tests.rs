@@ -9,7 +9,7 @@ use std::vec::Vec;
 use super::page::{HEADER_BYTES, decode_header, decode_record, encode_header, encode_record};
 use super::*;
 use crate::flash::TwiceProgrammable;
-use crate::slots::{ChainLength, Region};
+use crate::slots::{AddressSpace, ChainLength, Region};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
 const PAGE: usize = 256;
@@ -26,6 +26,7 @@ const LAYOUT: Layout = Layout {
         start: 1536,
         pages: 3,
     },
+    addresses: AddressSpace::NRF51,
 };
 
 type Flash = TwiceProgrammable<NorFlashModel<4, PAGE, 2>>;

@@ -13,10 +13,10 @@ use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 use powercut_upgrade::wire::lean::Uplink;
 
+use package::{BEHAVIOUR_AT, fragment, lean_key, nothing, offer};
 pub use package::{
     Behaviour, Package, Recipe, SIGNER, SMALL_PAGES, package, provision, seal, small_layout,
 };
-use package::{fragment, lean_key, nothing, offer};
 
 /// Fragments a device may have outstanding.
 const WINDOW: u8 = 8;
@@ -116,6 +116,11 @@ pub fn live_with<F: Cuttable, const PAGE: usize, const HELD: usize>(
             .into_iter()
             .find(|package| flash.holds(layout.active.start, &package.image))
             .expect("S1: ACTIVE is a mixture");
+        assert_ne!(
+            runs.image[BEHAVIOUR_AT],
+            Behaviour::NoProgram as u8,
+            "the bootloader jumps to what is no program"
+        );
         if trial {
             assert_eq!(runs.image, offered.image, "only the new image is on trial");
             old_is_kept(flash, layout, old);
@@ -164,7 +169,7 @@ fn application<F: Cuttable, const PAGE: usize, const HELD: usize>(
     let mut out = [0; MAX_UPLINK_BYTES];
     for now in 0..100_000_u64 {
         if agent.in_trial() && agent.heard_platform() {
-            if runs.image[0] == Behaviour::NeverConfirms as u8 {
+            if runs.image[BEHAVIOUR_AT] == Behaviour::NeverConfirms as u8 {
                 return false;
             }
             if agent.confirm(flash).is_err() {

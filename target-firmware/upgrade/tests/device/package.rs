@@ -1,5 +1,6 @@
 //! Images made up for tests, signed and sealed, and a device that takes them.
 use ed25519_dalek::{Signer, SigningKey};
+use powercut_upgrade::bootable::VECTOR_BYTES;
 use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::UpgradeFlash;
@@ -8,7 +9,7 @@ use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET};
 use powercut_upgrade::manifest::{
     FragmentIndex, KeyId, Manifest, SecurityCounter, SignedManifest, Suite, TrustedKeys, Version,
 };
-use powercut_upgrade::slots::{Layout, Placement, Region, Slot};
+use powercut_upgrade::slots::{AddressSpace, Layout, Placement, Region, Slot};
 use powercut_upgrade::wire::lean::{Challenge, Downlink, LeanKey, WIRE_VERSION};
 use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES};
 use sha2::{Digest, Sha256};
@@ -16,11 +17,13 @@ use sha2::{Digest, Sha256};
 const HARDWARE: u16 = 0x51;
 const DEVICE_KEY: [u8; 32] = [0x42; 32];
 
-/// What an image does when it runs on probation; its first byte says so.
+/// What an image does when it runs on probation; the byte at [`BEHAVIOUR_AT`] says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
     Good = 1,
     NeverConfirms = 2,
+    /// Does not begin like a program: nothing may ever jump to it.
+    NoProgram = 3,
 }
 
 /// A signed image.
@@ -30,6 +33,12 @@ pub struct Package {
     pub image: Vec<u8>,
     pub m_sequence: Option<Configuration>,
 }
+
+/// The byte of an image that says how it behaves.
+pub const BEHAVIOUR_AT: usize = VECTOR_BYTES;
+/// Where images run in [`small_layout`] with pages of 256 bytes.
+const ACTIVE_START: u32 = 5 * 256;
+const RAM_END: u32 = AddressSpace::NRF51.ram.1;
 
 pub struct Recipe {
     pub minor: u8,
@@ -46,7 +55,15 @@ pub fn package(recipe: &Recipe) -> Package {
     let mut image: Vec<u8> = (0..recipe.size)
         .map(|at| (at as u8).wrapping_mul(31) ^ (at >> 8) as u8 ^ recipe.minor.wrapping_mul(85))
         .collect();
-    image[0] = recipe.behaviour as u8;
+    let (stack, entry) = match recipe.behaviour {
+        Behaviour::NoProgram => (0, 0),
+        Behaviour::Good | Behaviour::NeverConfirms => {
+            (RAM_END - 8 * u32::from(recipe.minor), ACTIVE_START + 9)
+        }
+    };
+    image[..4].copy_from_slice(&u32::to_le_bytes(stack));
+    image[4..VECTOR_BYTES].copy_from_slice(&u32::to_le_bytes(entry));
+    image[BEHAVIOUR_AT] = recipe.behaviour as u8;
     let manifest = Manifest {
         suite: match recipe.m_sequence {
             None => Suite::ChaCha20Poly1305,
@@ -90,6 +107,7 @@ pub const fn small_layout(page_bytes: u32) -> Layout {
         identification: region(1, 4, page_bytes),
         active: region(5, 6, page_bytes),
         staging: region(11, 7, page_bytes),
+        addresses: AddressSpace::NRF51,
     };
     assert!(layout.is_sound());
     layout

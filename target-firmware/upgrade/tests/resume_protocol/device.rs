@@ -11,7 +11,7 @@ use powercut_upgrade::journal::State;
 use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 
-use crate::package::Behaviour;
+use crate::package::{BEHAVIOUR_AT, Behaviour};
 
 /// Flash that can be compared and looked at.
 pub trait ModelFlash: UpgradeFlash + Clone + Send + Sync + 'static {
@@ -92,9 +92,9 @@ impl<F: ModelFlash, const PAGE: usize, const HELD: usize> Device<F, PAGE, HELD> 
             Outcome::Run { .. } => Agent::start(&mut self.flash, layout, [0; HELD]).ok(),
             Outcome::Stay(_) => None,
         };
-        let mut first = [0; 4];
+        let mut first = [0; BEHAVIOUR_AT + 8];
         let read = self.flash.read(layout.active.start, &mut first);
-        let never = read.is_ok() && first[0] == Behaviour::NeverConfirms as u8;
+        let never = read.is_ok() && first[BEHAVIOUR_AT] == Behaviour::NeverConfirms as u8;
         self.behaviour = if never {
             Behaviour::NeverConfirms
         } else {
@@ -131,7 +131,7 @@ impl<F: ModelFlash, const PAGE: usize, const HELD: usize> Device<F, PAGE, HELD> 
         if agent.in_trial() && agent.heard_platform() {
             match self.behaviour {
                 Behaviour::Good => agent.confirm(&mut self.flash)?,
-                Behaviour::NeverConfirms => self.restart(layout),
+                Behaviour::NeverConfirms | Behaviour::NoProgram => self.restart(layout),
             }
             return Ok(stepped);
         }

@@ -231,14 +231,16 @@ fn a_platform_that_forgets_its_task_leaves_the_device_where_it_is() {
 }
 
 #[test]
-fn an_image_that_never_confirms_is_never_in_force() {
-    let mut upgrade = upgrade::<Nrf, 0, 0>(nrf(), LITTLE);
-    let never = package(&Recipe {
-        behaviour: Behaviour::NeverConfirms,
-        ..recipe(1, 3, 340)
-    });
-    upgrade.catalogue = Catalogue::new(never, package(&recipe(2, 3, 270)), Fault::None);
-    assert_eq!(fails(upgrade), (vec![], false));
+fn an_image_that_never_confirms_or_is_no_program_is_never_in_force() {
+    for behaviour in [Behaviour::NeverConfirms, Behaviour::NoProgram] {
+        let mut upgrade = upgrade::<Nrf, 0, 0>(nrf(), LITTLE);
+        let bad = package(&Recipe {
+            behaviour,
+            ..recipe(1, 3, 340)
+        });
+        upgrade.catalogue = Catalogue::new(bad, package(&recipe(2, 3, 270)), Fault::None);
+        assert_eq!(fails(upgrade), (vec![], false), "{behaviour:?}");
+    }
 }
 
 #[test]
