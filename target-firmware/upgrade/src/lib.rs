@@ -13,11 +13,13 @@
 //! - [`store`]: fragments into the STAGING slot
 //! - [`agent`]: the application's side: offer, download, verify, confirm
 //! - [`boot`]: the bootloader's side: verify, swap, trial, revert
+//! - [`bootable`]: whether an image can be jumped to at all, as far as its vectors tell
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod agent;
 pub mod boot;
+pub mod bootable;
 pub mod cipher;
 pub mod factory;
 pub mod flash;
