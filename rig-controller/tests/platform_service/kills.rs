@@ -4,12 +4,13 @@ use std::sync::mpsc::{Sender, channel};
 
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client, answer, device_id, enrolment, upload};
+use crate::client::{Answer, Client, answer, device_id, enrolment, upload, with_vectors};
 use crate::device::{Device, Go};
 use crate::process::{Process, any_port, command};
 
 fn image(bytes: usize) -> Vec<u8> {
-    (0..bytes as u32).map(|n| (n * n / 7 + n) as u8).collect()
+    let bytes: Vec<u8> = (0..bytes as u32).map(|n| (n * n / 7 + n) as u8).collect();
+    with_vectors(&bytes)
 }
 
 #[test]

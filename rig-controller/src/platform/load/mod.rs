@@ -19,7 +19,7 @@ use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, Version};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::firmware::{FirmwareError, PackageFacts, pack};
+use crate::firmware::{FirmwareError, PackageFacts, active_range, pack};
 use crate::platform::Package;
 pub use device::DeviceError;
 use device::{HARDWARE, SimulatedDevice, provisioned};
@@ -231,10 +231,12 @@ fn report(
     })
 }
 
-/// An image that has no two pages alike.
+/// An image that has no two pages alike, behind vectors that a bootloader takes.
 fn image(bytes: usize) -> Vec<u8> {
+    let (stack, entry) = (0x2000_4000_u32, active_range().start + 0x101);
     let blocks = (0_u32..).flat_map(|block| <[u8; 32]>::from(Sha256::digest(block.to_le_bytes())));
-    blocks.take(bytes).collect()
+    let vectors = [stack, entry].into_iter().flat_map(u32::to_le_bytes);
+    vectors.chain(blocks).take(bytes).collect()
 }
 
 fn packed(
