@@ -266,6 +266,67 @@ fn a_firmware_set_has_only_images_that_a_board_would_start_unless_it_says_otherw
 }
 
 #[test]
+fn each_half_of_a_key_pair_is_refused_where_the_other_belongs() {
+    let inputs = Inputs::new(PLAN);
+    let rig = |arguments: &[&str]| {
+        let (code, _, complaint) = program::rig(&inputs.path("."), arguments);
+        (code, complaint)
+    };
+    let [signing, public] = ["test-signing.key", "test-signing.pub"]
+        .map(|name| text(&fixture("keys").join(name)).to_owned());
+    let secret = std::fs::read_to_string(&signing).unwrap();
+    let secret = secret.lines().last().unwrap();
+    let pack = [
+        "pack",
+        "firmware/new.bin",
+        "--version",
+        "1.1.0",
+        "-o",
+        "a.pcpk",
+        "--key",
+        &public,
+    ];
+    let serve = [
+        "platform",
+        "serve",
+        "--data",
+        "data",
+        "--udp",
+        "127.0.0.1:0",
+        "--tcp",
+        "127.0.0.1:0",
+        "--http",
+        "127.0.0.1:0",
+    ];
+    let serve_with = |option, value| [&serve[..], &[option, value]].concat();
+    let cannot_sign = "test-signing.pub:3: this is a public key, which cannot sign; give the file with its other half, which has the line `ed25519 signing key`";
+    for arguments in [&pack[..], &serve_with("--signing-key", &public)] {
+        let (code, complaint) = rig(arguments);
+        assert_eq!(code, 2, "{complaint}");
+        assert!(complaint.contains(cannot_sign), "{complaint}");
+    }
+    assert!(!inputs.path("a.pcpk").exists());
+    let trusted = format!("1:{signing}");
+    let (code, complaint) = rig(&serve_with("--trusted-key", &trusted));
+    assert_eq!(code, 2, "{complaint}");
+    assert!(
+        complaint.contains("test-signing.key:4: this is a signing key, which has to stay secret"),
+        "{complaint}"
+    );
+    assert!(!complaint.contains(secret), "{complaint}");
+
+    let inputs = Inputs::new(PLAN);
+    inputs.write("firmware/a.pub", std::fs::read(&signing).unwrap());
+    let (code, complaint) = run(&inputs);
+    assert_eq!(code, 2, "{complaint}");
+    assert!(
+        complaint.contains("firmware/a.pub:4: this is a signing key"),
+        "{complaint}"
+    );
+    assert!(!complaint.contains(secret), "{complaint}");
+}
+
+#[test]
 fn a_device_in_place_of_a_file_is_refused_and_not_read() {
     let inputs = Inputs::new(PLAN);
     let pack = ["--version", "1.1.0", "-o", "a.pcpk"];

@@ -20,7 +20,7 @@ pub(super) struct PackArgs {
     /// Its version, such as 1.1.0.
     #[arg(long, value_name = "V", value_parser = version)]
     version: Version,
-    /// File with the Ed25519 signing key, 64 hexadecimal digits.
+    /// File with the signing key: the line `ed25519 signing key`, then 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// Which of the device's trusted keys that is.

@@ -27,7 +27,7 @@ pub use error::FirmwareError;
 pub(crate) use hardware::active_range;
 pub(crate) use hex::records as hex_records;
 pub use image_file::{Format, ImageFile};
-pub use keys::{read_signing_key, read_verifying_key};
+pub use keys::{read_signing_key, read_verifying_key, signing_key_text};
 pub use package::{PackageFacts, is_package, load_package, pack, read_package, save_package};
 pub use set::{DeviceIdentity, FirmwareSet};
 

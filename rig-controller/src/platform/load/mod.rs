@@ -19,7 +19,7 @@ use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, Version};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::firmware::{FirmwareError, PackageFacts, active_range, pack};
+use crate::firmware::{FirmwareError, PackageFacts, active_range, pack, signing_key_text};
 use crate::platform::Package;
 pub use device::DeviceError;
 use device::{HARDWARE, SimulatedDevice, provisioned};
@@ -275,7 +275,7 @@ fn keep_key(path: &std::path::Path, signer: &SigningKey) -> Result<(), LoadError
     let kept = path
         .parent()
         .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| std::fs::write(path, hex::encode(signer.to_bytes())));
+        .and_then(|()| std::fs::write(path, signing_key_text(signer)));
     kept.map_err(|source| LoadError::Key {
         path: path.to_owned(),
         source,
