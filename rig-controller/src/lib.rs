@@ -11,6 +11,7 @@ pub mod explore;
 pub mod firmware;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod input_file;
 pub mod link;
 pub mod m_sequence;
 pub mod modem;

@@ -331,7 +331,7 @@ fn a_schedule_that_the_board_cannot_show_is_refused_before_the_board_is_started(
 
 /// An image that looks like one: a vector table, then code that repeats.
 fn image_as_hex(inputs: &Inputs) -> String {
-    let mut words = [0x0000_7901_u32; 1000];
+    let mut words = [0x0000_A901_u32; 1000];
     words[0] = 0x2000_4000;
     words[4..11].fill(0);
     let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();

@@ -1,20 +1,31 @@
 //! Firmware images are the same wherever they are built: only then can a digest say that two people test the same thing.
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use rig_controller::firmware::{BuildOptions, build};
 use sha2::{Digest, Sha256};
 
 /// What a build of one image needs of this repository.
-const NEEDED: [&str; 4] = ["Cargo.toml", "rust-toolchain.toml", "target-firmware", "fixtures"];
+const NEEDED: [&str; 4] = [
+    "Cargo.toml",
+    "rust-toolchain.toml",
+    "target-firmware",
+    "fixtures",
+];
 
 /// Copies the checkout's files, as `git` would list them, to `folder`.
 fn checkout(folder: &Path) {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let listed = Command::new("git")
         .current_dir(&repository)
-        .args(["ls-files", "--cached", "--others", "--exclude-standard", "--"])
+        .args([
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--",
+        ])
         .args(NEEDED)
         .output()
         .expect("git is what the checkout came with");
@@ -29,8 +40,8 @@ fn checkout(folder: &Path) {
 }
 
 /// Builds in a checkout of its own at `folder`, and returns the digests of all it built.
-fn built_in(folder: PathBuf) -> Vec<(String, String)> {
-    checkout(&folder);
+fn built_in(folder: &Path) -> Vec<(String, String)> {
+    checkout(folder);
     let out = folder.join("out/set");
     build(&BuildOptions {
         source: folder.join("target-firmware/device"),
@@ -53,7 +64,7 @@ fn built_in(folder: PathBuf) -> Vec<(String, String)> {
 fn an_image_does_not_depend_on_the_folder_it_is_built_in() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     assert_eq!(
-        built_in(here.path().to_owned()),
-        built_in(there.path().join("somewhere/much/deeper")),
+        built_in(here.path()),
+        built_in(&there.path().join("somewhere/much/deeper")),
     );
 }

@@ -18,10 +18,13 @@ use crate::explore::campaign::{self, News, Profile, Slice, SliceRecord, Standing
 use crate::explore::{
     Breach, Counts, Depth, Geometry, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing, shrink,
 };
+use crate::input_file;
 use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
 
 /// The seed of who gives none.
 const DEFAULT_SEED: u64 = 1;
+/// Files larger than this are no record of an exploration: a slice has a line.
+const LARGEST_RECORD_BYTES: u64 = 1 << 30;
 
 /// Options of `rig explore`.
 #[derive(Debug, Args)]
@@ -376,9 +379,11 @@ pub(super) fn code(judged: &Result<(), Breach>) -> u8 {
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match input_file::read_text(path, LARGEST_RECORD_BYTES).map_err(Into::into) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if std::io::Error::kind(&error) == std::io::ErrorKind::NotFound => {
+            return Ok(Vec::new());
+        }
         Err(source) => {
             return Err(RecordError::File {
                 path: path.to_owned(),

@@ -118,18 +118,6 @@ pub enum CliError {
         /// Why.
         source: AttackError,
     },
-    /// An image is linked for another place than its slot.
-    #[error(
-        "{}: the image begins at {base:#x}, the slot it runs in at {slot:#x}; link it for the slot (the bootloader is not part of a package)", .path.display()
-    )]
-    WrongBase {
-        /// The image.
-        path: std::path::PathBuf,
-        /// Where it begins.
-        base: u32,
-        /// Where it should.
-        slot: u32,
-    },
     /// A case line.
     #[error(transparent)]
     CaseLine(#[from] ParseCaseLineError),
@@ -217,7 +205,6 @@ impl CliError {
             | Self::Plan(_)
             | Self::Bench(_)
             | Self::Firmware(_)
-            | Self::WrongBase { .. }
             | Self::MSequence(_)
             | Self::Decrypted { .. }
             | Self::Attack { .. }

@@ -4,23 +4,23 @@ use std::str::FromStr;
 
 use clap::Args;
 use powercut_upgrade::manifest::{FRAGMENT_BYTES, KeyId, SecurityCounter, Suite, Version};
-use powercut_upgrade::slots::Layout;
 
 use super::m_sequence::FragmentArgs;
 use super::{CliError, say};
-use crate::firmware::{Image, PackageFacts, pack as sign, read, read_signing_key, save_package};
+use crate::firmware::{ImageFile, PackageFacts, active_range, pack as sign, read};
+use crate::firmware::{read_signing_key, save_package};
 use crate::m_sequence::{Parameters, apply};
 use crate::plan::{ImageName, SUITES, suite_name};
 
 /// Options of `rig pack`.
 #[derive(Debug, Args)]
 pub(super) struct PackArgs {
-    /// The image: Intel HEX, ELF or raw binary, linked for the slot it runs in.
+    /// The image: Intel HEX, ELF or raw binary, linked for the slot it runs in. Its content decides which it is.
     image: PathBuf,
     /// Its version, such as 1.1.0.
     #[arg(long, value_name = "V", value_parser = version)]
     version: Version,
-    /// File with the Ed25519 signing key, 64 hexadecimal digits.
+    /// File with the signing key: the line `ed25519 signing key`, then 64 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// Which of the device's trusted keys that is.
@@ -46,6 +46,9 @@ pub(super) struct PackArgs {
     encrypted_with: Option<PathBuf>,
     #[command(flatten)]
     encrypted: FragmentArgs,
+    /// Pack also what looks like no image, as a raw binary, and an image that no board of the hardware would start.
+    #[arg(long)]
+    force: bool,
     /// Where the package goes.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -81,30 +84,22 @@ fn suite(text: &str) -> Result<Suite, String> {
 
 /// Runs the verb.
 pub(super) fn pack(args: &PackArgs) -> Result<(), CliError> {
-    let layout = Layout::MICROBIT;
-    let slot = layout.active.start..layout.active.start + layout.image_capacity_bytes();
     let mut content = read(&args.image)?;
     if let Some(parameters) = &args.encrypted_with {
         let configuration = Parameters::load(parameters)?.configuration();
         apply(&configuration, args.encrypted.bytes, &mut content);
     }
-    let image = match (
-        Image::parse(&args.image, content, slot.clone()),
-        &args.encrypted_with,
-    ) {
+    let image = ImageFile::new(&args.image, content)
+        .force(args.force)
+        .image_for(active_range(), args.hardware)
+        .map_err(|source| source.with_way_around("if you know better, `--force` packs it"));
+    let image = match (image, &args.encrypted_with) {
         (Err(source), Some(parameters)) => Err(CliError::Decrypted {
             parameters: parameters.clone(),
             source,
         }),
         (image, _) => image.map_err(CliError::from),
     }?;
-    if image.base != slot.start {
-        return Err(CliError::WrongBase {
-            path: args.image.clone(),
-            base: image.base,
-            slot: slot.start,
-        });
-    }
     let key = read_signing_key(&args.key)?;
     let facts = PackageFacts {
         version: args.version,

@@ -48,13 +48,15 @@ struct ServeArgs {
     /// Where API and pages are. There is no TLS here: beyond this host, put a proxy that has it in front.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
-    /// Signs uploaded images: a file with an Ed25519 key, 64 hexadecimal digits. Without it only signed packages are taken.
+    /// Signs uploaded images: a file with the line `ed25519 signing key`, then 64 hexadecimal digits. Without it only signed
+    /// packages are taken.
     #[arg(long, value_name = "FILE")]
     signing_key: Option<PathBuf>,
     /// Which of the devices' trusted keys the signing key is.
     #[arg(long, value_name = "N", default_value_t = 1)]
     key_id: u8,
-    /// Take packages signed with this key, too; may be given several times. Without any key all packages are taken, and
+    /// Take packages signed with this key, too: its id, and a file with the line `ed25519 public key`, then 64 hexadecimal
+    /// digits; may be given several times. Without any key all packages are taken, and
     /// devices have to judge.
     #[arg(long, value_name = "N:FILE", value_parser = trusted_key)]
     trusted_key: Vec<(KeyId, PathBuf)>,

@@ -7,11 +7,12 @@
 mod node;
 
 use std::fmt;
-use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use node::{Content, Node};
+
+use crate::input_file::{self, ReadFileError};
 
 /// Files larger than this are not written by hand; reading them would only hide the mistake.
 const LARGEST_BYTES: u64 = 1 << 20;
@@ -109,15 +110,14 @@ impl Document {
             )
             .at(whole())
         };
-        let metadata = fs::metadata(path).map_err(unreadable)?;
-        if metadata.len() > LARGEST_BYTES {
-            return Err(Fault::new(
-                format!("the {what} has {} bytes", metadata.len()),
-                format!("a {what} is a short YAML text of at most {LARGEST_BYTES} bytes; is this the right file?"),
+        let bytes = input_file::read(path, LARGEST_BYTES).map_err(|error| match error {
+            ReadFileError::TooLong { most_bytes } => Fault::new(
+                format!("the {what} has more than {most_bytes} bytes"),
+                format!("a {what} is a short YAML text; is this the right file?"),
             )
-            .at(whole()));
-        }
-        let bytes = fs::read(path).map_err(unreadable)?;
+            .at(whole()),
+            other => unreadable(other.into()),
+        })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let before = error.as_bytes().get(..good).unwrap_or_default();
@@ -541,7 +541,7 @@ mod tests {
         let fault = Document::parse(Path::new("x.yaml"), "a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
         assert!(fault.place.is_some_and(|p| p.line >= 2));
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), b"a: 1\nb: \xFF\n").unwrap();
+        std::fs::write(file.path(), b"a: 1\nb: \xFF\n").unwrap();
         let fault = Document::load(file.path(), "plan").unwrap_err();
         assert_eq!(fault.place.map(|p| (p.line, p.column)), Some((2, 4)));
     }

@@ -3,6 +3,10 @@ use std::ops::Range;
 
 use super::Image;
 
+/// The UICR of nRF chips (nRF51 Series Reference Manual v3.0, chapter 8): settings of the chip, which toolchains put into
+/// files beside the program.
+const UICR: Range<u64> = 0x1000_1000..0x1000_2000;
+
 /// A piece does not fit; the text says why and what to check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Misplaced(pub(super) String);
@@ -34,6 +38,12 @@ impl Assembly {
             .and_then(|start| Some(start..start.checked_add(data.len())?))
             .filter(|range| range.end <= self.bytes.len());
         let Some(range) = range else {
+            if UICR.contains(&address) {
+                return Err(Misplaced(format!(
+                    "{} bytes at {address:#x} lie in the UICR, the settings of an nRF chip, which no upgrade writes; take them out of the file (with `objcopy --remove-section .uicr` from an ELF) and write them at the factory, with a probe",
+                    data.len()
+                )));
+            }
             return Err(Misplaced(format!(
                 "{} bytes at {address:#x} lie outside the flash for them ({:#x} to {:#x}); check the linker script and that the file is for this board",
                 data.len(),
@@ -87,6 +97,19 @@ mod tests {
                 reason.contains("outside the flash for them (0x100 to 0x200)"),
                 "{reason}"
             );
+        }
+    }
+
+    #[test]
+    fn settings_of_the_chip_are_named() {
+        for (address, named) in [
+            (0x1000_0FFC, false),
+            (0x1000_1000, true),
+            (0x1000_1014, true),
+            (0x1000_2000, false),
+        ] {
+            let Misplaced(reason) = Assembly::new(0..0x100).put(address, &[0; 4]).unwrap_err();
+            assert_eq!(reason.contains("lie in the UICR"), named, "{reason}");
         }
     }
 

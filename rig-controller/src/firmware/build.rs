@@ -9,15 +9,15 @@ use object::{Object, ObjectSection};
 use powercut_upgrade::slots::Layout;
 use sha2::{Digest, Sha256};
 
-use super::set::{Description, DeviceDescription, ImageDescription, active_range, range};
-use super::{FirmwareError, Image, read, write};
+use super::hardware::MICROBIT;
+use super::set::{Description, DeviceDescription, ImageDescription, range};
+use super::{FirmwareError, Image, active_range, read, read_text, write};
 use crate::m_sequence::Parameters;
 
 const TARGET: &str = "thumbv6m-none-eabi";
 const STAMP_FILE: &str = "built-from.sha256";
 /// Cargo builds at the same time, each in a target folder of its own.
 const JOBS: usize = 2;
-const HARDWARE: u16 = 0x51;
 
 /// An image of the set.
 struct Variant {
@@ -253,7 +253,7 @@ fn same_paths_everywhere(options: &BuildOptions, target_dir: &Path) -> String {
 
 fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
     for key in ["test-signing.key", "test-signing.pub", "rogue.key"] {
-        write(&options.out.join(key), &read(&options.keys.join(key))?)?;
+        write(&options.out.join(key), &read_text(&options.keys.join(key))?)?;
     }
     let images = options
         .variants()
@@ -264,10 +264,11 @@ fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
             security_counter: Some(variant.security_counter),
             trial_attempts: Some(3),
             signed_by: Some(variant.signed_by.into()),
+            force: false,
         })
         .collect();
     let device = DeviceDescription {
-        hardware: HARDWARE,
+        hardware: MICROBIT,
         minimum_security_counter: 1,
         trusted_key: "test-signing.pub".into(),
         m_sequence: Some(Parameters::load(&options.m_sequence)?),
@@ -345,8 +346,10 @@ fn static_ram(elf: &Path) -> Result<u64, FirmwareError> {
         offset: 0,
         reason: error.to_string(),
     })?;
-    let in_ram =
-        |section: &object::Section<'_, '_>| (0x2000_0000..0x2000_4000).contains(&section.address());
+    let ram = Layout::MICROBIT.addresses.ram;
+    let in_ram = |section: &object::Section<'_, '_>| {
+        u32::try_from(section.address()).is_ok_and(|address| (ram.0..ram.1).contains(&address))
+    };
     Ok(file
         .sections()
         .filter(in_ram)

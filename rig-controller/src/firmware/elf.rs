@@ -10,8 +10,16 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use super::assembly::{Assembly, Misplaced};
 use super::{FirmwareError, Image};
 
+/// Offset of the class, 32 or 64 bits, in an ELF header.
+const CLASS_OFFSET: u64 = 4;
+/// Offset of the byte order in an ELF header.
+const DATA_OFFSET: u64 = 5;
+/// Offset of the kind of file in an ELF header.
+const TYPE_OFFSET: u64 = 16;
 /// Offset of the machine in an ELF header.
 const MACHINE_OFFSET: u64 = 18;
+/// Bytes of a 32-bit ELF header.
+const HEADER_BYTES: u64 = 52;
 /// Offset of the position of the program headers in a 32-bit ELF header.
 const PROGRAM_HEADERS_OFFSET: u64 = 28;
 
@@ -32,13 +40,13 @@ pub(super) fn parse(
             format!("{error}; the file is damaged or not for a 32-bit processor, build it again"),
         )
     };
+    if let Some((offset, reason)) = other_target(content) {
+        return Err(wrong(offset, reason));
+    }
     let header = FileHeader32::<Endianness>::parse(content).map_err(|error| damaged(0, error))?;
     let endian = header.endian().map_err(|error| damaged(0, error))?;
-    if header.e_machine(endian) != elf::EM_ARM {
-        return Err(wrong(
-            MACHINE_OFFSET,
-            "the program is not for an ARM processor; build it for the board's target".to_owned(),
-        ));
+    if let Some(reason) = not_linked(header.e_type(endian)) {
+        return Err(wrong(TYPE_OFFSET, reason.to_owned()));
     }
     let segments = header
         .program_headers(endian, content)
@@ -48,7 +56,16 @@ pub(super) fn parse(
         if segment.p_type(endian) != elf::PT_LOAD || segment.p_filesz(endian) == 0 {
             continue;
         }
-        let (offset, _) = segment.file_range(endian);
+        let (offset, size) = segment.file_range(endian);
+        if offset < HEADER_BYTES {
+            return Err(wrong(
+                offset,
+                format!(
+                    "the linker put the headers of the ELF file itself into a segment ({size} bytes at {:#x}); link with `--nmagic` (gcc: `-Wl,--nmagic`, Rust: `-C link-arg=--nmagic`)",
+                    segment.p_paddr(endian)
+                ),
+            ));
+        }
         let data = segment.data(endian, content).map_err(|()| {
             wrong(offset, "a segment reaches beyond the end of the file; the file was cut short, build it again".to_owned())
         })?;
@@ -63,6 +80,72 @@ pub(super) fn parse(
                 .to_owned(),
         )
     })
+}
+
+/// What in the header of an ELF file says that the program is not for a Cortex-M, and at which byte.
+fn other_target(content: &[u8]) -> Option<(u64, String)> {
+    let build = "build it for the board's target (thumbv6m-none-eabi, arm-none-eabi)";
+    let byte = |offset: u64| content.get(offset as usize).copied();
+    let big_endian = byte(DATA_OFFSET) == Some(elf::ELFDATA2MSB.0);
+    let machine = content
+        .get(MACHINE_OFFSET as usize..)
+        .and_then(<[u8]>::first_chunk)
+        .map(|bytes| {
+            if big_endian {
+                u16::from_be_bytes(*bytes)
+            } else {
+                u16::from_le_bytes(*bytes)
+            }
+        })?;
+    if machine != elf::EM_ARM.0 {
+        let name = machine_name(machine);
+        return Some((
+            MACHINE_OFFSET,
+            format!("the program is for {name}, not for an ARM Cortex-M; {build}"),
+        ));
+    }
+    if byte(CLASS_OFFSET) == Some(elf::ELFCLASS64.0) {
+        return Some((
+            CLASS_OFFSET,
+            format!("a 64-bit ELF file, and a Cortex-M has 32 bits; {build}"),
+        ));
+    }
+    big_endian.then(|| {
+        (
+            DATA_OFFSET,
+            format!("a big-endian program, and the board is little-endian; {build}, without -mbig-endian"),
+        )
+    })
+}
+
+fn machine_name(machine: u16) -> String {
+    let name = match elf::Machine(machine) {
+        elf::EM_386 => "x86",
+        elf::EM_X86_64 => "x86-64",
+        elf::EM_AARCH64 => "64-bit ARM",
+        elf::EM_RISCV => "RISC-V",
+        elf::EM_XTENSA => "Xtensa (ESP32)",
+        elf::EM_AVR => "AVR",
+        elf::EM_MSP430 => "MSP430",
+        elf::EM_MIPS => "MIPS",
+        elf::EM_PPC => "PowerPC",
+        _ => return format!("another processor (machine {machine})"),
+    };
+    name.to_owned()
+}
+
+/// Why an ELF file of this type is no program that lies in flash as it is.
+fn not_linked(kind: elf::FileType) -> Option<&'static str> {
+    match kind {
+        elf::ET_REL => Some(
+            "an object file, which is not linked yet; link it with the board's linker script and give the program",
+        ),
+        elf::ET_DYN => Some(
+            "a shared library or a position-independent program, which has to be relocated before it runs; link it with `-no-pie` (Rust: `-C relocation-model=static`)",
+        ),
+        elf::ET_CORE => Some("a core dump, no program; is this the right file?"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +214,7 @@ mod tests {
             (good[..60].to_vec(), "a.elf: byte 0x1c: "),
             (
                 file(62, &[(0x100, 0x100, &[1])]),
-                "a.elf: byte 0x12: the program is not for an ARM",
+                "a.elf: byte 0x12: the program is for x86-64",
             ),
             (
                 file(40, &[]),

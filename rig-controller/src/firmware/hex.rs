@@ -1,10 +1,14 @@
 //! Intel HEX, by the `ihex` crate record by record so that every complaint has its line.
+//!
+//! What other tools leave in such files without harm is taken: a byte-order mark, any line end, blank lines and comments
+//! between records, padding behind the last one.
 use std::ops::Range;
 use std::path::Path;
 
 use ihex::{ReaderError, Record};
 
 use super::assembly::{Assembly, Misplaced};
+use super::text::{bare, lines};
 use super::{FirmwareError, Image};
 
 /// Data bytes in a written record; what most tools write.
@@ -20,19 +24,14 @@ pub(super) fn parse(
     // Added to the 16-bit address of each data record.
     let mut upper = 0u64;
     let mut end = None;
-    let mut lines = 0;
-    for (number, line) in content.split(|byte| *byte == b'\n').enumerate() {
-        let number = number + 1;
+    let mut last = 1;
+    for (number, line) in record_lines(content) {
         let wrong = |reason: String| FirmwareError::Line {
             path: path.to_owned(),
             line: number,
             reason,
         };
-        let line = line.trim_ascii();
-        if line.is_empty() {
-            continue;
-        }
-        lines = number;
+        last = number;
         if let Some(end) = end {
             return Err(wrong(format!(
                 "text after the end-of-file record of line {end}; the file is several files in one"
@@ -56,7 +55,7 @@ pub(super) fn parse(
     }
     let at_end = |reason: &str| FirmwareError::Line {
         path: path.to_owned(),
-        line: lines.max(1),
+        line: last,
         reason: reason.to_owned(),
     };
     if end.is_none() {
@@ -69,15 +68,20 @@ pub(super) fn parse(
         .ok_or_else(|| at_end("the file holds no data; build the firmware again"))
 }
 
+/// The lines that should be records, trimmed, and their numbers.
+fn record_lines(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let is_comment = |line: &[u8]| matches!(line, [b';' | b'#', ..] | [b'/', b'/', ..]);
+    lines(bare(content))
+        .map(|(number, line)| (number, line.trim_ascii()))
+        .filter(move |(_, line)| !line.is_empty() && !is_comment(line))
+}
+
 /// How many records a HEX text has, wherever in memory they belong; `None` if one of them is damaged or the last one
 /// does not end the file.
 pub(crate) fn records(content: &[u8]) -> Option<usize> {
     let mut count = 0;
     let mut ended = false;
-    for line in content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-        if line.is_empty() {
-            continue;
-        }
+    for (_, line) in record_lines(content) {
         if ended {
             return None;
         }
@@ -100,6 +104,11 @@ fn explain(error: ReaderError) -> String {
             format!(
                 "the line ends in checksum {found:02X}, its content has {computed:02X}; {damaged}"
             )
+        }
+        // Specification of the micro:bit's Universal Hex, 0.4.0: blocks of records, each for one version of the board.
+        ReaderError::UnsupportedRecordType(0x0A..=0x0E) => {
+            "a record of a micro:bit Universal Hex, which holds programs for several boards in one; give the Intel HEX file that the build made for this board alone"
+                .to_owned()
         }
         other => format!("the record is wrong ({other}); {damaged}"),
     }
@@ -200,10 +209,49 @@ mod tests {
             let complaint = read(text).unwrap_err();
             assert!(complaint.starts_with(expected), "{complaint}\n{expected}");
         }
-        let binary = parse(Path::new("a.hex"), b":01\xFF", 0..16)
+        let universal = ":020000040000FA\n:0400000A9900C0DEBB\n:00000001FF\n";
+        let complaint = read(universal).unwrap_err();
+        assert!(
+            complaint.starts_with("a.hex:2: a record of a micro:bit Universal Hex"),
+            "{complaint}"
+        );
+        let uicr = ":020000041000EA\n:041014000000C00315\n:00000001FF\n";
+        let complaint = read(uicr).unwrap_err();
+        assert!(
+            complaint.starts_with("a.hex:2: 4 bytes at 0x10001014 lie in the UICR"),
+            "{complaint}"
+        );
+        let binary = parse(Path::new("a.hex"), b":01\xFF0", 0..16)
             .unwrap_err()
             .to_string();
         assert!(binary.starts_with("a.hex:1: not text"), "{binary}");
+    }
+
+    #[test]
+    fn what_other_tools_leave_without_harm_is_taken() {
+        let plain = ":01000000AA55\n:01000100BB43\n:00000001FF\n";
+        let image = read(plain).unwrap();
+        for harmless in [
+            format!("\u{FEFF}{plain}"),
+            plain.replace('\n', "\r"),
+            plain.replace('\n', "\r\n"),
+            format!("; built by Foo\n# comment\n// another\n{plain}; end\n"),
+            plain.replace("\n:00", "\n  # between\n\n:00"),
+            format!("{plain}\x1A"),
+            format!("{}\x1A\0\0", plain.trim_end()),
+            format!("{plain}{}", "\0".repeat(512)),
+        ] {
+            assert_eq!(read(&harmless).as_ref(), Ok(&image), "{harmless:?}");
+        }
+        let cut_short = plain.replace(":00000001FF", "\0\0");
+        let complaint = read(&cut_short).unwrap_err();
+        assert!(
+            complaint.starts_with("a.hex:2: the end-of-file record"),
+            "{complaint}"
+        );
+        let second_line = plain.replace('\n', "\r").replace("BB43", "BB44");
+        let complaint = read(&second_line).unwrap_err();
+        assert!(complaint.starts_with("a.hex:2: "), "{complaint}");
     }
 
     #[test]

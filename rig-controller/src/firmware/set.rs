@@ -12,6 +12,7 @@
 //! images:
 //!   - { name: 1.0.0, file: 1.0.0.hex, security_counter: 2, trial_attempts: 3, signed_by: test-signing.key }
 //!   - { name: 1.1.0, package: 1.1.0.pcpk }        # made ready already
+//!   - { name: 1.1.0-blank, file: blank.bin, force: true, ... }    # no program, on purpose
 //! ```
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,8 +30,8 @@ use powercut_upgrade::wire::Dialect;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{FirmwareError, Image, PackageFacts, pack, read_signing_key, read_verifying_key};
-use super::{load_package, read, save_package, write};
+use super::{FirmwareError, Image, ImageFile, PackageFacts, active_range, load_package, pack};
+use super::{read, read_signing_key, read_text, read_verifying_key, save_package, write};
 use crate::m_sequence::Parameters;
 use crate::plan::ImageName;
 use crate::platform::Package;
@@ -75,6 +76,9 @@ pub(super) struct ImageDescription {
     pub(super) trial_attempts: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) signed_by: Option<PathBuf>,
+    /// The file is taken though it is no program that a board would start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) force: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -131,7 +135,7 @@ impl FirmwareSet {
         if !path.exists() {
             return Err(FirmwareError::NoSet { path });
         }
-        let text = read(&path)?;
+        let text = read_text(&path)?;
         let description: Description =
             serde_yaml::from_slice(&text).map_err(|error| FirmwareError::Line {
                 path: path.clone(),
@@ -144,7 +148,7 @@ impl FirmwareSet {
             read_verifying_key(&folder.join(&description.device.trusted_key))?.to_bytes();
         let mut images = BTreeMap::new();
         for image in &description.images {
-            let source = read_image(folder, &path, image)?;
+            let source = read_image(folder, &path, image, description.device.hardware)?;
             images.insert(image.name.clone(), source);
         }
         Ok(Self {
@@ -304,7 +308,7 @@ impl FirmwareSet {
         description.bootloader = "bootloader.hex".into();
         description.device.trusted_key = "trusted.pub".into();
         self.bootloader.save_hex(&folder.join("bootloader.hex"))?;
-        let trusted = read(&self.folder.join(&self.description.device.trusted_key))?;
+        let trusted = read_text(&self.folder.join(&self.description.device.trusted_key))?;
         write(&folder.join("trusted.pub"), &trusted)?;
         let mut elves = vec!["bootloader".to_owned()];
         for (name, package) in packages {
@@ -319,7 +323,7 @@ impl FirmwareSet {
         }
         for elf in elves {
             let name = format!("{elf}.elf");
-            if let Ok(content) = std::fs::read(self.folder.join(&name)) {
+            if let Ok(content) = read(&self.folder.join(&name)) {
                 write(&folder.join(&name), &content)?;
             }
         }
@@ -344,16 +348,11 @@ pub(super) fn range(region: Region) -> std::ops::Range<u32> {
     region.start..region.start + u32::from(region.pages) * Layout::MICROBIT.page_bytes
 }
 
-/// Addresses an image may have: ACTIVE without its manifest page.
-pub(crate) fn active_range() -> std::ops::Range<u32> {
-    let layout = Layout::MICROBIT;
-    layout.active.start..layout.active.start + layout.image_capacity_bytes()
-}
-
 fn read_image(
     folder: &Path,
     set: &Path,
     description: &ImageDescription,
+    hardware: u16,
 ) -> Result<Source, FirmwareError> {
     let incomplete = |what: &str| FirmwareError::Line {
         path: set.to_owned(),
@@ -368,17 +367,14 @@ fn read_image(
         .as_ref()
         .ok_or_else(|| incomplete("file"))?;
     let path = folder.join(file);
-    let image = Image::load(&path, active_range())?;
-    if image.base != active_range().start {
-        return Err(FirmwareError::DoesNotFit {
-            reason: format!(
-                "{} begins at {:#x}, ACTIVE at {:#x}",
-                path.display(),
-                image.base,
-                active_range().start
-            ),
-        });
-    }
+    let image = ImageFile::load(&path)?
+        .force(description.force)
+        .image_for(active_range(), hardware)
+        .map_err(|error| {
+            error.with_way_around(
+                "where it is to be tried all the same, `force: true` at the image in set.yaml takes it",
+            )
+        })?;
     let key = description
         .signed_by
         .as_ref()

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::document::{Fault, Place};
+use crate::input_file::{self, ReadFileError};
 
 /// Files larger than this are not read: 64 MB are two million datagrams.
 const LARGEST_BYTES: u64 = 64 << 20;
@@ -52,15 +53,15 @@ impl Capture {
             )
             .at(Place::whole(path))
         };
-        let length = std::fs::metadata(path).map_err(unreadable)?.len();
-        if length > LARGEST_BYTES {
-            return Err(Fault::new(
-                format!("the capture has {length} bytes"),
-                format!("cut it to at most {LARGEST_BYTES}"),
+        let text = input_file::read_text(path, LARGEST_BYTES).map_err(|error| match error {
+            ReadFileError::TooLong { most_bytes } => Fault::new(
+                format!("the capture has more than {most_bytes} bytes"),
+                "cut it into shorter ones",
             )
-            .at(Place::whole(path)));
-        }
-        Self::parse(path, &std::fs::read_to_string(path).map_err(unreadable)?)
+            .at(Place::whole(path)),
+            other => unreadable(other.into()),
+        })?;
+        Self::parse(path, &text)
     }
 
     /// Read a text; `file` is only the name used in complaints.

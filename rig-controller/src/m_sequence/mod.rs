@@ -8,7 +8,7 @@ use std::path::Path;
 
 use powercut_upgrade::m_sequence::{Configuration, Polynomial};
 
-use crate::firmware::{FirmwareError, read};
+use crate::firmware::{FirmwareError, read_text};
 
 pub use parameters::{Parameters, ParametersError};
 
@@ -29,7 +29,7 @@ pub fn apply(configuration: &Configuration, fragment_bytes: u16, file: &mut [u8]
 /// # Errors
 /// When it cannot be read, or a line is no primitive polynomial of that degree.
 pub fn primitive_polynomials(path: &Path) -> Result<Vec<Polynomial>, FirmwareError> {
-    let content = read(path)?;
+    let content = read_text(path)?;
     let text = String::from_utf8_lossy(&content);
     text.lines()
         .enumerate()

@@ -75,7 +75,7 @@ impl Parameters {
     /// # Errors
     /// When it cannot be read, or what is wrong in which line.
     pub fn load(path: &Path) -> Result<Self, FirmwareError> {
-        let text = crate::firmware::read(path)?;
+        let text = crate::firmware::read_text(path)?;
         serde_yaml::from_slice(&text).map_err(|error| FirmwareError::Line {
             path: path.to_owned(),
             line: error.location().map_or(1, |location| location.line()),

@@ -4,6 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{CaseResult, ReportError};
+use crate::input_file;
+
+/// Files larger than this are no results: a case has a few kilobytes.
+const LARGEST_BYTES: u64 = 1 << 30;
 
 /// Appends results to a file.
 #[derive(Debug)]
@@ -78,9 +82,9 @@ pub enum ResultsError {
 /// # Errors
 /// When the file cannot be read or a line of it is no result.
 pub fn read_results(path: &Path) -> Result<Vec<CaseResult>, ResultsError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ResultsError::Read {
+    let text = input_file::read_text(path, LARGEST_BYTES).map_err(|error| ResultsError::Read {
         path: path.to_owned(),
-        source,
+        source: error.into(),
     })?;
     text.lines()
         .enumerate()

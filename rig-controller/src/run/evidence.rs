@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::inputs::Inputs;
 use super::judged::Attempt;
 use crate::firmware::FirmwareError;
+use crate::input_file;
 use crate::plan::{Case, CaseLine, ParseCaseLineError};
 use crate::report::CaseResult;
 
@@ -64,6 +65,8 @@ pub enum NoEvidenceError {
 }
 
 const RESULT: &str = "result.json";
+/// Files larger than this are no result of a case.
+const LARGEST_RESULT_BYTES: u64 = 64 << 20;
 const CASE: &str = "case.txt";
 
 /// Writes the folder of a case. What was there before goes.
@@ -158,10 +161,11 @@ fn text(result: &CaseResult) -> String {
 /// When the folder holds no evidence, or its record is damaged.
 pub fn read(folder: &Path) -> Result<(CaseLine, CaseResult), NoEvidenceError> {
     let path = folder.join(RESULT);
-    let content = fs::read(&path).map_err(|source| NoEvidenceError::Read {
-        folder: folder.to_owned(),
-        source,
-    })?;
+    let content =
+        input_file::read(&path, LARGEST_RESULT_BYTES).map_err(|error| NoEvidenceError::Read {
+            folder: folder.to_owned(),
+            source: error.into(),
+        })?;
     let result: CaseResult =
         serde_json::from_slice(&content).map_err(|source| NoEvidenceError::Record {
             path: path.clone(),

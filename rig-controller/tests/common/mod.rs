@@ -4,13 +4,21 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+/// An image for the micro:bit that is `fill` all over, but for vectors that a bootloader takes.
+pub fn image(fill: u8, bytes: usize) -> Vec<u8> {
+    let mut image = vec![fill; bytes];
+    image[..4].copy_from_slice(&0x2000_4000_u32.to_le_bytes());
+    image[4..8].copy_from_slice(&0x9C09_u32.to_le_bytes());
+    image
+}
+
 /// The folder; it goes when this does.
 pub struct Inputs {
     folder: TempDir,
 }
 
 impl Inputs {
-    /// Two boards, an ideal link, and a firmware set whose images are no programs.
+    /// Two boards, an ideal link, and a firmware set whose images are no programs, but begin like ones.
     pub fn new(plan: &str) -> Self {
         let inputs = Self {
             folder: tempfile::tempdir().unwrap(),
@@ -29,8 +37,8 @@ impl Inputs {
             );
         }
         inputs.write("firmware/boot.bin", [1; 64]);
-        inputs.write("firmware/old.bin", [2; 3000]);
-        inputs.write("firmware/new.bin", [3; 4000]);
+        inputs.write("firmware/old.bin", image(2, 3000));
+        inputs.write("firmware/new.bin", image(3, 4000));
         inputs.write(
             "firmware/set.yaml",
             "bootloader: boot.bin

@@ -8,7 +8,10 @@ use rig_controller::platform::{PlatformServer, ServeOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::{Client, SIGNING_KEY, assert_described, device_id, enrolment, hex_key, upload};
+use crate::client::{
+    Client, SIGNING_KEY, assert_described, device_id, enrolment, hex_key, image, upload,
+    with_vectors,
+};
 use crate::process::any_port;
 
 /// A platform with a folder of its own.
@@ -93,8 +96,8 @@ fn everything_but_health_and_the_description_takes_a_token_and_changes_take_a_wr
 fn an_image_becomes_a_package_once_and_never_another_one() {
     let served = Served::new();
     let client = served.client("write");
-    let image = vec![7; 1000];
-    let (status, package) = client.request("POST", &upload("1.1.0"), &image);
+    let first = image(7, 1000);
+    let (status, package) = client.request("POST", &upload("1.1.0"), &first);
     assert_eq!(status, 201);
     assert_described(&package, "Package");
     assert_eq!(
@@ -106,11 +109,11 @@ fn an_image_becomes_a_package_once_and_never_another_one() {
         (&json!(1000), &json!(7), &json!(2))
     );
     assert_eq!(
-        client.request("POST", &upload("1.1.0"), &image),
+        client.request("POST", &upload("1.1.0"), &first),
         (200, package.clone())
     );
-    for change in [&[8; 1000][..], &[7; 999][..]] {
-        let answer = client.request("POST", &upload("1.1.0"), change);
+    for change in [image(8, 1000), image(7, 999)] {
+        let answer = client.request("POST", &upload("1.1.0"), &change);
         assert_eq!(code(&answer), (409, "package_altered"));
     }
     let id = package["id"].as_u64().unwrap();
@@ -131,7 +134,7 @@ fn hex_is_taken_like_the_binary_it_stands_for_and_damage_is_named_with_its_line(
     let client = served.client("write");
     let image = Image {
         base: 0x9C00,
-        bytes: (0..=u8::MAX).cycle().take(1000).collect(),
+        bytes: with_vectors(&(0..=u8::MAX).cycle().take(1000).collect::<Vec<u8>>()),
     };
     let of = |version: &str| format!("/v1/packages?hardware=81&version={version}");
     let (_, from_hex) = client.request("POST", &of("1.1.0"), image.to_hex().as_bytes());
@@ -147,10 +150,11 @@ fn hex_is_taken_like_the_binary_it_stands_for_and_damage_is_named_with_its_line(
             .unwrap()
             .starts_with("upload:1: ")
     );
-    let elsewhere = Image {
+    let mut elsewhere = Image {
         base: 0x9D00,
         ..image
     };
+    elsewhere.bytes[5] = 0x9D;
     let answer = client.request("POST", &of("1.3.0"), elsewhere.to_hex().as_bytes());
     assert_eq!(code(&answer), (422, "bad_image"));
     let there = format!("{}&slot={}", of("1.3.0"), 0x9D00);
@@ -167,9 +171,9 @@ fn the_suite_m_sequence_takes_a_platform_with_its_register() {
     let of = |suite: &str| format!("{}&suite={suite}", upload("1.1.0"));
     let without = Served::new();
     let client = without.client("write");
-    let answer = client.request("POST", &of("m-sequence"), &[1; 100]);
+    let answer = client.request("POST", &of("m-sequence"), &image(1, 100));
     assert_eq!(code(&answer), (422, "no_register"));
-    let answer = client.request("POST", &of("rot13"), &[1; 100]);
+    let answer = client.request("POST", &of("rot13"), &image(1, 100));
     assert_eq!(code(&answer), (400, "bad_request"));
     let register = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -178,19 +182,19 @@ fn the_suite_m_sequence_takes_a_platform_with_its_register() {
     let with = Served::with(Some(SIGNING_KEY), Some(register));
     let (status, package) = with
         .client("write")
-        .request("POST", &of("m-sequence"), &[1; 100]);
+        .request("POST", &of("m-sequence"), &image(1, 100));
     assert_eq!((status, &package["suite"]), (201, &json!("m-sequence")));
 }
 
 fn packed(folder: &Path, key: &str) -> Vec<u8> {
-    let (image, package) = (folder.join("a.bin"), folder.join("a.pkg"));
-    std::fs::write(&image, [5; 3000]).unwrap();
+    let (file, package) = (folder.join("a.bin"), folder.join("a.pkg"));
+    std::fs::write(&file, image(5, 3000)).unwrap();
     let key = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../fixtures/keys/{key}.key"));
     assert_cmd::Command::cargo_bin("rig")
         .unwrap()
         .args(["pack", "--version", "2.0.0", "--key"])
         .arg(key)
-        .arg(image)
+        .arg(file)
         .arg("-o")
         .arg(&package)
         .assert()
@@ -267,7 +271,7 @@ fn a_task_is_created_looked_at_and_cancelled_and_history_tells_of_it() {
     let served = Served::new();
     let client = served.client("write");
     let ids = [device_id(1), device_id(2)];
-    let package = client.ready(&ids, &[7; 1000]);
+    let package = client.ready(&ids, &image(7, 1000));
     let body =
         json!({ "package": package, "devices": ids, "attempts": 2, "timeouts": { "query_s": 9 } });
     let (status, task) = client.post("/v1/tasks", &body);
@@ -323,7 +327,7 @@ fn a_task_is_created_looked_at_and_cancelled_and_history_tells_of_it() {
 fn a_task_for_what_does_not_go_together_is_refused_whole() {
     let served = Served::new();
     let client = served.client("write");
-    let package = client.ready(&[device_id(1)], &[7; 1000]);
+    let package = client.ready(&[device_id(1)], &image(7, 1000));
     let mut other = enrolment(&device_id(2));
     other["hardware"] = json!(0x52);
     client.post("/v1/devices", &json!({ "devices": [other] }));
@@ -390,7 +394,7 @@ fn requests_that_make_no_sense_are_refused_as_json_with_a_remedy() {
             "POST",
             "/v1/packages?hardware=81&version=1.1.0",
             &[1],
-            (422, "bad_image"),
+            (422, "doubtful_image"),
         ),
         (
             "POST",
@@ -420,7 +424,7 @@ fn requests_that_make_no_sense_are_refused_as_json_with_a_remedy() {
 
 /// The news of a task that has just begun.
 fn watched_task(client: &Client) -> ureq::http::Response<ureq::Body> {
-    let package = client.ready(&[device_id(1)], &[7; 1000]);
+    let package = client.ready(&[device_id(1)], &image(7, 1000));
     let body = json!({ "package": package, "devices": [device_id(1)] });
     assert_eq!(client.post("/v1/tasks", &body).0, 201);
     client

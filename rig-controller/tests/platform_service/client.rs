@@ -102,6 +102,17 @@ pub fn answer(
     ))
 }
 
+/// An image for the micro:bit that is `fill` all over, but for vectors that a bootloader takes.
+pub fn image(fill: u8, bytes: usize) -> Vec<u8> {
+    with_vectors(&vec![fill; bytes])
+}
+
+/// The same image, with vectors that a bootloader takes in place of its first bytes.
+pub fn with_vectors(image: &[u8]) -> Vec<u8> {
+    let vectors = [0x2000_4000_u32, 0x9C09].map(u32::to_le_bytes);
+    [vectors.as_flattened(), &image[8..]].concat()
+}
+
 /// Where to upload a raw image as this version.
 pub fn upload(version: &str) -> String {
     format!(

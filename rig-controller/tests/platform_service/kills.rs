@@ -2,18 +2,15 @@
 //! is there whole or not at all, and devices lose time and nothing else.
 use std::sync::mpsc::{Sender, channel};
 
-use powercut_upgrade::slots::Layout;
-use rig_controller::firmware::put_vectors;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client, answer, device_id, enrolment, upload};
+use crate::client::{Answer, Client, answer, device_id, enrolment, upload, with_vectors};
 use crate::device::{Device, Go};
 use crate::process::{Process, any_port, command};
 
 fn image(bytes: usize) -> Vec<u8> {
-    let mut image: Vec<u8> = (0..bytes as u32).map(|n| (n * n / 7 + n) as u8).collect();
-    put_vectors(&mut image, &Layout::MICROBIT, 0);
-    image
+    let bytes: Vec<u8> = (0..bytes as u32).map(|n| (n * n / 7 + n) as u8).collect();
+    with_vectors(&bytes)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod api;
 mod client;
 mod device;
+mod images;
 mod kills;
 mod load;
 mod pages;

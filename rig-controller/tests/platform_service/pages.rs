@@ -3,7 +3,7 @@ use serde_json::json;
 use ureq::http::{Request, Response};
 
 use crate::api::Served;
-use crate::client::{Client, device_id};
+use crate::client::{Client, device_id, image};
 
 struct Browser {
     client: Client,
@@ -83,7 +83,7 @@ fn pages_are_for_those_who_logged_in_with_a_token() {
 fn they_show_tasks_devices_and_history() {
     let served = Served::new();
     let client = served.client("write");
-    let package = client.ready(&[device_id(1), device_id(2)], &[7; 1000]);
+    let package = client.ready(&[device_id(1), device_id(2)], &image(7, 1000));
     let body = json!({ "package": package, "devices": [device_id(1)] });
     assert_eq!(client.post("/v1/tasks", &body).0, 201);
     let mut browser = Browser::new(&served);

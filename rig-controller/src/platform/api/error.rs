@@ -131,6 +131,14 @@ impl From<Refusal> for ApiError {
 
 impl From<FirmwareError> for ApiError {
     fn from(error: FirmwareError) -> Self {
+        if error.is_doubt() {
+            return Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "doubtful_image",
+                error.to_string(),
+                "send another file, or, if you know better, this one with the parameter `force=true`",
+            );
+        }
         Self::bad_image(
             error.to_string(),
             "send Intel HEX, ELF, a raw binary, or a package made with `rig pack`",

@@ -10,7 +10,6 @@ use axum::http::StatusCode;
 use powercut_upgrade::manifest::{
     FRAGMENT_BYTES, KeyId, SecurityCounter, Suite, TrustedKeys, Version,
 };
-use powercut_upgrade::slots::Layout;
 use serde::Deserialize;
 
 use super::access::{MayRead, MayWrite};
@@ -18,7 +17,8 @@ use super::error::ApiError;
 use super::extract::{Body, Id, Query};
 use super::views::PackageView;
 use super::{App, read};
-use crate::firmware::{Image, PackageFacts, is_package, pack, read_package};
+use crate::firmware::{FirmwareError, Format, Image, ImageFile, PackageFacts, active_range};
+use crate::firmware::{is_package, pack, read_package};
 use crate::plan::{SUITES, suite_name};
 use crate::platform::Package;
 use crate::platform::refusal::PackageId;
@@ -39,14 +39,14 @@ pub(super) struct UploadQuery {
     format: Option<Format>,
     slot: Option<u32>,
     suite: Option<String>,
+    force: Option<bool>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Format {
-    Hex,
-    Elf,
-    Bin,
+impl UploadQuery {
+    /// Whether the sender vouches for what looks wrong.
+    fn force(&self) -> bool {
+        self.force.unwrap_or_default()
+    }
 }
 
 /// The same package again is the one there is: 200, not 201.
@@ -87,15 +87,23 @@ pub(super) async fn one(
 }
 
 fn ready(app: &App, query: &UploadQuery, content: &[u8]) -> Result<Package, ApiError> {
+    let upload = FilePath::new("upload");
     if is_package(content) {
         if query.version.is_some() || query.hardware.is_some() {
             return Err(ApiError::bad_request(
-                "a signed package says itself what it is; send it without parameters",
+                "a signed package says itself what it is; send it without parameters, but for `force`",
             ));
         }
-        let package = read_package(FilePath::new("upload"), content)?;
+        let package = read_package(upload, content)?;
         trusted(app, &package)?;
         can_be_served(app, package.manifest().suite)?;
+        if !query.force() {
+            let image = Image {
+                base: active_range().start,
+                bytes: package.image().to_vec(),
+            };
+            image.check_start(upload, package.manifest().hardware)?;
+        }
         return Ok(package);
     }
     let Some(signer) = &app.signer else {
@@ -123,21 +131,17 @@ fn ready(app: &App, query: &UploadQuery, content: &[u8]) -> Result<Package, ApiE
     }
     let suite = suite(query.suite.as_deref())?;
     can_be_served(app, suite)?;
-    let slot = slot(query.slot);
-    let image = Image::parse(
-        FilePath::new(name(query.format)),
-        content.to_vec(),
-        slot.clone(),
-    )?;
-    if image.base != slot.start {
-        return Err(ApiError::bad_image(
-            format!(
-                "the image begins at {:#x}, the slot it runs in at {:#x}",
-                image.base, slot.start
+    let image = ImageFile::new(upload, content.to_vec())
+        .stated(query.format)
+        .force(query.force())
+        .image_for(slot(query.slot), hardware)
+        .map_err(|error| match error {
+            FirmwareError::WrongBase { .. } => ApiError::bad_image(
+                error.to_string(),
+                "link it for the slot, or say where the slot is with the parameter `slot`",
             ),
-            "link it for the slot, or say where the slot is with the parameter `slot`",
-        ));
-    }
+            other => other.into(),
+        })?;
     let facts = PackageFacts {
         version,
         suite,
@@ -182,18 +186,7 @@ fn slot(address: Option<u32>) -> Range<u32> {
     if let Some(start) = address {
         return start..start.saturating_add(LARGEST_IMAGE_BYTES);
     }
-    let layout = Layout::MICROBIT;
-    layout.active.start..layout.active.start + layout.image_capacity_bytes()
-}
-
-fn name(format: Option<Format>) -> &'static str {
-    match format {
-        Some(Format::Hex) => "upload.hex",
-        Some(Format::Elf) => "upload.elf",
-        Some(Format::Bin) => "upload.bin",
-        // The content decides.
-        None => "upload",
-    }
+    active_range()
 }
 
 /// A package that no device would take is no use; but without a key to judge by, devices have to.

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use crate::input_file;
+
 /// What the holder of a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -24,6 +26,8 @@ pub enum Role {
 
 /// Shortest token that is accepted, characters.
 const LEAST_CHARACTERS: usize = 32;
+/// Files larger than this are no tokens: each has a line.
+const LARGEST_BYTES: u64 = 1 << 20;
 
 /// All tokens, as hashes.
 #[derive(Clone)]
@@ -78,7 +82,8 @@ impl Tokens {
                 path: path.to_owned(),
             });
         }
-        let text = std::fs::read_to_string(path).map_err(file)?;
+        let text =
+            input_file::read_text(path, LARGEST_BYTES).map_err(|error| file(error.into()))?;
         let mut tokens = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or_default();
@@ -128,9 +133,9 @@ impl Tokens {
 /// # Errors
 /// When the file cannot be read.
 pub fn first_token(path: &Path, role: &str) -> Result<Option<String>, TokenError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TokenError::File {
+    let text = input_file::read_text(path, LARGEST_BYTES).map_err(|error| TokenError::File {
         path: path.to_owned(),
-        source,
+        source: error.into(),
     })?;
     Ok(text.lines().find_map(|line| {
         let (found, rest) = line.split_once(' ')?;

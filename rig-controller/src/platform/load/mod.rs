@@ -20,7 +20,7 @@ use powercut_upgrade::slots::Layout;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::firmware::{FirmwareError, PackageFacts, pack, put_vectors};
+use crate::firmware::{FirmwareError, PackageFacts, pack, put_vectors, signing_key_text};
 use crate::platform::Package;
 pub use device::DeviceError;
 use device::{HARDWARE, SimulatedDevice, provisioned};
@@ -232,7 +232,7 @@ fn report(
     })
 }
 
-/// An image that has no two pages alike.
+/// An image that has no two pages alike, behind vectors that a bootloader takes.
 fn image(bytes: usize) -> Vec<u8> {
     let blocks = (0_u32..).flat_map(|block| <[u8; 32]>::from(Sha256::digest(block.to_le_bytes())));
     let mut image: Vec<u8> = blocks.take(bytes).collect();
@@ -276,7 +276,7 @@ fn keep_key(path: &std::path::Path, signer: &SigningKey) -> Result<(), LoadError
     let kept = path
         .parent()
         .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| std::fs::write(path, hex::encode(signer.to_bytes())));
+        .and_then(|()| std::fs::write(path, signing_key_text(signer)));
     kept.map_err(|source| LoadError::Key {
         path: path.to_owned(),
         source,
