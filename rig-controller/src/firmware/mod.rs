@@ -22,7 +22,7 @@ pub(crate) use hex::records as hex_records;
 pub use keys::{read_signing_key, read_verifying_key};
 pub use package::{PackageFacts, is_package, load_package, pack, read_package, save_package};
 pub(crate) use set::active_range;
-pub use set::{DeviceIdentity, FirmwareSet};
+pub use set::{DeviceIdentity, FirmwareSet, SET_FILE};
 
 /// Files larger than this hold no firmware of a microcontroller, debug information included.
 const LARGEST_BYTES: u64 = 64 << 20;

@@ -172,7 +172,7 @@ fn a_case_replays_from_its_line_alone() {
     let plan = parse(FULL).unwrap();
     let case = plan.cases().swap_remove(2);
     let cuts = ["op5".parse().unwrap()];
-    let line = case.line("mb-1", &cuts);
+    let line = case.line("mb-1", &crate::plan::LineCuts::Given(cuts.to_vec()));
     let again = plan.clone().with_seed(99).replay(&line).unwrap();
     assert_eq!(
         (again.seed, again.index, again.fragment_bytes),

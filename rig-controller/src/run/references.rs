@@ -77,6 +77,14 @@ impl References {
         slot
     }
 
+    /// From here on each is done anew.
+    pub(super) fn forget(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     /// Power cycles of all reference runs so far.
     pub(super) fn power_cycles(&self) -> u64 {
         let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
