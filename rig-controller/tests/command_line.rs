@@ -50,7 +50,7 @@ fn an_image_or_a_link_that_is_not_there_is_found_before_anything_starts() {
     );
     refuses(
         &Inputs::new(&format!("{PLAN}link: lossy\n")),
-        "plan.yaml: case 1: there is no link profile \"lossy\" in links; there is: ideal",
+        "plan.yaml: case 1: there is no link profile `lossy` in links; there is: ideal",
     );
 }
 
