@@ -50,7 +50,7 @@ fn an_image_or_a_link_that_is_not_there_is_found_before_anything_starts() {
     );
     refuses(
         &Inputs::new(&format!("{PLAN}link: lossy\n")),
-        "plan.yaml: case 1: there is no link profile \"lossy\" in links; there is: ideal",
+        "plan.yaml: case 1: there is no link profile `lossy` in links; there is: ideal",
     );
 }
 
@@ -120,7 +120,13 @@ fn the_evidence_of_a_case_is_all_that_is_needed_to_replay_it() {
     let folder = inputs.path("out/cases/001-mb-1");
     let (code, out, complaint) = rig(
         &elsewhere,
-        &["replay", folder.to_str().unwrap(), "--times", "2"],
+        &[
+            "replay",
+            folder.to_str().unwrap(),
+            "--times",
+            "2",
+            "--trust",
+        ],
     );
     assert_eq!(code, 3, "{complaint}");
     assert!(out.contains("bench error: cannot start"), "{out}");

@@ -29,7 +29,8 @@ const BOARD_KEYS: &[&str] = &[
 ];
 const HARDWARE_KEYS: &[&str] = &["chip", "probe", "power", "link"];
 
-const DEFAULT_QEMU: &str = "qemu-system-arm";
+/// The emulator of a bench that names none: a program that the search path leads to.
+pub const DEFAULT_QEMU: &str = "qemu-system-arm";
 const DEFAULT_WATCHDOG: Duration = Duration::from_secs(2);
 
 /// A bench file cannot be used as it is written. Says file, line and column, and what to write instead.

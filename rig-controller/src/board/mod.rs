@@ -151,6 +151,20 @@ pub enum BoardError {
         /// End of its error output.
         stderr: String,
     },
+    /// The emulator neither showed what the device does nor answered a question of its own.
+    #[error(
+        "the emulator of board {board} stopped answering: no sign of life for {seconds} s, and its process {process} {doing}; nothing is known about the firmware; see what holds it, or what else this computer is busy with, and run the case again"
+    )]
+    EmulatorSilent {
+        /// Board name.
+        board: String,
+        /// For how long.
+        seconds: u64,
+        /// Its process.
+        process: u32,
+        /// What the process does, in words.
+        doing: &'static str,
+    },
     /// A channel to the board failed or did not answer in time.
     #[error("board {board}: {doing} failed: {reason}")]
     Channel {
@@ -211,6 +225,14 @@ pub trait Board: Send {
     /// # Errors
     /// The bench failed while the firmware ran; the board is off then.
     fn wait(&mut self, timeout: Duration) -> Result<Stopped, BoardError>;
+    /// Make sure that the bench still does its part for a powered board, before its silence is held against the firmware.
+    /// A board that is off, or that cannot tell, has nothing to say.
+    ///
+    /// # Errors
+    /// The bench does not do its part; the board is off then.
+    fn check(&mut self) -> Result<(), BoardError> {
+        Ok(())
+    }
     /// Lets another thread end a [`Board::wait`] early.
     fn waker(&self) -> Waker;
     /// A handle that sends to the device's UART; stays valid across power cycles.

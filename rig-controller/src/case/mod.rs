@@ -13,3 +13,4 @@ pub mod runner;
 pub mod timeline;
 pub mod trigger;
 pub mod verdict;
+pub(crate) mod words;

@@ -14,6 +14,7 @@ use super::progress::phase_of;
 use super::timeline::{Happening, Timeline};
 use super::trigger::{OperationContext, Trigger};
 use super::verdict::Invariant;
+use super::words::Words;
 use crate::board::{BoardObserver, Decision, FlashOp, FlashOpKind, ResetCause, Waker};
 use crate::modem::{Modem, ModemEvent};
 use crate::plan::{Cut, Phase};
@@ -195,15 +196,12 @@ impl Monitor {
             {
                 self.oracle.on_request(&[index], turn);
             }
-            return format!("> {frame:?}");
+            return format!("> {}", Words(frame));
         }
         match Uplink::decode(datagram) {
             Ok(Uplink::Status(status)) => {
                 self.oracle.on_status(&status, flash, self.journal.as_ref());
-                format!(
-                    "> status {} {:?} {:?} of {:?}",
-                    status.version, status.activity, status.result, status.result_image
-                )
+                format!("> {}", Words(&status))
             }
             Ok(Uplink::Request { wanted, .. }) => {
                 let indices: Vec<FragmentIndex> = wanted.indices().collect();
@@ -222,13 +220,13 @@ impl Monitor {
     fn read(&mut self, datagram: &[u8]) -> String {
         let mut bytes = datagram.to_vec();
         if let Ok(frame) = pcp::Downlink::decode(&mut bytes) {
-            let pcp::Downlink::Fragment { result, index, .. } = frame else {
-                return format!("< {frame:?}");
+            let pcp::Downlink::Fragment { index, .. } = frame else {
+                return format!("< {}", Words(&frame));
             };
             if let (Some(turn), Some(arrived)) = (self.turn(), self.stream_index(index)) {
                 self.oracle.on_delivered(arrived, turn);
             }
-            return format!("< fragment {} {result:?}", index.0);
+            return format!("< {}", Words(&frame));
         }
         match Downlink::decode(&mut bytes) {
             Ok(Downlink::Fragment { index, .. }) => {
@@ -244,7 +242,7 @@ impl Monitor {
             }
             Ok(Downlink::Offer { window, .. }) => format!("< offer, window {window}"),
             Ok(Downlink::Nothing { .. }) => "< nothing".to_owned(),
-            Ok(Downlink::Refusal { result, .. }) => format!("< refusal {result:?}"),
+            Ok(Downlink::Refusal { result, .. }) => format!("< refusal: {}", Words(result)),
             Err(_) => format!("< {} bytes that are no message", datagram.len()),
         }
     }
@@ -284,7 +282,7 @@ impl BoardObserver for Monitor {
                     .on_operation(op, before.as_ref(), after.as_ref(), flash);
                 if before != after {
                     if let Some(after) = &after {
-                        self.note(Happening::Journal(format!("{:?}", after.phase)));
+                        self.note(Happening::Journal(Words(after.phase).to_string()));
                     }
                     self.journal = after;
                 }

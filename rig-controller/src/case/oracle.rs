@@ -13,6 +13,7 @@ use powercut_upgrade::wire::lean::{Activity, Status};
 
 use super::flash_view;
 use super::verdict::Invariant;
+use super::words::Words;
 use crate::board::{FlashOp, FlashOpKind};
 use crate::platform::Package;
 
@@ -280,8 +281,8 @@ impl Oracle {
             self.check_staged(flash, state, usize::MAX);
         } else {
             let reason = format!(
-                "the journal says image {:?} is ready, but nobody offered it",
-                state.image
+                "the journal says {} is ready, but nobody offered it",
+                Words(state.image)
             );
             self.report(Invariant::S2, reason);
         }

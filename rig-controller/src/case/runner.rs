@@ -21,6 +21,7 @@ use super::oracle::{Images, Oracle, Violation};
 use super::timeline::Happening;
 use super::trigger::FiredCut;
 use super::verdict::{Invariant, Verdict};
+use super::words::Words;
 use crate::board::{Board, BoardError, SharedObserver, Stopped};
 use crate::link::{Impairment, LinkCounters, LinkProfile, TimeScale};
 use crate::modem::{ModemFault, ModemPower, VirtualModem, VirtualModemConfig};
@@ -268,7 +269,13 @@ impl Run<'_> {
                 continue;
             }
             if Instant::now() >= deadline {
-                return Ok(End::TimedOut);
+                // A silence is held against the firmware only if it is the board's.
+                board.check()?;
+                return Ok(if setup.cancel.is_cancelled() {
+                    End::Cancelled
+                } else {
+                    End::TimedOut
+                });
             }
         }
     }
@@ -404,7 +411,7 @@ impl Run<'_> {
     fn add_platform_events(&self) {
         let mut monitor = self.monitor();
         for event in self.setup.platform.events(self.setup.device.0) {
-            let text = format!("{:?}", event.kind);
+            let text = Words(&event.kind).to_string();
             let phase = Phase::Download;
             monitor
                 .timeline
@@ -439,7 +446,9 @@ impl Run<'_> {
             monitor.oracle.report(Invariant::L2, reason);
         }
         for reuse in self.setup.platform.ledger().violations() {
-            monitor.oracle.report(Invariant::S5, format!("{reuse:?}"));
+            monitor
+                .oracle
+                .report(Invariant::S5, Words(&reuse).to_string());
         }
         if end == End::Rested {
             self.check_end(&mut monitor, state);
@@ -498,16 +507,16 @@ impl Run<'_> {
         };
         if !wanted || outcome != Some(expect.outcome) {
             let reason = format!(
-                "the plan expects {:?} with the {:?} image; the device ended {} with the {} image ({:?})",
+                "the plan expects the upgrade {} and the {} image running; it ended {}, with {} (journal: {})",
                 expect.outcome,
                 expect.final_image,
-                outcome.map_or("in between".to_owned(), |outcome| format!("{outcome:?}")),
+                outcome.map_or("in between".to_owned(), |outcome| outcome.to_string()),
                 match (is_old, is_new) {
-                    (true, _) => "old",
-                    (_, true) => "new",
-                    _ => "neither",
+                    (true, _) => "the old image",
+                    (_, true) => "the new image",
+                    _ => "neither image",
                 },
-                phase,
+                phase.map_or("unreadable".to_owned(), |phase| Words(phase).to_string()),
             );
             monitor.oracle.report(Invariant::Expectation, reason);
         }

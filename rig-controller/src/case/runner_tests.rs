@@ -35,6 +35,8 @@ enum Firmware {
     NoProvisioning,
     /// The board does not start.
     NoStart,
+    /// As silent, but it is the bench that does nothing.
+    StopsAnswering,
     /// The bench fails while the firmware runs.
     NoWait,
     /// The board's record of flash turns out to be wrong.
@@ -115,7 +117,9 @@ impl FakeBoard {
 
     fn boot(&mut self) {
         self.device = match self.firmware {
-            Firmware::Silent | Firmware::NoWait | Firmware::LocksUp => Device::Stuck,
+            Firmware::Silent | Firmware::StopsAnswering | Firmware::NoWait | Firmware::LocksUp => {
+                Device::Stuck
+            }
             Firmware::Chatters | Firmware::JumpsBlindly => {
                 self.tell(|observer, flash| observer.uart_byte(b'A', flash));
                 Device::Stuck
@@ -321,6 +325,13 @@ impl Board for FakeBoard {
         Ok(self.flash.0.bytes.clone())
     }
 
+    fn check(&mut self) -> Result<(), BoardError> {
+        if self.firmware == Firmware::StopsAnswering {
+            return Err(Self::failure("answering"));
+        }
+        Ok(())
+    }
+
     fn verify_record(&mut self) -> Result<(), BoardError> {
         if self.firmware == Firmware::WrongRecord {
             return Err(BoardError::ShadowMismatch {
@@ -502,7 +513,7 @@ fn firmware_that_never_confirms_is_reverted_and_the_plan_decides_whether_that_is
     let report = ran(&table, Firmware::NeverConfirms);
     assert!(
         verdict(&report)
-            .starts_with("firmware failure (Expectation): the plan expects Confirmed with the To image; the device ended Reverted with the old image"),
+            .starts_with("firmware failure (Expectation): the plan expects the upgrade confirmed and the new image running; it ended reverted, with the old image (journal: reverted)"),
         "{}",
         verdict(&report)
     );
@@ -524,6 +535,16 @@ fn a_cut_that_is_never_reached_makes_a_case_inconclusive_and_not_a_pass() {
     assert_eq!(
         verdict(&report),
         "inconclusive: T1: planned cuts never came about: op999999; the run did not reach them"
+    );
+}
+
+#[test]
+fn a_silence_is_the_benchs_failure_if_the_bench_does_not_answer_either() {
+    let report = ran(&Table::short(), Firmware::StopsAnswering);
+    let text = verdict(&report);
+    assert!(
+        text.starts_with("bench error: ") && text.contains("answering failed"),
+        "{text}"
     );
 }
 

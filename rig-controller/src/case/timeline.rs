@@ -87,7 +87,13 @@ impl Timeline {
                 Happening::Relay { on } => {
                     writeln!(text, "relay     {}", if *on { "on" } else { "off" })
                 }
-                Happening::Reset(cause) => writeln!(text, "reset     {cause:?}"),
+                Happening::Reset(cause) => {
+                    let cause = match cause {
+                        ResetCause::Software => "by software",
+                        ResetCause::Watchdog => "by the watchdog",
+                    };
+                    writeln!(text, "reset     {cause}")
+                }
                 Happening::Application => writeln!(text, "device    application runs"),
                 Happening::Operation(op) => match op.kind {
                     FlashOpKind::Program {

@@ -178,6 +178,9 @@ pub enum CliError {
     /// Evidence of a replay.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
+    /// The folder for it.
+    #[error(transparent)]
+    OutFolder(#[from] crate::run::OutFolderError),
     /// The platform of a replay.
     #[error(transparent)]
     Platform(#[from] PlatformError),
@@ -227,6 +230,7 @@ impl CliError {
             Self::Run(_)
             | Self::Report(_)
             | Self::Evidence(_)
+            | Self::OutFolder(_)
             | Self::Platform(_)
             | Self::Relay(_)
             | Self::Simulation(_)

@@ -15,7 +15,10 @@ use crate::platform::UdpPlatform;
 use crate::report::CaseResult;
 use crate::run::on_board::NotOnBoardError;
 use crate::run::replay::{Fingerprint, Replayed, replay as run_again};
-use crate::run::{Inputs, Progress, Rig, Sources, evidence, result_of, virtual_boards};
+use crate::run::{
+    Inputs, OutFolder, Progress, Rig, Sources, distrust_program, evidence, result_of,
+    virtual_boards,
+};
 
 /// Options of `rig replay`.
 #[derive(Debug, Args)]
@@ -43,6 +46,10 @@ pub(super) struct ReplayArgs {
     /// run in process. A case runs on the board anyway.
     #[arg(long)]
     pub(super) on_board: bool,
+    /// Start the emulator that the bench in a folder of evidence names. Without this the usual one is started: the folder may be
+    /// somebody else's, and its bench can name any program.
+    #[arg(long)]
+    trust: bool,
     /// Keep evidence of the first run in this folder.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -83,7 +90,18 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
         let defaults = Sources::defaults(&line.plan);
         (line, defaults, None)
     };
-    let inputs = Inputs::load_case(args.sources(defaults), &line)?;
+    let mut inputs = Inputs::load_case(args.sources(defaults), &line)?;
+    if recorded.is_some()
+        && args.bench.is_none()
+        && !args.trust
+        && let Some(named) = distrust_program(&mut inputs)
+    {
+        say::complain(&format!(
+            "the folder's bench names the program {}, which is not started: {} is; if you trust the folder, give --trust",
+            named.display().to_string().escape_debug(),
+            inputs.bench.qemu.display()
+        ));
+    }
     run_on_board(args, &inputs, &line, &|replayed| {
         compare(replayed, args.times as usize, recorded.as_ref())
     })
@@ -97,6 +115,7 @@ pub(super) fn run_on_board(
     judge: &dyn Fn(&Replayed) -> Option<u8>,
 ) -> Result<ExitCode, CliError> {
     let board = inputs.board(&line.board)?;
+    let _folder = args.out.as_deref().map(OutFolder::take).transpose()?;
     let cancel = Cancel::default();
     let signals = Signals::watch(cancel.clone())?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, inputs.bench.platform_port));
@@ -126,10 +145,17 @@ pub(super) fn run_on_board(
         if let Some(out) = &args.out {
             let mut result = result_of(inputs, case, board, &replayed.first, verdict);
             result.evidence = Some(out.clone());
-            evidence::write(out, inputs, case, &replayed.first, &result)?;
-            say::line(&format!("Evidence: {}", out.display()));
+            match evidence::write(out, inputs, case, &replayed.first, &result) {
+                Ok(()) => say::line(&format!("Evidence: {}", out.display())),
+                Err(error) => {
+                    // The verdict stands.
+                    say::complain(&error.to_string());
+                    code = exit::BENCH;
+                }
+            }
         }
-        code = judge(&replayed).unwrap_or_else(|| exit::of_class(verdict.class()));
+        let judged = judge(&replayed).unwrap_or_else(|| exit::of_class(verdict.class()));
+        code = exit::worst([code, judged]);
     }
     Ok(signals.exit().unwrap_or_else(|| code.into()))
 }

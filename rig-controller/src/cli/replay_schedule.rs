@@ -8,7 +8,7 @@ use super::replay::{ReplayArgs, compare, run_on_board};
 use super::{CliError, exit, explore, say};
 use crate::case::flash_view;
 use crate::explore::{Flashes, PlannedLine, Survey, replay_with_flash};
-use crate::plan::{CaseLine, FinalImage, Outcome};
+use crate::plan::{CaseLine, FinalImage, LineCuts, Outcome};
 use crate::run::on_board;
 use crate::run::{Inputs, Sources, upgrade};
 
@@ -27,7 +27,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
         index: line.case.index,
         board: line.case.board.clone(),
         seed: line.case.seed,
-        cuts,
+        cuts: LineCuts::Given(cuts),
     };
     let mut inputs = Inputs::load_case(sources, &case_line)?;
     let board = inputs.board(&case_line.board)?;

@@ -11,7 +11,7 @@ use super::{CliError, exit, say};
 use crate::case::cancel::Cancel;
 use crate::case::verdict::VerdictClass;
 use crate::run::{
-    DEFAULT_BENCH, Inputs, Keep, Options, Sources, Summary, run_plan, virtual_boards,
+    DEFAULT_BENCH, Inputs, Keep, Options, RunError, Sources, Summary, run_plan, virtual_boards,
 };
 
 /// Options of `rig run`.
@@ -43,6 +43,9 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     sources: SourceArgs,
 }
+
+/// A full disk has the same to say of every case.
+const MOST_COMPLAINTS: usize = 3;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum KeepArg {
@@ -90,7 +93,20 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     display.finish();
     let summary = ran?;
     report(&summary, &options);
-    let code = exit::of(&summary.results);
+    for error in summary.unwritten.iter().take(MOST_COMPLAINTS) {
+        say::complain(&error.to_string());
+    }
+    if let Some(more) = summary.unwritten.len().checked_sub(MOST_COMPLAINTS)
+        && more > 0
+    {
+        say::complain(&format!("and {more} times more the like"));
+    }
+    // What the verdicts say of the firmware outweighs what could not be written.
+    let incomplete = !summary.unwritten.is_empty() || summary.skipped > 0;
+    let code = exit::worst([
+        exit::of(&summary.results),
+        if incomplete { exit::BENCH } else { exit::PASS },
+    ]);
     Ok(signals.exit().unwrap_or_else(|| code.into()))
 }
 
@@ -135,6 +151,9 @@ fn report(summary: &Summary, options: &Options) {
             say::line(&format!("{}: {}", result.verdict, result.replay));
         }
     }
-    say::line(&format!("JUnit: {}", options.junit.display()));
+    let unreported = |error: &RunError| matches!(error, RunError::Report(_));
+    if !summary.unwritten.iter().any(unreported) {
+        say::line(&format!("JUnit: {}", options.junit.display()));
+    }
     say::line(&format!("Evidence: {}", options.out.display()));
 }

@@ -5,6 +5,8 @@
 //! [`Value`] and [`Fields`]. Keys that nobody asked for are refused, with the nearest valid one. Nothing here
 //! knows what a plan or a bench is, and no content of a file can make it panic.
 mod node;
+mod number;
+mod yaml_error;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -93,6 +95,7 @@ impl std::error::Error for Fault {}
 #[derive(Debug)]
 pub struct Document {
     file: PathBuf,
+    text: String,
     root: Node,
 }
 
@@ -110,6 +113,13 @@ impl Document {
             )
             .at(whole())
         };
+        if path.is_dir() {
+            return Err(Fault::new(
+                format!("this is a folder, and the {what} is a file"),
+                "give the file in it",
+            )
+            .at(whole()));
+        }
         let bytes = input_file::read(path, LARGEST_BYTES).map_err(|error| match error {
             ReadFileError::TooLong { most_bytes } => Fault::new(
                 format!("the {what} has more than {most_bytes} bytes"),
@@ -118,21 +128,26 @@ impl Document {
             .at(whole()),
             other => unreadable(other.into()),
         })?;
+        if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+            return Err(Fault::new(
+                format!("the {what} is UTF-16"),
+                "save the file as UTF-8 text",
+            )
+            .at(whole()));
+        }
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let before = error.as_bytes().get(..good).unwrap_or_default();
-            let line_start = before
-                .iter()
-                .rposition(|b| *b == b'\n')
-                .map_or(0, |i| i + 1);
+            let before = std::str::from_utf8(before).unwrap_or_default();
+            let line = before.rsplit('\n').next().unwrap_or_default();
             Fault::new(
                 format!("the {what} holds a byte that is not UTF-8"),
                 "save the file as UTF-8 text",
             )
             .at(Place {
                 file: path.to_owned(),
-                line: before.split(|b| *b == b'\n').count() as u64,
-                column: (good - line_start) as u64 + 1,
+                line: before.split('\n').count() as u64,
+                column: line.chars().count() as u64 + 1,
             })
         })?;
         Self::parse(path, &text)
@@ -143,16 +158,19 @@ impl Document {
     /// # Errors
     /// When it is not YAML, or gives the same key twice.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Fault> {
+        // A byte-order mark is no part of the text.
+        let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         let root = node::parse(text).map_err(|error| {
             let place = Place {
                 file: file.to_owned(),
                 line: error.line,
                 column: error.column,
             };
-            Fault::new(error.message, "correct the YAML at this place").at(place)
+            Fault::new(error.message, error.remedy).at(place)
         })?;
         Ok(Self {
             file: file.to_owned(),
+            text: text.to_owned(),
             root,
         })
     }
@@ -161,6 +179,7 @@ impl Document {
     pub fn root(&self) -> Value<'_> {
         Value {
             file: &self.file,
+            text: &self.text,
             node: &self.root,
         }
     }
@@ -170,6 +189,7 @@ impl Document {
 #[derive(Debug, Clone, Copy)]
 pub struct Value<'d> {
     file: &'d Path,
+    text: &'d str,
     node: &'d Node,
 }
 
@@ -197,11 +217,21 @@ impl<'d> Value<'d> {
         what: &'static str,
         keys: &'static [&'static str],
     ) -> Result<Fields<'d>, Fault> {
-        let Content::Map(entries) = &self.node.content else {
-            return Err(self.fault(
-                format!("{what} is a mapping, not {}", self.node.content.kind()),
-                format!("give it keys: {}", keys.join(", ")),
-            ));
+        let keys_there_are = || format!("give it keys: {}", keys.join(", "));
+        let entries = match &self.node.content {
+            Content::Map(entries) => entries,
+            Content::Nothing => {
+                return Err(self.fault(
+                    format!("nothing stands here, where {what} belongs"),
+                    keys_there_are(),
+                ));
+            }
+            other => {
+                return Err(self.fault(
+                    format!("{what} is a mapping, not {}", other.kind()),
+                    keys_there_are(),
+                ));
+            }
         };
         for (key, _) in entries {
             if !keys.contains(&key.name.as_str()) {
@@ -211,7 +241,7 @@ impl<'d> Value<'d> {
                     column: key.column,
                 };
                 return Err(Fault::new(
-                    format!("`{}` is not a key of {what}", key.name.escape_debug()),
+                    format!("`{}` is not a key of {what}", shown(&key.name)),
                     nearest_of(&key.name, keys),
                 )
                 .at(place));
@@ -232,9 +262,8 @@ impl<'d> Value<'d> {
         self,
         what: &str,
     ) -> Result<impl ExactSizeIterator<Item = Value<'d>> + use<'d>, Fault> {
-        let file = self.file;
         match &self.node.content {
-            Content::List(items) => Ok(items.iter().map(move |node| Value { file, node })),
+            Content::List(items) => Ok(items.iter().map(move |node| Value { node, ..self })),
             other => Err(self.fault(
                 format!("{what} is a list, not {}", other.kind()),
                 "write it as [one, two] or one item a line, each after a dash",
@@ -244,9 +273,8 @@ impl<'d> Value<'d> {
 
     /// The values of a list, or the one value that stands there alone.
     pub fn one_or_more(self) -> Vec<Value<'d>> {
-        let file = self.file;
         match &self.node.content {
-            Content::List(items) => items.iter().map(|node| Value { file, node }).collect(),
+            Content::List(items) => items.iter().map(|node| Value { node, ..self }).collect(),
             _ => vec![self],
         }
     }
@@ -258,11 +286,32 @@ impl<'d> Value<'d> {
     pub fn text(self, what: &str) -> Result<&'d str, Fault> {
         match &self.node.content {
             Content::Text(text) => Ok(text),
+            Content::Integer(_) | Content::Fraction(_) | Content::Flag(_) => {
+                let written = self.written();
+                let quoted = shown(written);
+                let kind = match self.node.content {
+                    Content::Flag(_) => "true or false",
+                    _ => "a number",
+                };
+                Err(self.fault(
+                    format!("{what} is text, and `{quoted}` without quotes is {kind}"),
+                    format!("put it in quotes: '{quoted}'"),
+                ))
+            }
             other => Err(self.fault(
                 format!("{what} is text, not {}", other.kind()),
-                "if it looks like a number, put it in quotes",
+                "write one word, or a text in quotes",
             )),
         }
+    }
+
+    /// The value as it stands in the text; nothing if that is not known.
+    fn written(self) -> &'d str {
+        let bytes = self.node.bytes.clone();
+        bytes
+            .and_then(|bytes| self.text.get(bytes))
+            .unwrap_or_default()
+            .trim()
     }
 
     /// The text of the value if it is one.
@@ -283,7 +332,7 @@ impl<'d> Value<'d> {
             Ok(text.to_owned())
         } else {
             Err(self.fault(
-                format!("{what} `{}` is not a name", text.escape_debug()),
+                format!("{what} `{}` is not a name", shown(text)),
                 "use letters, digits, `-`, `_` and `.`, and start with a letter or digit",
             ))
         }
@@ -301,11 +350,18 @@ impl<'d> Value<'d> {
                 range.end()
             )
         };
-        let Content::Integer(number) = self.node.content else {
-            return Err(self.fault(
-                format!("{what} is a whole number, not {}", self.node.content.kind()),
-                remedy(),
-            ));
+        let number = match self.node.content {
+            Content::Integer(number) => number,
+            Content::Fraction(number) => {
+                let (message, hint) = number::not_whole(what, number, self.written());
+                return Err(self.fault(message, hint.unwrap_or_else(remedy)));
+            }
+            ref other => {
+                return Err(self.fault(
+                    format!("{what} is a whole number, not {}", other.kind()),
+                    remedy(),
+                ));
+            }
         };
         match u64::try_from(number) {
             Ok(number) if range.contains(&number) => Ok(number),
@@ -321,7 +377,12 @@ impl<'d> Value<'d> {
         let remedy = || format!("write a number from {} to {}", range.start(), range.end());
         let number = match self.node.content {
             Content::Integer(number) => number as f64,
-            Content::Fraction(number) => number,
+            Content::Fraction(number) => {
+                if let Some((message, remedy)) = number::leading_zero(what, self.written()) {
+                    return Err(self.fault(message, remedy));
+                }
+                number
+            }
             ref other => {
                 return Err(self.fault(
                     format!("{what} is a number, not {}", other.kind()),
@@ -368,7 +429,7 @@ impl<'d> Value<'d> {
             .map(|(_, meaning)| *meaning)
             .ok_or_else(|| {
                 self.fault(
-                    format!("{what} cannot be `{}`", text.escape_debug()),
+                    format!("{what} cannot be `{}`", shown(text)),
                     nearest_of(text, &names),
                 )
             })
@@ -394,10 +455,7 @@ impl<'d> Fields<'d> {
         self.entries
             .iter()
             .find(|(found, _)| found.name == key)
-            .map(|(_, node)| Value {
-                file: self.value.file,
-                node,
-            })
+            .map(|(_, node)| Value { node, ..self.value })
     }
 
     /// The value of `key`.
@@ -419,19 +477,28 @@ impl<'d> Fields<'d> {
     /// When there is not exactly one.
     pub fn single(self) -> Result<(&'d str, Value<'d>), Fault> {
         match self.entries {
-            [(key, node)] => Ok((
-                &key.name,
-                Value {
-                    file: self.value.file,
-                    node,
-                },
-            )),
+            [(key, node)] => Ok((&key.name, Value { node, ..self.value })),
             entries => Err(self.value.fault(
                 format!("{} has {} keys", self.what, entries.len()),
                 "give each one its own list item, with exactly one key",
             )),
         }
     }
+}
+
+/// Most characters of what a person wrote that a complaint repeats.
+const MOST_SHOWN: usize = 60;
+
+/// What a person wrote, for a complaint: on one line, without control characters, and not the whole of a novel.
+fn shown(text: &str) -> String {
+    let mut characters = text.chars();
+    let shown: String = characters.by_ref().take(MOST_SHOWN).collect();
+    let more = if characters.next().is_some() {
+        "..."
+    } else {
+        ""
+    };
+    format!("{}{more}", shown.escape_debug())
 }
 
 /// Whether `text` can stand in file names and case lines.
@@ -584,3 +651,7 @@ mod tests {
         assert!(is_name("mb-1") && is_name("1.1.0-panics"));
     }
 }
+
+#[cfg(test)]
+#[path = "yaml_tests.rs"]
+mod yaml_tests;

@@ -4,11 +4,15 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use super::yaml_error;
+
 /// A value and where it starts.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) line: u64,
     pub(super) column: u64,
+    /// The bytes of the text it was read from, if that is known: for an alias, those of the value it names.
+    pub(super) bytes: Option<std::ops::Range<usize>>,
     pub(super) content: Content,
 }
 
@@ -53,18 +57,19 @@ pub(super) struct NotYaml {
     pub(super) line: u64,
     pub(super) column: u64,
     pub(super) message: String,
+    pub(super) remedy: &'static str,
 }
 
 /// Split `text` into nodes.
 pub(super) fn parse(text: &str) -> Result<Node, NotYaml> {
     serde_saphyr::from_str::<Node>(text).map_err(|error| {
         let location = error.location();
-        // Without its snippet the message is one line; the place is said by whoever reports it.
-        let message = error.without_snippet().to_string();
+        let (message, remedy) = yaml_error::explain(&error);
         NotYaml {
             line: location.map_or(0, |l| l.line()),
             column: location.map_or(0, |l| l.column()),
-            message: message.lines().next().unwrap_or_default().to_owned(),
+            message,
+            remedy,
         }
     })
 }
@@ -72,7 +77,16 @@ pub(super) fn parse(text: &str) -> Result<Node, NotYaml> {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Content>::deserialize(deserializer)?;
+        let span = spanned.defined.span();
+        let bytes = span
+            .byte_offset()
+            .zip(span.byte_len())
+            .map(|(start, length)| {
+                let start = start as usize;
+                start..start.saturating_add(length as usize)
+            });
         Ok(Self {
+            bytes,
             line: spanned.referenced.line(),
             column: spanned.referenced.column(),
             content: spanned.value,

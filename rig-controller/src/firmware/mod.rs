@@ -31,7 +31,7 @@ pub use image_file::{Format, ImageFile};
 pub use keys::{read_signing_key, read_verifying_key, signing_key_text};
 pub use made_up::put_vectors;
 pub use package::{PackageFacts, is_package, load_package, pack, read_package, save_package};
-pub use set::{DeviceIdentity, FirmwareSet};
+pub use set::{DeviceIdentity, FirmwareSet, SET_FILE};
 
 /// Files larger than this hold no firmware of a microcontroller, debug information included.
 const LARGEST_BYTES: u64 = 64 << 20;

@@ -94,7 +94,7 @@ impl Default for ModemProfile {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The plan names a profile that has no file.
-    #[error("there is no link profile {name:?} in {}; there is: {}", dir.display(), known.join(", "))]
+    #[error("there is no link profile `{name}` in {}; there is: {}", dir.display(), known.join(", "))]
     Unknown {
         /// The name asked for.
         name: String,
@@ -171,8 +171,9 @@ impl LinkProfile {
     /// The profile as a file that [`LinkProfile::load`] reads back. `notes` become comments at its head.
     pub fn to_yaml(&self, notes: &[String]) -> String {
         let mut lines: Vec<String> = notes.iter().map(|note| format!("# {note}")).collect();
-        // A description may hold anything; a quoted one is always YAML.
-        lines.push(format!("description: {:?}", self.description));
+        // A description may hold anything; quoted as JSON it is always YAML.
+        let quoted = serde_json::Value::from(self.description.as_str());
+        lines.push(format!("description: {quoted}"));
         if let Some(RoundTrip { median, sigma }) = self.round_trip {
             let median = milliseconds(median);
             lines.push(format!(

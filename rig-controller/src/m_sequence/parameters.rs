@@ -32,7 +32,8 @@ enum WrittenStream {
 pub enum ParametersError {
     /// The exponents.
     #[error(
-        "exponents {0:?} are no polynomial of degree 7 to 32; give each once, without the 0, such as [32, 30, 26, 25]"
+        "exponents [{}] are no polynomial of degree 7 to 32; give each once, without the 0, such as [32, 30, 26, 25]",
+        .0.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")
     )]
     NoPolynomial(Vec<u8>),
     /// The polynomial has a shorter period.

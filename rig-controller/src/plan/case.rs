@@ -1,4 +1,5 @@
 //! One case: everything that determines a run, given the images and a board.
+use std::fmt;
 use std::time::Duration;
 
 use powercut_upgrade::manifest::Suite;
@@ -6,7 +7,7 @@ use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::MAX_WINDOW;
 
 use super::schedule::{self, Profile};
-use super::{CaseLine, Cut, CutSpec, ImageName, PlanError, suite_name};
+use super::{CaseLine, Cut, CutSpec, ImageName, LineCuts, PlanError, suite_name};
 use crate::document::Place;
 use crate::modem::ModemPower;
 
@@ -85,6 +86,25 @@ pub enum Outcome {
     Refused,
 }
 
+impl fmt::Display for FinalImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::From => "old",
+            Self::To => "new",
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Confirmed => "confirmed",
+            Self::Reverted => "reverted",
+            Self::Refused => "refused",
+        })
+    }
+}
+
 impl Case {
     /// Turn the case's cut specifications into cuts, given what the reference run showed.
     ///
@@ -99,14 +119,23 @@ impl Case {
         })
     }
 
+    /// What is known of the cuts before a reference run: nothing, unless there are none.
+    pub fn unresolved_cuts(&self) -> LineCuts {
+        if self.cuts.is_empty() {
+            LineCuts::Given(Vec::new())
+        } else {
+            LineCuts::AsPlanned
+        }
+    }
+
     /// The line that replays this case with `cuts` on `board`.
-    pub fn line(&self, board: &str, cuts: &[Cut]) -> CaseLine {
+    pub fn line(&self, board: &str, cuts: &LineCuts) -> CaseLine {
         CaseLine {
             plan: self.plan.clone(),
             index: self.index,
             board: board.to_owned(),
             seed: self.plan_seed,
-            cuts: cuts.to_vec(),
+            cuts: cuts.clone(),
         }
     }
 

@@ -16,8 +16,45 @@ pub struct CaseLine {
     pub board: String,
     /// The seed of the plan, from which that of the case follows.
     pub seed: u64,
-    /// The cuts, in order.
-    pub cuts: Vec<Cut>,
+    /// The cuts.
+    pub cuts: LineCuts,
+}
+
+/// The cuts of a case line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineCuts {
+    /// Exactly these, in order.
+    Given(Vec<Cut>),
+    /// Those of the plan, drawn from and checked against a reference run: of a case that ended before its cuts were known.
+    AsPlanned,
+}
+
+impl LineCuts {
+    const AS_PLANNED: &str = "as-planned";
+
+    /// The cuts, if they are known.
+    pub fn given(&self) -> Option<&[Cut]> {
+        match self {
+            Self::Given(cuts) => Some(cuts),
+            Self::AsPlanned => None,
+        }
+    }
+}
+
+impl fmt::Display for LineCuts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Given(cuts) = self else {
+            return f.write_str(Self::AS_PLANNED);
+        };
+        if cuts.is_empty() {
+            return f.write_str("none");
+        }
+        for (position, cut) in cuts.iter().enumerate() {
+            let comma = if position == 0 { "" } else { "," };
+            write!(f, "{comma}{cut}")?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for CaseLine {
@@ -29,15 +66,7 @@ impl fmt::Display for CaseLine {
             seed,
             cuts,
         } = self;
-        write!(f, "{plan}:{index}:{board}:seed={seed}:cuts=")?;
-        if cuts.is_empty() {
-            return f.write_str("none");
-        }
-        for (position, cut) in cuts.iter().enumerate() {
-            let comma = if position == 0 { "" } else { "," };
-            write!(f, "{comma}{cut}")?;
-        }
-        Ok(())
+        write!(f, "{plan}:{index}:{board}:seed={seed}:cuts={cuts}")
     }
 }
 
@@ -96,11 +125,13 @@ fn parse(text: &str) -> Result<CaseLine, String> {
         .strip_prefix("cuts=")
         .ok_or("the fifth part is not cuts=...")?;
     let cuts = match cuts {
-        "none" => Vec::new(),
-        cuts => cuts
-            .split(',')
-            .map(|cut| cut.parse::<Cut>().map_err(|error| error.to_string()))
-            .collect::<Result<_, _>>()?,
+        "none" => LineCuts::Given(Vec::new()),
+        LineCuts::AS_PLANNED => LineCuts::AsPlanned,
+        cuts => LineCuts::Given(
+            cuts.split(',')
+                .map(|cut| cut.parse::<Cut>().map_err(|error| error.to_string()))
+                .collect::<Result<_, _>>()?,
+        ),
     };
     Ok(CaseLine {
         plan: plan.to_owned(),
@@ -125,8 +156,9 @@ mod tests {
             board in "[a-z][a-z0-9._-]{0,8}",
             index in 1usize..,
             seed: u64,
-            cuts in prop::collection::vec(any_cut(), 0..4),
+            cuts in prop::option::of(prop::collection::vec(any_cut(), 0..4)),
         ) {
+            let cuts = cuts.map_or(LineCuts::AsPlanned, LineCuts::Given);
             let line = CaseLine { plan, index, board, seed, cuts };
             prop_assert_eq!(line.to_string().parse::<CaseLine>(), Ok(line));
         }
@@ -141,10 +173,13 @@ mod tests {
     fn the_documented_line_reads_as_it_says() {
         let text = "smoke:7:mb-1:seed=20261122:cuts=f17/after-data/half,op3121";
         let line: CaseLine = text.parse().unwrap();
-        assert_eq!((line.index, line.seed, line.cuts.len()), (7, 20_261_122, 2));
+        assert_eq!((line.index, line.seed), (7, 20_261_122));
+        assert_eq!(line.cuts.given().map(<[Cut]>::len), Some(2));
         assert_eq!(line.to_string(), text);
         let uncut: CaseLine = "smoke:7:mb-1:seed=1:cuts=none".parse().unwrap();
-        assert!(uncut.cuts.is_empty());
+        assert_eq!(uncut.cuts, LineCuts::Given(Vec::new()));
+        let planned: CaseLine = "smoke:7:mb-1:seed=1:cuts=as-planned".parse().unwrap();
+        assert_eq!(planned.cuts, LineCuts::AsPlanned);
     }
 
     #[test]

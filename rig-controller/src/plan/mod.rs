@@ -12,11 +12,12 @@ mod image_name;
 mod read;
 pub mod schedule;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use case::{Case, Expect, FinalImage, Outcome};
-pub use case_line::{CaseLine, ParseCaseLineError};
+pub use case_line::{CaseLine, LineCuts, ParseCaseLineError};
 pub use cut::{Cut, CutAt, FragmentPhase, ParseCutError, Phase, Torn};
 pub use image_name::{ImageName, ParseImageNameError};
 
@@ -45,6 +46,24 @@ pub enum CutSpec {
     },
     /// One cut, exactly there.
     At(Cut),
+}
+
+impl fmt::Display for CutSpec {
+    /// A cut as case lines have it, or in words how cuts are drawn.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(cut) => cut.fmt(f),
+            Self::Random {
+                count,
+                during,
+                seed,
+            } => {
+                let phases: Vec<&str> = during.iter().map(|phase| phase.name()).collect();
+                write!(f, "{count} random in {}", phases.join(" or "))?;
+                seed.map_or(Ok(()), |seed| write!(f, " (seed {seed})"))
+            }
+        }
+    }
 }
 
 /// The suites the firmware has.
@@ -138,7 +157,7 @@ impl Plan {
         expand::cases(self)
     }
 
-    /// The case that `line` names, with exactly the line's cuts.
+    /// The case that `line` names, with exactly the line's cuts if it has any of its own.
     ///
     /// # Errors
     /// When the line is of another plan, or the plan has no such case.
@@ -165,8 +184,10 @@ impl Plan {
             )
             .at(whole())
         })?;
-        case.cuts = line.cuts.iter().copied().map(CutSpec::At).collect();
-        case.cut_places = vec![whole(); case.cuts.len()];
+        if let Some(cuts) = line.cuts.given() {
+            case.cuts = cuts.iter().copied().map(CutSpec::At).collect();
+            case.cut_places = vec![whole(); case.cuts.len()];
+        }
         Ok(case)
     }
 }

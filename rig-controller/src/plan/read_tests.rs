@@ -172,7 +172,7 @@ fn a_case_replays_from_its_line_alone() {
     let plan = parse(FULL).unwrap();
     let case = plan.cases().swap_remove(2);
     let cuts = ["op5".parse().unwrap()];
-    let line = case.line("mb-1", &cuts);
+    let line = case.line("mb-1", &crate::plan::LineCuts::Given(cuts.to_vec()));
     let again = plan.clone().with_seed(99).replay(&line).unwrap();
     assert_eq!(
         (again.seed, again.index, again.fragment_bytes),
@@ -286,7 +286,9 @@ fn slips_are_refused_with_their_place_and_the_nearest_key() {
     }
     let text = complaint("plan: p\nupgrade: { from: 1.0, to: 1.1.0 }");
     assert!(
-        text.starts_with("p.yaml:2:18: the image is text, not a fraction; if it looks"),
+        text.starts_with(
+            "p.yaml:2:18: the image is text, and `1.0` without quotes is a number; put it in quotes"
+        ),
         "{text}"
     );
     let text = complaint("plan: p\nupgrade: { from: one, to: 1.1.0 }");
@@ -303,7 +305,7 @@ fn slips_are_refused_with_their_place_and_the_nearest_key() {
     );
     let text = complaint("- plan\n");
     assert!(text.contains("a plan is a mapping, not a list"), "{text}");
-    assert!(complaint("").contains("a plan is a mapping, not nothing"));
+    assert!(complaint("").contains("nothing stands here, where a plan belongs"));
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! `results.jsonl`: one case a line, each complete on disk before the next case is told of.
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::{CaseResult, ReportError};
@@ -14,6 +14,8 @@ const LARGEST_BYTES: u64 = 1 << 30;
 pub struct JsonlWriter {
     path: PathBuf,
     file: File,
+    /// Of what was written whole.
+    length: u64,
 }
 
 impl JsonlWriter {
@@ -29,6 +31,7 @@ impl JsonlWriter {
         Ok(Self {
             path: path.to_owned(),
             file,
+            length: 0,
         })
     }
 
@@ -37,20 +40,58 @@ impl JsonlWriter {
     /// # Errors
     /// When the file system refuses.
     pub fn write(&mut self, result: &CaseResult) -> Result<(), ReportError> {
+        let line = self.line(result)?;
+        // One write of the whole line: a run that dies between two leaves no half of one.
+        let written = self.file.write_all(&line);
+        if written.is_ok() {
+            self.length += line.len() as u64;
+        } else {
+            // Nor does a full disk. What is no regular file has no length to be set.
+            let _ = self.file.set_len(self.length);
+            let _ = self.file.seek(SeekFrom::Start(self.length));
+        }
+        written.map_err(|source| self.failed(source))
+    }
+
+    /// Put these results in place of all that was written.
+    ///
+    /// # Errors
+    /// When the file system refuses; then the file is as it was.
+    pub fn rewrite<'r>(
+        &mut self,
+        results: impl IntoIterator<Item = &'r CaseResult>,
+    ) -> Result<(), ReportError> {
+        let mut text = Vec::new();
+        for result in results {
+            text.append(&mut self.line(result)?);
+        }
+        super::replace_file(&self.path, &text).map_err(|source| self.failed(source))?;
+        let mut file = File::options()
+            .write(true)
+            .open(&self.path)
+            .map_err(|source| self.failed(source))?;
+        self.length = text.len() as u64;
+        file.seek(SeekFrom::Start(self.length))
+            .map_err(|source| self.failed(source))?;
+        self.file = file;
+        Ok(())
+    }
+
+    fn failed(&self, source: std::io::Error) -> ReportError {
+        ReportError::Write {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn line(&self, result: &CaseResult) -> Result<Vec<u8>, ReportError> {
         let mut line = serde_json::to_vec(result).map_err(|error| ReportError::Encode {
             path: self.path.clone(),
             case: result.case_line.clone(),
             reason: error.to_string(),
         })?;
         line.push(b'\n');
-        // One write of the whole line: a run that dies between two leaves no half of one.
-        self.file
-            .write_all(&line)
-            .and_then(|()| self.file.flush())
-            .map_err(|source| ReportError::Write {
-                path: self.path.clone(),
-                source,
-            })
+        Ok(line)
     }
 }
 

@@ -83,15 +83,15 @@ impl JunitFile {
         self.suite.add_testcase(case);
     }
 
-    /// Add a case that was not run, or not to its end.
-    pub fn add_skipped(&mut self, case: &Case, why: &str) {
-        let mut skipped =
-            TestCase::skipped_with_cause(&attribute(&case.title()), "skipped", &attribute(why));
-        if let TestResult::SkippedWithCause { cause, .. } = &mut skipped.result {
+    /// Add a case that was not run, or not to its end. It is an error: CI servers take what is skipped for good.
+    pub fn add_not_run(&mut self, case: &Case, why: &str) {
+        let name = attribute(&case.title());
+        let mut not_run = TestCase::error(&name, Duration::ZERO, "not run", &attribute(why));
+        if let TestResult::Error { cause, .. } = &mut not_run.result {
             *cause = Some(cdata(why));
         }
-        skipped.set_classname(&classname(&case.plan, &case.group));
-        self.suite.add_testcase(skipped);
+        not_run.set_classname(&classname(&case.plan, &case.group));
+        self.suite.add_testcase(not_run);
     }
 
     /// Write the report as it stands. Whoever reads the file sees the last complete one, never a part.

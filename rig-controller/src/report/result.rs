@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::verdict::{Invariant, Verdict, VerdictClass};
 use crate::modem::ModemPower;
-use crate::plan::{Case, Cut, Phase, suite_name};
+use crate::plan::{Case, Cut, CutSpec, LineCuts, Phase, suite_name};
 
 /// Version of the record's schema.
 pub const SCHEMA: u32 = 1;
@@ -48,7 +48,8 @@ pub struct CaseResult {
     pub case_line: String,
     /// The command that runs exactly this case again.
     pub replay: String,
-    /// The cuts that were to happen, in order, as in the case line.
+    /// The cuts that were to happen, in order, as in the case line; in the plan's words if the case ended before they were
+    /// drawn.
     pub planned_cuts: Vec<String>,
     /// The cuts that did happen, in order.
     pub cuts: Vec<HappenedCut>,
@@ -129,7 +130,13 @@ pub struct Counts {
 impl CaseResult {
     /// The record of `case` on `board` with these `cuts` planned, judged as `verdict`. `replay` is the command
     /// that repeats it. What happened and what was counted is for the caller to fill in.
-    pub fn new(case: &Case, board: &str, cuts: &[Cut], replay: String, verdict: &Verdict) -> Self {
+    pub fn new(
+        case: &Case,
+        board: &str,
+        cuts: &LineCuts,
+        replay: String,
+        verdict: &Verdict,
+    ) -> Self {
         Self {
             schema: SCHEMA,
             plan: case.plan.clone(),
@@ -147,7 +154,10 @@ impl CaseResult {
             seed: case.seed,
             case_line: case.line(board, cuts).to_string(),
             replay,
-            planned_cuts: cuts.iter().map(Cut::to_string).collect(),
+            planned_cuts: match cuts {
+                LineCuts::Given(cuts) => cuts.iter().map(Cut::to_string).collect(),
+                LineCuts::AsPlanned => case.cuts.iter().map(CutSpec::to_string).collect(),
+            },
             cuts: Vec::new(),
             verdict: verdict.class(),
             invariant: verdict.invariant(),
@@ -181,10 +191,10 @@ pub(super) mod tests {
 
     /// A result of it.
     pub(in crate::report) fn result(verdict: &Verdict) -> CaseResult {
-        let cuts = [
+        let cuts = LineCuts::Given(vec![
             "f17/after-data/half".parse().unwrap(),
             "op3121".parse().unwrap(),
-        ];
+        ]);
         let case = case();
         let replay = format!("rig replay {}", case.line("mb-1", &cuts));
         CaseResult::new(&case, "mb-1", &cuts, replay, verdict)

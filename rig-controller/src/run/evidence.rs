@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::foreign;
 use super::inputs::Inputs;
 use super::judged::Attempt;
 use crate::firmware::FirmwareError;
@@ -54,6 +55,16 @@ pub enum NoEvidenceError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// Something that a replay reads is not of the folder itself.
+    #[error(
+        "{} {what}; evidence is plain files of one folder, and nothing outside it is read; if the folder is yours, copy what is meant into it", .path.display()
+    )]
+    LeadsOut {
+        /// What it is about.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Its record names no case.
     #[error("{}: {source}", .path.display())]
     Case {
@@ -80,6 +91,11 @@ pub fn write(
     attempt: &Attempt,
     result: &CaseResult,
 ) -> Result<(), EvidenceError> {
+    // A folder with this file is complete: it goes first and comes last.
+    let complete = folder.join(CASE);
+    if complete.exists() {
+        fs::remove_file(&complete).map_err(failed(&complete))?;
+    }
     let flash = folder.join("flash");
     if flash.exists() {
         // An earlier run may have had more cuts.
@@ -105,6 +121,10 @@ pub fn write(
     }
     let copy = |from: &Path, to: &str| {
         let to = folder.join(to);
+        // A replay may keep its evidence where it found the case: copying a file onto itself empties it.
+        if is_same(from, &to) {
+            return Ok(());
+        }
         fs::copy(from, &to).map(drop).map_err(failed(&to))
     };
     copy(&inputs.sources.plan, "plan.yaml")?;
@@ -121,8 +141,12 @@ pub fn write(
         source: error.into(),
     })?;
     file(RESULT, &record)?;
-    // Last: a folder with this file is complete.
     file(CASE, text(result).as_bytes())
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> EvidenceError + use<> {
@@ -158,9 +182,10 @@ fn text(result: &CaseResult) -> String {
 /// The case a folder of evidence is about, and its record.
 ///
 /// # Errors
-/// When the folder holds no evidence, or its record is damaged.
+/// When the folder holds no evidence, its record is damaged, or anything a replay reads leads out of the folder.
 pub fn read(folder: &Path) -> Result<(CaseLine, CaseResult), NoEvidenceError> {
     let path = folder.join(RESULT);
+    foreign::check(folder, &path)?;
     let content =
         input_file::read(&path, LARGEST_RESULT_BYTES).map_err(|error| NoEvidenceError::Read {
             folder: folder.to_owned(),

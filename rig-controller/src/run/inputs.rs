@@ -46,10 +46,20 @@ impl Sources {
     /// The options that lead `rig replay` to these sources for a case of the plan `plan`, each with a space before it: those
     /// whose default would mean something else.
     pub fn options(&self, plan: &str) -> String {
+        let default = Self::defaults(plan).plan;
+        let mut options = String::new();
+        if self.plan != default {
+            let path = quoted(&self.plan.display().to_string());
+            let _ = write!(options, " --plan {path}");
+        }
+        options + &self.options_beside_the_plan(plan)
+    }
+
+    /// The same options for a command that names the plan without one.
+    pub(super) fn options_beside_the_plan(&self, plan: &str) -> String {
         let defaults = Self::defaults(plan);
         let mut options = String::new();
         for (option, given, default) in [
-            ("--plan", &self.plan, &defaults.plan),
             ("--bench", &self.bench, &defaults.bench),
             ("--firmware", &self.firmware, &defaults.firmware),
             ("--links", &self.links, &defaults.links),

@@ -9,7 +9,7 @@ use crate::bench::VirtualBoard;
 use crate::board::Observability;
 use crate::case::runner::{CaseReport, Snapshot};
 use crate::case::verdict::{Invariant, Verdict, VerdictClass};
-use crate::plan::{Case, CaseLine, Cut};
+use crate::plan::{Case, CaseLine, Cut, LineCuts};
 use crate::report::{CaseResult, NotObserved};
 
 /// One attempt at a case.
@@ -18,38 +18,47 @@ pub struct Attempt {
     /// The judgement; `None` if the run was cancelled before there was one.
     pub verdict: Option<Verdict>,
     /// The cuts that were to happen.
-    pub cuts: Vec<Cut>,
+    pub cuts: LineCuts,
     /// What was seen: of the case, or of the reference run if that kept the case from being run.
     pub report: Arc<CaseReport>,
 }
 
 impl Attempt {
-    /// The case ran, or could not be begun.
+    /// The case ran.
     pub(super) fn ran(cuts: Vec<Cut>, report: CaseReport) -> Self {
         Self {
             verdict: report.verdict.clone(),
-            cuts,
+            cuts: LineCuts::Given(cuts),
             report: Arc::new(report),
         }
     }
 
-    /// The reference run kept the case from being run.
-    pub(super) fn because_of(verdict: Verdict, reference: Arc<CaseReport>) -> Self {
+    /// `case` could not be begun.
+    pub(super) fn unbegun(case: &Case, verdict: Verdict) -> Self {
+        Self {
+            verdict: Some(verdict.clone()),
+            cuts: case.unresolved_cuts(),
+            report: Arc::new(CaseReport::not_run(verdict)),
+        }
+    }
+
+    /// The reference run kept `case` from being run.
+    pub(super) fn because_of(case: &Case, verdict: Verdict, reference: Arc<CaseReport>) -> Self {
         Self {
             verdict: Some(verdict),
-            cuts: Vec::new(),
+            cuts: case.unresolved_cuts(),
             report: reference,
         }
     }
 
     /// The run was cancelled before the case began.
-    pub(super) fn cancelled() -> Self {
+    pub(super) fn cancelled(case: &Case) -> Self {
         let unbegun = CaseReport::not_run(Verdict::Inconclusive {
             reason: "the run was cancelled".to_owned(),
         });
         Self {
             verdict: None,
-            cuts: Vec::new(),
+            cuts: case.unresolved_cuts(),
             report: Arc::new(unbegun),
         }
     }
@@ -65,7 +74,10 @@ pub fn result_of(
 ) -> CaseResult {
     let report = &attempt.report;
     let line = case.line(&board.name, &attempt.cuts);
-    let replay = replay_command(&inputs.sources, &line);
+    let replay = match &attempt.cuts {
+        LineCuts::Given(_) => replay_command(&inputs.sources, &line),
+        LineCuts::AsPlanned => run_command(inputs, &line),
+    };
     let (checked, not_observed) = observed(verdict.class(), case.suite, VIRTUAL);
     CaseResult {
         modem_power: modem_power(case, board),
@@ -133,6 +145,29 @@ fn observed(
 fn replay_command(sources: &Sources, line: &CaseLine) -> String {
     let options = sources.options(&line.plan);
     format!("rig replay {}{options}", quoted(&line.to_string()))
+}
+
+/// The command that runs a case again whose cuts were never drawn: from its reference run on.
+fn run_command(inputs: &Inputs, line: &CaseLine) -> String {
+    let sources = &inputs.sources;
+    let plan = quoted(&sources.plan.display().to_string());
+    let (index, seed) = (line.index, line.seed);
+    let jobs = jobs_that_lead_to(inputs, line)
+        .map(|jobs| format!(" --jobs {jobs}"))
+        .unwrap_or_default();
+    let options = sources.options_beside_the_plan(&line.plan);
+    format!("rig run {plan} --only {index} --seed {seed}{jobs}{options}")
+}
+
+/// How many boards must be used for the case to run on its board; `None` if it does when all are.
+fn jobs_that_lead_to(inputs: &Inputs, line: &CaseLine) -> Option<usize> {
+    let boards = &inputs.bench.boards;
+    let position = boards.iter().position(|board| board.name == line.board)?;
+    let leads = |jobs: &usize| (line.index - 1) % jobs == position;
+    if leads(&boards.len()) {
+        return None;
+    }
+    (1..boards.len()).find(leads)
 }
 
 #[cfg(test)]

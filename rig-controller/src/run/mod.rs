@@ -6,19 +6,23 @@
 //! [`upgrade`] makes the upgrade of a case ready for the exploration in process, and [`on_board`] plays a schedule of it on the
 //! board. [`evidence`] keeps what is needed to look into a case, and to run it again anywhere; [`replay`] does that.
 pub mod evidence;
+mod foreign;
 mod in_process;
 mod inputs;
 mod judged;
 pub mod on_board;
+mod out_folder;
 mod plan_run;
 mod progress;
 mod references;
 pub mod replay;
 mod rig;
 
+pub use foreign::distrust_program;
 pub use in_process::{upgrade, upgrades};
 pub use inputs::{DEFAULT_BENCH, DEFAULT_FIRMWARE, DEFAULT_LINKS, InputError, Inputs, Sources};
 pub use judged::{Attempt, result_of};
+pub use out_folder::{OutFolder, OutFolderError};
 pub use plan_run::{Keep, Options, RunError, Summary, run_plan};
 pub use progress::{Listener, Progress};
 pub use rig::{BoardFactory, Cuts, Rig, virtual_boards};

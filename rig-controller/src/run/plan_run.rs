@@ -1,25 +1,28 @@
-//! All cases of a plan: each board has its cases, one worker a board, one collector that writes reports.
+//! All cases of a plan: each board has its cases, one worker a board; what workers find goes into the reports one case at a time.
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::evidence::{self, EvidenceError};
 use super::inputs::Inputs;
 use super::judged::{Attempt, result_of};
+use super::out_folder::{OutFolder, OutFolderError};
 use super::progress::{Listener, Progress};
 use super::rig::{BoardFactory, Cuts, Rig};
 use crate::bench::VirtualBoard;
 use crate::case::cancel::Cancel;
-use crate::case::runner::CaseReport;
 use crate::case::verdict::{Verdict, VerdictClass};
 use crate::plan::Case;
 use crate::platform::UdpPlatform;
 use crate::report::{CaseResult, JsonlWriter, JunitFile, ReportError};
 
-/// Why a case that did not run stands in the report.
+/// Why a case that was not judged stands in the report once the run is over.
 const CANCELLED: &str = "the run was cancelled before this case ended";
+/// Why it does until then: the last word of a run that is killed.
+const NOT_YET: &str =
+    "the run has not come to the end of this case: rig is still at work, or was killed";
 
 /// Of which cases evidence is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub struct Options {
     pub keep: Keep,
 }
 
-/// A run could not go on: its class is *bench error*.
+/// Something could not be written down: its class is *bench error*.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A report.
@@ -52,9 +55,12 @@ pub enum RunError {
     /// Evidence.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// A folder for them.
-    #[error("cannot make the folder {}: {source}; check its permissions, or choose another with --out", .path.display())]
-    Folder {
+    /// The folder for them.
+    #[error(transparent)]
+    Folder(#[from] OutFolderError),
+    /// The folder for the JUnit report.
+    #[error("cannot make the folder {}: {source}; check its permissions, or choose another file with --junit", .path.display())]
+    JunitFolder {
         /// The folder.
         path: PathBuf,
         /// What the file system said.
@@ -63,7 +69,7 @@ pub enum RunError {
 }
 
 /// What came of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Summary {
     /// The cases that were judged, in the plan's order.
     pub results: Vec<CaseResult>,
@@ -73,6 +79,8 @@ pub struct Summary {
     pub duration: Duration,
     /// How often a board was given power, reference runs included.
     pub power_cycles: u64,
+    /// What could not be written down of it. The verdicts stand all the same.
+    pub unwritten: Vec<RunError>,
 }
 
 impl Summary {
@@ -83,10 +91,12 @@ impl Summary {
     }
 }
 
-/// Runs all cases of `inputs`. Reports on disk are complete after every case; boards are off when this returns.
+/// Runs all cases of `inputs`. A verdict is told to `listener` first, then put into the reports, and only then is its
+/// evidence kept: what a full disk takes is the least that is needed. Boards are off when this returns.
 ///
 /// # Errors
-/// When reports or evidence cannot be written; then the run is cancelled.
+/// When reports cannot be begun: then nothing has run. What cannot be written later is in the summary; a report that cannot
+/// be written cancels the run.
 pub fn run_plan(
     inputs: &Inputs,
     options: &Options,
@@ -95,14 +105,20 @@ pub fn run_plan(
     listener: &Listener<'_>,
 ) -> Result<Summary, RunError> {
     let start = Instant::now();
-    let mut reports = Reports::create(inputs, options)?;
+    let _folder = OutFolder::take(&options.out)?;
+    let reports = Mutex::new(Reports::create(inputs, options)?);
+    let run = Run {
+        inputs,
+        options,
+        cancel,
+        listener,
+        reports,
+    };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, inputs.bench.platform_port));
     let power_cycles = match UdpPlatform::bind(address) {
         Ok(platform) => {
             let rig = Rig::new(inputs, &platform, boards, cancel, listener);
-            let ran = run_all(inputs, options, &rig, cancel, listener, &mut reports);
-            // Even when reports fail: nobody waits for what no worker does any more.
-            ran?;
+            run.all(&rig);
             rig.reference_power_cycles()
         }
         Err(error) => {
@@ -110,101 +126,100 @@ pub fn run_plan(
                 reason: error.to_string(),
             };
             for (case, board) in inputs.cases.iter().zip(inputs.bench.boards.iter().cycle()) {
-                let attempt = Attempt::ran(Vec::new(), CaseReport::not_run(verdict.clone()));
-                let result = result_of(inputs, case, board, &attempt, &verdict);
-                listener(&Progress::Finished { result: &result });
-                reports.add(result)?;
+                run.ended(case, board, &Attempt::unbegun(case, verdict.clone()));
             }
             0
         }
     };
+    let mut reports = run
+        .reports
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    reports.finish();
     let results: Vec<CaseResult> = reports.results.into_values().collect();
     let of_cases: u64 = results.iter().map(|result| result.counts.boots).sum();
     Ok(Summary {
         skipped: inputs.cases.len() - results.len(),
         duration: start.elapsed(),
         power_cycles: power_cycles + of_cases,
+        unwritten: reports.unwritten,
         results,
     })
 }
 
-fn run_all(
-    inputs: &Inputs,
-    options: &Options,
-    rig: &Rig<'_>,
-    cancel: &Cancel,
-    listener: &Listener<'_>,
-    reports: &mut Reports<'_>,
-) -> Result<(), RunError> {
-    let used = options
-        .jobs
-        .unwrap_or(usize::MAX)
-        .clamp(1, inputs.bench.boards.len());
-    let (sender, receiver) = mpsc::channel();
-    std::thread::scope(|scope| {
-        for (position, board) in inputs.bench.boards.iter().take(used).enumerate() {
-            let sender = sender.clone();
-            // By number, not by who is free: a case runs on the same board, with the same device identity in flash,
-            // whenever the plan is run on the bench.
-            let cases = inputs
-                .cases
-                .iter()
-                .filter(move |case| (case.index - 1) % used == position);
-            scope.spawn(move || {
-                for case in cases {
-                    if cancel.is_cancelled() {
-                        return;
-                    }
-                    let done = one(inputs, options, rig, case, board);
-                    // The collector listens until the last worker has gone.
-                    let _ = sender.send(done);
-                }
-            });
-        }
-        drop(sender);
-        let mut failure = None;
-        for done in receiver {
-            let added = match done {
-                Ok(Some(result)) => {
-                    listener(&Progress::Finished { result: &result });
-                    reports.add(result)
-                }
-                Ok(None) => Ok(()),
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = added {
-                // Verdicts that nobody gets to see are not worth the wear.
-                cancel.cancel();
-                failure.get_or_insert(error);
-            }
-        }
-        match failure {
-            Some(error) => Err(error),
-            None => reports.finish(),
-        }
-    })
+/// What all workers share.
+struct Run<'a> {
+    inputs: &'a Inputs,
+    options: &'a Options,
+    cancel: &'a Cancel,
+    listener: &'a Listener<'a>,
+    reports: Mutex<Reports<'a>>,
 }
 
-/// Runs one case and keeps its evidence; `None` if it was cancelled.
-fn one(
-    inputs: &Inputs,
-    options: &Options,
-    rig: &Rig<'_>,
-    case: &Case,
-    board: &VirtualBoard,
-) -> Result<Option<CaseResult>, EvidenceError> {
-    let attempt = rig.attempt(case, board, Cuts::AsPlanned);
-    let Some(verdict) = &attempt.verdict else {
-        return Ok(None);
-    };
-    let mut result = result_of(inputs, case, board, &attempt, verdict);
-    if options.keep == Keep::All || verdict.class() != VerdictClass::Pass {
-        let name = format!("{:03}-{}", case.index, board.name);
-        let folder = options.out.join("cases").join(name);
-        result.evidence = Some(folder.clone());
-        evidence::write(&folder, inputs, case, &attempt, &result)?;
+impl<'a> Run<'a> {
+    fn reports(&self) -> MutexGuard<'_, Reports<'a>> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    Ok(Some(result))
+
+    fn all(&self, rig: &Rig<'_>) {
+        let boards = &self.inputs.bench.boards;
+        let used = self
+            .options
+            .jobs
+            .unwrap_or(usize::MAX)
+            .clamp(1, boards.len());
+        std::thread::scope(|scope| {
+            for (position, board) in boards.iter().take(used).enumerate() {
+                // By number, not by who is free: a case runs on the same board, with the same device identity in flash,
+                // whenever the plan is run on the bench.
+                let cases = self
+                    .inputs
+                    .cases
+                    .iter()
+                    .filter(move |case| (case.index - 1) % used == position);
+                scope.spawn(move || {
+                    for case in cases {
+                        if self.cancel.is_cancelled() {
+                            return;
+                        }
+                        self.ended(case, board, &rig.attempt(case, board, Cuts::AsPlanned));
+                    }
+                });
+            }
+        });
+    }
+
+    /// Tells, reports and keeps what came of `case`, in this order; nothing if it was cancelled.
+    fn ended(&self, case: &Case, board: &VirtualBoard, attempt: &Attempt) {
+        let Some(verdict) = &attempt.verdict else {
+            return;
+        };
+        let mut result = result_of(self.inputs, case, board, attempt, verdict);
+        let keep = self.options.keep == Keep::All || verdict.class() != VerdictClass::Pass;
+        if keep {
+            let name = format!("{:03}-{}", case.index, board.name);
+            result.evidence = Some(self.options.out.join("cases").join(name));
+        }
+        {
+            let mut reports = self.reports();
+            (self.listener)(&Progress::Finished { result: &result });
+            if !reports.add(result.clone()) {
+                // Verdicts that no report holds are not worth the wear.
+                self.cancel.cancel();
+            }
+        }
+        let Some(folder) = &result.evidence else {
+            return;
+        };
+        let kept = evidence::write(folder, self.inputs, case, attempt, &result);
+        if kept.is_err() {
+            // Half of it proves nothing, and takes the space that the next report needs.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        if !self.reports().kept(case.index, kept) {
+            self.cancel.cancel();
+        }
+    }
 }
 
 /// `results.jsonl` and JUnit.
@@ -214,19 +229,16 @@ struct Reports<'a> {
     junit: PathBuf,
     /// By the case's number: the report does not tell which worker was faster.
     results: BTreeMap<usize, CaseResult>,
+    unwritten: Vec<RunError>,
 }
 
 impl<'a> Reports<'a> {
     fn create(inputs: &'a Inputs, options: &Options) -> Result<Self, RunError> {
-        let folder = |path: &Path| {
-            std::fs::create_dir_all(path).map_err(|source| RunError::Folder {
-                path: path.to_owned(),
-                source,
-            })
-        };
-        folder(&options.out)?;
         if let Some(parent) = options.junit.parent() {
-            folder(parent)?;
+            std::fs::create_dir_all(parent).map_err(|source| RunError::JunitFolder {
+                path: parent.to_owned(),
+                source,
+            })?;
         }
         evidence::clear(&options.out.join("cases"))?;
         let reports = Self {
@@ -234,32 +246,62 @@ impl<'a> Reports<'a> {
             jsonl: JsonlWriter::create(&options.out.join("results.jsonl"))?,
             junit: options.junit.clone(),
             results: BTreeMap::new(),
+            unwritten: Vec::new(),
         };
-        // Written at once: a place where it cannot be written is found before anything has power.
-        reports.write_junit(false)?;
+        // Written at once, with every case: a place where it cannot be written is found before anything has power, and a run
+        // that is killed leaves a report that says so.
+        reports.write_junit(NOT_YET)?;
         Ok(reports)
     }
 
-    fn add(&mut self, result: CaseResult) -> Result<(), RunError> {
-        self.jsonl.write(&result)?;
+    /// A case was judged; whether the reports could be written.
+    fn add(&mut self, result: CaseResult) -> bool {
+        let line = self.jsonl.write(&result);
         self.results.insert(result.case, result);
-        self.write_junit(false)
+        let junit = self.write_junit(NOT_YET);
+        self.note(line) & self.note(junit)
+    }
+
+    /// What came of keeping the evidence of the case; whether the reports could be written.
+    fn kept(&mut self, case: usize, kept: Result<(), EvidenceError>) -> bool {
+        let mut lines = Ok(());
+        if let Err(error) = kept {
+            self.unwritten.push(error.into());
+            // It was announced.
+            if let Some(result) = self.results.get_mut(&case) {
+                result.evidence = None;
+            }
+            lines = self.jsonl.rewrite(self.results.values());
+        }
+        // It lists the files.
+        let junit = self.write_junit(NOT_YET);
+        self.note(lines) & self.note(junit)
     }
 
     /// The last word: cases that have no result by now will not have one.
-    fn finish(&self) -> Result<(), RunError> {
-        self.write_junit(true)
+    fn finish(&mut self) {
+        let junit = self.write_junit(CANCELLED);
+        self.note(junit);
     }
 
-    fn write_junit(&self, with_skipped: bool) -> Result<(), RunError> {
+    fn note(&mut self, written: Result<(), ReportError>) -> bool {
+        match written {
+            Ok(()) => true,
+            Err(error) => {
+                self.unwritten.push(error.into());
+                false
+            }
+        }
+    }
+
+    fn write_junit(&self, why_not: &str) -> Result<(), ReportError> {
         let mut junit = JunitFile::new(&self.junit, self.inputs.plan.name());
         for case in &self.inputs.cases {
             match self.results.get(&case.index) {
                 Some(result) => junit.add(result),
-                None if with_skipped => junit.add_skipped(case, CANCELLED),
-                None => {}
+                None => junit.add_not_run(case, why_not),
             }
         }
-        Ok(junit.write()?)
+        junit.write()
     }
 }

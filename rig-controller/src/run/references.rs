@@ -77,6 +77,14 @@ impl References {
         slot
     }
 
+    /// From here on each is done anew.
+    pub(super) fn forget(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     /// Power cycles of all reference runs so far.
     pub(super) fn power_cycles(&self) -> u64 {
         let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,12 +99,17 @@ impl References {
 /// The case without its cuts, on an ideal link, with a seed that is the same whichever case asks first.
 fn uncut(case: &Case, modem_power: ModemPower) -> Case {
     let text = format!(
-        "powercut reference 1\n{}\n{}\n{}\n{}\n{}\n{modem_power:?}\n{}",
+        "powercut reference 1\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
         case.plan_seed,
         case.from,
         case.to,
         suite_name(case.suite),
         case.fragment_bytes,
+        // As it has always been written: seeds of reference runs must not change.
+        match modem_power {
+            ModemPower::Stays => "Stays",
+            ModemPower::WithBoard => "WithBoard",
+        },
         match case.dialect {
             Dialect::Lean => "",
             Dialect::Pcp => "pcp\n",

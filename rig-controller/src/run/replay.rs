@@ -6,7 +6,7 @@ use super::judged::Attempt;
 use super::rig::{Cuts, Rig};
 use crate::case::runner::Snapshot;
 use crate::case::verdict::{Invariant, Verdict, VerdictClass};
-use crate::plan::{Case, CaseLine};
+use crate::plan::{Case, CaseLine, LineCuts};
 use crate::report::CaseResult;
 
 /// What two runs of one case must have in common.
@@ -116,7 +116,14 @@ pub fn replay(
     times: usize,
 ) -> Result<Replayed, InputError> {
     let board = inputs.board(&line.board)?;
-    let attempt = || rig.attempt(case, board, Cuts::Given(&line.cuts));
+    let attempt = || match &line.cuts {
+        LineCuts::Given(cuts) => rig.attempt(case, board, Cuts::Given(cuts)),
+        LineCuts::AsPlanned => {
+            // The reference run is part of what is repeated.
+            rig.forget_references();
+            rig.attempt(case, board, Cuts::AsPlanned)
+        }
+    };
     let first = attempt();
     let mut runs = Vec::new();
     if let Some(verdict) = &first.verdict {

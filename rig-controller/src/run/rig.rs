@@ -73,6 +73,11 @@ impl<'a> Rig<'a> {
         }
     }
 
+    /// Have the next case make its reference run anew.
+    pub(super) fn forget_references(&self) {
+        self.references.forget();
+    }
+
     /// Power cycles that reference runs took.
     pub fn reference_power_cycles(&self) -> u64 {
         self.references.power_cycles()
@@ -119,18 +124,16 @@ impl<'a> Rig<'a> {
             self.run(uncut, board, &[], &LinkProfile::ideal(), &|_| ())
         });
         let Some(report) = reference else {
-            return Err(Box::new(Attempt::cancelled()));
+            return Err(Box::new(Attempt::cancelled(case)));
         };
         if let Some(verdict) = objection(&report) {
-            return Err(Box::new(Attempt::because_of(verdict, report)));
+            return Err(Box::new(Attempt::because_of(case, verdict, report)));
         }
         case.resolve_cuts(&report.profile).map_err(|error| {
-            Box::new(Attempt::ran(
-                Vec::new(),
-                CaseReport::not_run(Verdict::PlanError {
-                    reason: error.to_string(),
-                }),
-            ))
+            let verdict = Verdict::PlanError {
+                reason: error.to_string(),
+            };
+            Box::new(Attempt::unbegun(case, verdict))
         })
     }
 

@@ -24,6 +24,7 @@ use super::fragments::Fragments;
 use super::part::Part;
 use super::power::{CutMoment, PlannedCut};
 use super::upgrade::SimulationError;
+use crate::case::words::Words;
 use crate::link::{PayloadFormat, byte_time};
 use crate::modem::{TimedModem, Traffic};
 use crate::platform::{InProcessPlatform, Peer, PlatformEventKind};
@@ -274,15 +275,18 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         while self.modem.take_byte(now).is_some() {
             self.overruns += 1;
         }
-        let Outcome::Run { trial } = outcome else {
-            return Err(SimulationError::Stays(format!("{outcome:?}")));
+        let trial = match outcome {
+            Outcome::Run { trial } => trial,
+            Outcome::Stay(reason) => {
+                return Err(SimulationError::Stays(Words(reason).to_string()));
+            }
         };
         let held = vec![0; self.held_bytes];
         let agent = Agent::<BUFFER, Held>::start(&mut self.flash, &layout, held);
         if !self.flash.model.is_powered() {
             return Ok(Ended::PowerLost);
         }
-        let mut agent = agent.map_err(|error| SimulationError::Stays(format!("{error:?}")))?;
+        let mut agent = agent.map_err(|error| SimulationError::Stays(Words(error).to_string()))?;
         if self.part.reads_ahead() {
             agent.ask_ahead(READ_AHEAD);
         }

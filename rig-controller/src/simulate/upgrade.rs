@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use embedded_storage::nor_flash::NorFlashErrorKind;
+use embedded_storage::nor_flash::{NorFlashError, NorFlashErrorKind};
 use nor_flash_model::NorFlashModel;
 use powercut_upgrade::factory::Factory;
 use powercut_upgrade::flash::UpgradeFlash;
@@ -149,7 +149,7 @@ impl Run {
 pub enum SimulationError {
     /// The device does not come to an end.
     #[error(
-        "after {boots} boots and {time:?} of virtual time the upgrade is not done; the link may lose too much, or power too often"
+        "after {boots} boots and {:.1} s of virtual time the upgrade is not done; the link may lose too much, or power too often", .time.as_secs_f64()
     )]
     Endless {
         /// Boots so far.
@@ -164,7 +164,7 @@ pub enum SimulationError {
     Stays(String),
     /// Flash refused.
     #[error(
-        "flash refused an operation ({0:?}); this is a bug of the core: look for it with rig explore"
+        "flash refused an operation ({0}); this is a bug of the core: look for it with rig explore"
     )]
     Flash(NorFlashErrorKind),
     /// The image and the layout do not go together.
@@ -392,7 +392,7 @@ fn provision<F: UpgradeFlash>(
         padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);
         flash
             .write(at, &padded)
-            .map_err(|error| format!("{error:?} at {at:#x}"))
+            .map_err(|error| format!("{} at {at:#x}", error.kind()))
     };
     let factory = Factory {
         dialect,
@@ -416,7 +416,7 @@ fn provision<F: UpgradeFlash>(
         old.image_id(),
         old.manifest().security_counter,
     )
-    .map_err(|error| format!("{error:?} in the journal"))
+    .map_err(|error| format!("{} in the journal", error.0))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ChildStderr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
+use super::status::Status;
 use crate::board::UartToDevice;
 
 /// How long the emulator may take to answer; generous, for hosts that do other things.
@@ -27,6 +28,8 @@ const MAX_QUEUED_BYTES: usize = 1 << 20;
 const STDERR_TAIL_BYTES: usize = 2048;
 /// qtest's answer to `endianness`, the question the prod asks; nothing else is answered like this.
 const PROD_ANSWER: &str = "OK little";
+/// What a question for a sign of life is marked with, and its answer too.
+const HEARTBEAT: &str = "heartbeat";
 
 /// Why an exchange with the emulator failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +38,7 @@ pub(super) enum ChannelFault {
     #[error("the channel is closed; the emulator has ended")]
     Closed,
     /// No answer.
-    #[error("no answer within {PATIENCE:?}; check the load of this machine")]
+    #[error("no answer within {} s; check the load of this computer, and that nothing has stopped the emulator", PATIENCE.as_secs())]
     NoAnswer,
     /// The emulator said no.
     #[error("the emulator answered {0}; check its version (7.2 is known to work)")]
@@ -117,6 +120,19 @@ impl Qmp {
         }
     }
 
+    /// Ask for a sign of life; the answer goes to the board's status.
+    pub(super) fn ask_for_heartbeat(&mut self) -> Result<(), ChannelFault> {
+        let question = json!({ "execute": "query-status", "id": HEARTBEAT }).to_string();
+        Ok(self.stream.write_all(question.as_bytes())?)
+    }
+
+    /// Ask the emulator to end, for one that cannot be killed.
+    pub(super) fn quit(&mut self) {
+        let question = json!({ "execute": "quit" }).to_string();
+        // What does not listen either is left alone.
+        let _ = self.stream.write_all(question.as_bytes());
+    }
+
     fn next(&mut self, deadline: Instant) -> Result<Value, ChannelFault> {
         let left = deadline.saturating_duration_since(Instant::now());
         let line = self.lines.recv_timeout(left)?;
@@ -167,6 +183,8 @@ impl Prod {
 struct Outgoing {
     queue: Mutex<VecDeque<u8>>,
     wake: UnixStream,
+    /// Nobody listens any more.
+    abandoned: AtomicBool,
 }
 
 /// The board's side of the serial line; lasts over power cycles.
@@ -224,18 +242,24 @@ pub(super) struct Channels {
     pub(super) qtest: Qtest,
     drain: JoinHandle<()>,
     drained: Receiver<Infallible>,
+    outgoing: Arc<Outgoing>,
     last_words: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Channels {
-    /// Wait until the emulator has closed its channels, as it does when it ends, at most for `patience`.
-    pub(super) fn wait_for_end(&self, patience: Duration) {
+    /// Wait until the emulator has closed its channels, as it does when it ends, at most for `patience`; whether it has.
+    pub(super) fn wait_for_end(&self, patience: Duration) -> bool {
         // Nothing is ever sent: the sender's end is the event.
-        let _ = self.drained.recv_timeout(patience);
+        self.drained.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
     }
 
-    /// End of its error output. The emulator must have been reaped.
+    /// End of its error output. The emulator must have been reaped and its end waited for; what it has started and the rig
+    /// could not kill may hold the channels open still.
     pub(super) fn into_last_words(self) -> String {
+        if !self.wait_for_end(Duration::ZERO) {
+            self.outgoing.abandoned.store(true, Ordering::SeqCst);
+            let _ = (&self.outgoing.wake).write(&[1]);
+        }
         let _ = self.drain.join();
         let words = self
             .last_words
@@ -248,8 +272,12 @@ impl Channels {
     }
 }
 
-/// Start draining. `line` sends into this emulator from here on.
-pub(super) fn open(ends: Ends, line: &SerialLine) -> io::Result<(Channels, Prod)> {
+/// Start draining. `line` sends into this emulator from here on; `status` hears of its heartbeats and of channels that close.
+pub(super) fn open(
+    ends: Ends,
+    line: &SerialLine,
+    status: &Arc<Status>,
+) -> io::Result<(Channels, Prod)> {
     let (wake, woken) = UnixStream::pair()?;
     for nonblocking in [&ends.serial, &wake, &woken] {
         nonblocking.set_nonblocking(true)?;
@@ -257,6 +285,7 @@ pub(super) fn open(ends: Ends, line: &SerialLine) -> io::Result<(Channels, Prod)
     let outgoing = Arc::new(Outgoing {
         queue: Mutex::default(),
         wake,
+        abandoned: AtomicBool::new(false),
     });
     let (qmp_lines, from_qmp) = channel();
     let (qtest_lines, from_qtest) = channel();
@@ -279,6 +308,7 @@ pub(super) fn open(ends: Ends, line: &SerialLine) -> io::Result<(Channels, Prod)
         outgoing: Arc::clone(&outgoing),
         outstanding: Arc::clone(&outstanding),
         last_words: Arc::clone(&last_words),
+        status: Arc::clone(status),
     };
     let drain = std::thread::Builder::new()
         .name("emulator-channels".to_owned())
@@ -286,7 +316,7 @@ pub(super) fn open(ends: Ends, line: &SerialLine) -> io::Result<(Channels, Prod)
             let _at_the_end = ended;
             drain.run();
         })?;
-    *line.lock() = Some(outgoing);
+    *line.lock() = Some(Arc::clone(&outgoing));
     let channels = Channels {
         qmp: Qmp::open(qmp_writer, from_qmp),
         qtest: Qtest {
@@ -295,6 +325,7 @@ pub(super) fn open(ends: Ends, line: &SerialLine) -> io::Result<(Channels, Prod)
         },
         drain,
         drained,
+        outgoing,
         last_words,
     };
     let prod = Prod {
@@ -351,6 +382,28 @@ fn read_some(from: &mut impl Read, buffer: &mut [u8]) -> Option<usize> {
     }
 }
 
+/// Whether `line` answers a question for a sign of life; then `status` knows.
+fn heard_heartbeat(status: &Status, line: &str) -> bool {
+    if !line.contains(HEARTBEAT) {
+        return false;
+    }
+    let Ok(answer) = serde_json::from_str::<Value>(line) else {
+        return false;
+    };
+    if answer["id"] != HEARTBEAT {
+        return false;
+    }
+    let said = &answer["return"];
+    let halted = (said["running"] != true)
+        .then(|| said["status"].as_str().unwrap_or("not running").to_owned());
+    status.update(|state| {
+        state.beat_asked = None;
+        state.beat_answered = Instant::now();
+        state.halted = halted;
+    });
+    true
+}
+
 struct Drain {
     serial: Option<UnixStream>,
     qmp: Option<LineSource>,
@@ -362,6 +415,7 @@ struct Drain {
     outgoing: Arc<Outgoing>,
     outstanding: Arc<AtomicU32>,
     last_words: Arc<Mutex<Vec<u8>>>,
+    status: Arc<Status>,
 }
 
 impl Drain {
@@ -377,18 +431,25 @@ impl Drain {
             };
             if woken {
                 let _ = read_some(&mut self.woken, &mut buffer);
+                if self.outgoing.abandoned.load(Ordering::SeqCst) {
+                    return;
+                }
             }
             if serial && !self.serve_serial(&mut buffer) {
                 self.serial = None;
+                self.closed("serial line");
             }
             if qmp
                 && let Some(source) = &mut self.qmp
                 && !source.take(&mut buffer, |line| {
-                    // Nobody asks any more once the board's channels are dropped.
-                    let _ = self.qmp_lines.send(line);
+                    if !heard_heartbeat(&self.status, &line) {
+                        // Nobody asks any more once the board's channels are dropped.
+                        let _ = self.qmp_lines.send(line);
+                    }
                 })
             {
                 self.qmp = None;
+                self.closed("machine protocol");
             }
             if qtest
                 && let Some(source) = &mut self.qtest
@@ -401,11 +462,19 @@ impl Drain {
                 })
             {
                 self.qtest = None;
+                self.closed("access to memory");
             }
             if stderr && !self.take_last_words(&mut buffer) {
                 self.stderr = None;
             }
         }
+    }
+
+    /// Have it known that the emulator closed this channel, as it does when it ends.
+    fn closed(&self, which: &'static str) {
+        self.status.update(|state| {
+            state.closed.get_or_insert((Instant::now(), which));
+        });
     }
 
     /// Wait until something is to be done; which of serial, QMP, qtest, stderr, wake it is.

@@ -9,10 +9,13 @@
 //! VTOR and `SysTick`, which the nRF51 does not have.
 mod channels;
 mod decode;
+mod guard;
 mod memory_map;
 mod process;
 mod reader;
 mod shadow;
+#[cfg(test)]
+mod silence_tests;
 mod status;
 mod supply;
 #[cfg(test)]
@@ -20,6 +23,7 @@ mod tests;
 #[cfg(test)]
 mod toy_firmware;
 mod trace;
+mod waiting;
 
 #[cfg(feature = "fuzzing")]
 pub use trace::fuzz_trace;
@@ -104,6 +108,10 @@ impl Board for VirtualBoard {
 
     fn wait(&mut self, timeout: Duration) -> Result<Stopped, BoardError> {
         self.supply.wait(timeout)
+    }
+
+    fn check(&mut self) -> Result<(), BoardError> {
+        self.supply.check()
     }
 
     fn waker(&self) -> Waker {

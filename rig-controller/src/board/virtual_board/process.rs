@@ -1,4 +1,7 @@
-//! One emulator process: starts it so that it cannot outlive the rig, kills it, reaps it, keeps its last words.
+//! One emulator process: starts it so that it cannot outlive the rig, kills it, reaps it, tells how it ended.
+//!
+//! The program the bench names may be a script that starts the emulator and stays: it gets a process group of its own, and it
+//! is the group that is killed. The kernel kills the program when the rig dies, and the [guard](super::guard) the rest of the group.
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -9,8 +12,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, getppid};
+
+use super::guard;
 
 /// A started emulator. Dropping it kills and reaps.
 #[derive(Debug)]
@@ -44,6 +50,9 @@ impl Process {
         // Ctrl-C at the terminal is for the rig, which switches its boards off in order.
         command.process_group(0);
         die_with(&mut command);
+        if let Some(guard) = guard::of_this_rig() {
+            guard.watch_over(&mut command);
+        }
         let mut child = spawn_from_lasting_thread(command)?;
         let stderr = child.stderr.take();
         let state = Mutex::new(State {
@@ -53,13 +62,45 @@ impl Process {
         Ok((Self { state }, stderr))
     }
 
-    /// Take its power: nothing of it runs when this returns. Idempotent.
+    /// Take its power: nothing of it runs when this returns, nor of what it has started in its process group. Idempotent.
     pub(super) fn kill(&self) {
         let mut state = self.lock();
         if state.status.is_none() {
-            // Fails only if it is gone already, which the wait finds out.
+            let group = group(&state.child);
+            // While its leader is not reaped the group's number cannot be another's. Fails only if all of it is gone already.
+            let _ = killpg(group, Signal::SIGKILL);
             let _ = state.child.kill();
+            if let Some(guard) = guard::of_this_rig() {
+                guard.forget(group);
+            }
             state.status = state.child.wait().ok();
+        }
+    }
+
+    /// Whether it has ended by itself, or was killed; it is not reaped.
+    pub(super) fn has_ended(&self) -> bool {
+        let state = self.lock();
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        state.status.is_some()
+            || waitid(Id::Pid(group(&state.child)), flags)
+                .is_ok_and(|status| status != WaitStatus::StillAlive)
+    }
+
+    /// What the kernel says its process does, in words; for a script that has started the emulator, what the script does.
+    pub(super) fn doing(&self) -> &'static str {
+        let id = self.id();
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // The name, in brackets, may hold anything; the state is the letter after it.
+        match stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next())
+        {
+            Some('T') => "is stopped by a signal",
+            Some('t') => "is held by a debugger",
+            Some('D') => "waits for a disk or another device of this computer",
+            Some('R') => "runs",
+            Some('S' | 'I') => "waits",
+            _ => "is gone",
         }
     }
 
@@ -74,7 +115,6 @@ impl Process {
     }
 
     /// Its process id.
-    #[cfg(test)]
     pub(super) fn id(&self) -> u32 {
         self.lock().child.id()
     }
@@ -88,6 +128,11 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The process group of `child`, which is its first process.
+fn group(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
 }
 
 /// Let the kernel kill the child when the rig ends, however it ends.

@@ -57,6 +57,9 @@ impl Reader {
             let Some((trace, asked)) = self.poll() else {
                 return End::Died;
             };
+            if self.status.lock().abandoned {
+                return End::Died;
+            }
             // The trace first: a question is answered only when nothing is left to read.
             if trace {
                 match self.trace.read(&mut buffer) {

@@ -39,6 +39,16 @@ pub(super) struct State {
     pub(super) watchdog_running: bool,
     pub(super) question: Option<Question>,
     pub(super) answer: Option<bool>,
+    /// When the emulator, of whose device nothing is heard, was asked for a sign of life it has not given yet.
+    pub(super) beat_asked: Option<Instant>,
+    /// When the emulator last gave one.
+    pub(super) beat_answered: Instant,
+    /// What the emulator then said of itself, if the core does not run.
+    pub(super) halted: Option<String>,
+    /// When and which channel the emulator closed.
+    pub(super) closed: Option<(Instant, &'static str)>,
+    /// Nobody waits for the end of the trace any more: something the rig cannot kill holds its other end.
+    pub(super) abandoned: bool,
 }
 
 /// The shared state and its bell.
@@ -59,6 +69,11 @@ impl Status {
                 watchdog_running: false,
                 question: None,
                 answer: None,
+                beat_asked: None,
+                beat_answered: Instant::now(),
+                halted: None,
+                closed: None,
+                abandoned: false,
             }),
             changed: Condvar::new(),
         }
@@ -73,6 +88,11 @@ impl Status {
         state.last_activity = Instant::now();
         state.question = None;
         state.answer = None;
+        state.beat_asked = None;
+        state.beat_answered = Instant::now();
+        state.halted = None;
+        state.closed = None;
+        state.abandoned = false;
     }
 
     /// Look, or change something nobody waits for.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -22,11 +23,11 @@ use super::process::Process;
 use super::reader::Reader;
 use super::shadow::FlashShadow;
 use super::status::{End, Question, Status};
-use crate::board::{BoardError, SharedObserver, Stopped, VirtualBoardConfig};
+use crate::board::{BoardError, SharedObserver, VirtualBoardConfig};
 use crate::power::Switched;
 
 /// Long enough for an emulator whose channels closed to finish dying.
-const DYING: Duration = Duration::from_secs(2);
+pub(super) const DYING: Duration = Duration::from_secs(2);
 
 /// What board and relay share.
 pub(super) struct Supply {
@@ -37,17 +38,17 @@ pub(super) struct Supply {
     pub(super) shadow: Arc<Mutex<FlashShadow>>,
 }
 
-struct Machine {
+pub(super) struct Machine {
     observer: Option<SharedObserver>,
-    running: Option<Running>,
+    pub(super) running: Option<Running>,
     /// Power-ons since provisioning: RAM and the random generator differ from boot to boot, as on silicon.
     boots: u64,
 }
 
 /// One power-on.
-struct Running {
-    process: Arc<Process>,
-    channels: Channels,
+pub(super) struct Running {
+    pub(super) process: Arc<Process>,
+    pub(super) channels: Channels,
     reader: JoinHandle<()>,
     ask: UnixStream,
     garbage: Vec<u8>,
@@ -102,11 +103,11 @@ impl Supply {
         self.shadow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn machine(&self) -> MutexGuard<'_, Machine> {
+    pub(super) fn machine(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn channel(&self, doing: &str, reason: impl fmt::Display) -> BoardError {
+    pub(super) fn channel(&self, doing: &str, reason: impl fmt::Display) -> BoardError {
         BoardError::Channel {
             board: self.config.name.clone(),
             doing: doing.to_owned(),
@@ -174,89 +175,32 @@ impl Supply {
     }
 
     /// The emulator's last words.
-    fn end(&self, running: Running) -> String {
+    pub(super) fn end(&self, mut running: Running) -> String {
         self.line.disconnect();
         running.process.kill();
+        if !running.channels.wait_for_end(DYING) {
+            // Something outside the process group holds them: an emulator that a script has put into another session.
+            running.channels.qmp.quit();
+            if !running.channels.wait_for_end(DYING) {
+                self.status.lock().abandoned = true;
+                // Wakes the reader.
+                let _ = running.ask.shutdown(Shutdown::Both);
+            }
+        }
         // A reader that panicked has said so on stderr and has marked the end.
         let _ = running.reader.join();
         running.channels.into_last_words()
     }
 
     /// Clear away an emulator whose trace has ended, unless somebody has started the next one.
-    fn take_ended(&self) -> Option<Running> {
+    pub(super) fn take_ended(&self) -> Option<Running> {
         let mut machine = self.machine();
         let ended = self.status.lock().end.is_some();
         machine.running.take_if(|_| ended)
     }
 
-    /// Until something ends the power-on, `timeout` passes, or somebody wakes us. Plays the watchdog meanwhile.
-    pub(super) fn wait(&self, timeout: Duration) -> Result<Stopped, BoardError> {
-        let deadline = Instant::now() + timeout;
-        let mut state = self.status.lock();
-        loop {
-            match state.end {
-                None => {}
-                Some(End::Cut) => {
-                    drop(state);
-                    self.take_ended().map(|running| self.end(running));
-                    return Ok(Stopped::Cut);
-                }
-                Some(End::PoweredOff) => return Ok(Stopped::PoweredOff),
-                Some(End::Died) => {
-                    drop(state);
-                    return Err(match self.take_ended() {
-                        Some(running) => self.emulator_died("running the firmware", running),
-                        None => self.channel("running the firmware", "the emulator had ended"),
-                    });
-                }
-            }
-            let now = Instant::now();
-            if std::mem::take(&mut state.woken) || now >= deadline {
-                return Ok(Stopped::TimedOut);
-            }
-            let mut until = deadline;
-            if state.watchdog_running {
-                let bite = state.last_activity + self.config.watchdog;
-                if now >= bite {
-                    drop(state);
-                    self.watchdog()?;
-                    state = self.status.lock();
-                    continue;
-                }
-                until = until.min(bite);
-            }
-            state = self.status.sleep(state, until);
-        }
-    }
-
-    /// The device has been silent for long: with the core stopped, see whether it still is, and if so reset it.
-    fn watchdog(&self) -> Result<(), BoardError> {
-        let mut machine = self.machine();
-        let Some(running) = machine.running.as_mut() else {
-            return Ok(());
-        };
-        match self.bite(running) {
-            Ok(()) => Ok(()),
-            // Cut or dead meanwhile: the wait finds out which.
-            Err(ChannelFault::Closed) if self.end_is_near() => Ok(()),
-            Err(fault) => {
-                Err(self.fail(&mut machine, "resetting the board by its watchdog", &fault))
-            }
-        }
-    }
-
-    fn bite(&self, running: &mut Running) -> Result<(), ChannelFault> {
-        let after = self.config.watchdog;
-        running.channels.qmp.execute("stop", &json!({}))?;
-        if self.ask(running, Question::WatchdogBites { after })? {
-            running.channels.qmp.system_reset()?;
-            self.status.lock().last_activity = Instant::now();
-        }
-        running.channels.qmp.execute("cont", &json!({}))
-    }
-
     /// Whether the trace comes to its end soon, as it must once another channel has closed.
-    fn end_is_near(&self) -> bool {
+    pub(super) fn end_is_near(&self) -> bool {
         let until = Instant::now() + DYING;
         let mut state = self.status.lock();
         while state.end.is_none() && Instant::now() < until {
@@ -271,7 +215,11 @@ impl Supply {
     }
 
     /// Put a question to the trace reader. The core must be stopped.
-    fn ask(&self, running: &mut Running, question: Question) -> Result<bool, ChannelFault> {
+    pub(super) fn ask(
+        &self,
+        running: &mut Running,
+        question: Question,
+    ) -> Result<bool, ChannelFault> {
         {
             let mut state = self.status.lock();
             state.question = Some(question);
@@ -379,7 +327,7 @@ impl Supply {
             qtest,
             stderr,
         };
-        let (channels, prod) = channels::open(ends, &self.line).map_err(io)?;
+        let (channels, prod) = channels::open(ends, &self.line, &self.status).map_err(io)?;
         let reader = Reader {
             trace: File::from(OwnedFd::from(trace)),
             asked,
@@ -452,7 +400,12 @@ impl Supply {
     }
 
     /// Give up on the running emulator: switch it off and say what happened.
-    fn fail(&self, machine: &mut Machine, doing: &str, fault: &ChannelFault) -> BoardError {
+    pub(super) fn fail(
+        &self,
+        machine: &mut Machine,
+        doing: &str,
+        fault: &ChannelFault,
+    ) -> BoardError {
         self.status.lock().opening = true;
         match machine.running.take() {
             Some(running) => self.fault(doing, running, fault),
@@ -460,7 +413,7 @@ impl Supply {
         }
     }
 
-    fn fault(&self, doing: &str, running: Running, fault: &ChannelFault) -> BoardError {
+    pub(super) fn fault(&self, doing: &str, running: Running, fault: &ChannelFault) -> BoardError {
         if matches!(fault, ChannelFault::Closed) {
             return self.emulator_died(doing, running);
         }
@@ -468,8 +421,20 @@ impl Supply {
         self.channel(doing, fault)
     }
 
-    fn emulator_died(&self, doing: &str, running: Running) -> BoardError {
-        running.channels.wait_for_end(DYING);
+    pub(super) fn emulator_died(&self, doing: &str, running: Running) -> BoardError {
+        if !running.channels.wait_for_end(DYING) && !running.process.has_ended() {
+            let closed = self.status.lock().closed;
+            let which = closed.map_or("trace", |(_, which)| which);
+            let words = self.end(running);
+            self.status
+                .update(|state| state.end = Some(End::PoweredOff));
+            return self.channel(
+                doing,
+                format!(
+                    "the emulator closed its {which} but did not end, so nothing is known about the firmware; check the program that `qemu` names in the bench; its last words: {words}"
+                ),
+            );
+        }
         let status = running.process.ended_how();
         let stderr = self.end(running);
         self.status
