@@ -124,7 +124,8 @@ pub struct Observability {
     pub flash_content: bool,
 }
 
-/// Something wrong with the bench, not with the firmware: the verdict class of every variant is *bench error*.
+/// Something wrong with the bench, not with the firmware: the verdict class of every variant but [`BoardError::LockedUp`] is
+/// *bench error*.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
     /// The program that emulates the board is not there.
@@ -164,6 +165,15 @@ pub enum BoardError {
         process: u32,
         /// What the process does, in words.
         doing: &'static str,
+    },
+    /// The device's core faulted while it handled a fault and stands still, and no watchdog runs. Of all variants this one is
+    /// the firmware's doing.
+    #[error(
+        "board {board}: the core locked up: it faulted while handling a fault, and no watchdog runs, so the device stands still for good"
+    )]
+    LockedUp {
+        /// Board name.
+        board: String,
     },
     /// A channel to the board failed or did not answer in time.
     #[error("board {board}: {doing} failed: {reason}")]

@@ -538,12 +538,10 @@ impl CaseError {
     fn verdict(&self) -> Verdict {
         match self {
             // A core that faults while it handles a fault stops for good: the firmware's doing, not the bench's.
-            Self::Board(BoardError::EmulatorDied { stderr, .. }) if stderr.contains("Lockup") => {
-                Verdict::FirmwareFailure {
-                    invariant: Invariant::S1,
-                    reason: "the device's core locked up: it faulted while handling a fault, so nothing runs".to_owned(),
-                }
-            }
+            Self::Board(error @ BoardError::LockedUp { .. }) => Verdict::FirmwareFailure {
+                invariant: Invariant::S1,
+                reason: error.to_string(),
+            },
             _ => Verdict::BenchError {
                 reason: self.to_string(),
             },

@@ -273,11 +273,8 @@ impl Board for FakeBoard {
                 Device::Stuck => match self.firmware {
                     Firmware::NoWait => return Err(Self::failure("waiting")),
                     Firmware::LocksUp => {
-                        return Err(BoardError::EmulatorDied {
+                        return Err(BoardError::LockedUp {
                             board: "fake".to_owned(),
-                            status: "signal 6".to_owned(),
-                            doing: "running".to_owned(),
-                            stderr: "Lockup: can't escalate 3 to HardFault".to_owned(),
                         });
                     }
                     Firmware::Chatters => {

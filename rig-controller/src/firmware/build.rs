@@ -10,12 +10,16 @@ use powercut_upgrade::slots::Layout;
 use sha2::{Digest, Sha256};
 
 use super::hardware::MICROBIT;
+use super::ruin::Ruin;
 use super::set::{Description, DeviceDescription, ImageDescription, range};
 use super::{FirmwareError, Image, active_range, read, read_text, write};
 use crate::m_sequence::Parameters;
 
 const TARGET: &str = "thumbv6m-none-eabi";
 const STAMP_FILE: &str = "built-from.sha256";
+/// The digest of each program, a line each as `sha256sum` writes them: two sets with the same lines put the same bytes on
+/// boards.
+const DIGESTS_FILE: &str = "digests.txt";
 /// Cargo builds at the same time, each in a target folder of its own.
 const JOBS: usize = 2;
 
@@ -29,6 +33,8 @@ struct Variant {
     signed_by: &'static str,
     /// Packed from the file of another image instead of a build of its own.
     file_of: Option<&'static str>,
+    /// What is done to that file so that it cannot run.
+    ruined: Option<Ruin>,
 }
 
 const fn good(name: &'static str, fill_words: u32, security_counter: u32) -> Variant {
@@ -39,6 +45,7 @@ const fn good(name: &'static str, fill_words: u32, security_counter: u32) -> Var
         security_counter,
         signed_by: "test-signing.key",
         file_of: None,
+        ruined: None,
     }
 }
 
@@ -49,8 +56,17 @@ const fn bad(name: &'static str, behaviour: &'static str, fill_words: u32) -> Va
     }
 }
 
+/// An authentic image that cannot run, made from the file of 1.1.0.
+const fn cannot_run(name: &'static str, ruin: Ruin) -> Variant {
+    Variant {
+        file_of: Some("1.1.0"),
+        ruined: Some(ruin),
+        ..good(name, 0, 3)
+    }
+}
+
 const OLD: &str = "1.0.0";
-const VARIANTS: [Variant; 8] = [
+const VARIANTS: [Variant; 12] = [
     good(OLD, 1025, 2),
     good("1.1.0", 2309, 3),
     good("1.1.0-short", 101, 3),
@@ -63,6 +79,10 @@ const VARIANTS: [Variant; 8] = [
         ..good("1.1.0-bad-signature", 0, 3)
     },
     good("0.9.0", 1801, 1),
+    cannot_run("1.1.0-other-chip", Ruin::OtherChip),
+    cannot_run("1.1.0-zeros", Ruin::Zeros),
+    cannot_run("1.1.0-faults", Ruin::Faults),
+    cannot_run("1.1.0-locks-up", Ruin::LocksUp),
 ];
 
 /// What to build, and where.
@@ -106,13 +126,25 @@ pub fn build(options: &BuildOptions) -> Result<(Vec<Footprint>, bool), FirmwareE
             source,
         })?;
         compile(options)?;
+        ruin(options)?;
         describe(options)?;
+        write_digests(options)?;
     }
     let footprints = inspect(options)?;
     if !fresh {
         write(&stamp_path, stamp.as_bytes())?;
     }
     Ok((footprints, !fresh))
+}
+
+impl Variant {
+    /// Name of its file, without the ending.
+    fn file(&self) -> &'static str {
+        match (self.ruined, self.file_of) {
+            (None, Some(of)) => of,
+            _ => self.name,
+        }
+    }
 }
 
 impl BuildOptions {
@@ -260,11 +292,11 @@ fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
         .map(|variant| ImageDescription {
             name: variant.name.to_owned(),
             package: None,
-            file: Some(format!("{}.hex", variant.file_of.unwrap_or(variant.name)).into()),
+            file: Some(format!("{}.hex", variant.file()).into()),
             security_counter: Some(variant.security_counter),
             trial_attempts: Some(3),
             signed_by: Some(variant.signed_by.into()),
-            force: false,
+            force: variant.ruined.is_some(),
         })
         .collect();
     let device = DeviceDescription {
@@ -279,6 +311,32 @@ fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
         images,
     }
     .save(&options.out)
+}
+
+/// Writes the files of the images that cannot run.
+fn ruin(options: &BuildOptions) -> Result<(), FirmwareError> {
+    for variant in options.variants() {
+        if let (Some(ruin), Some(of)) = (variant.ruined, variant.file_of) {
+            let sound = Image::load(&options.out.join(format!("{of}.hex")), active_range())?;
+            let path = options.out.join(format!("{}.hex", variant.name));
+            ruin.of(&sound).save_hex(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_digests(options: &BuildOptions) -> Result<(), FirmwareError> {
+    let mut files: Vec<&str> = options.variants().map(Variant::file).collect();
+    files.push("bootloader");
+    files.sort_unstable();
+    files.dedup();
+    let mut lines = String::new();
+    for file in files {
+        let file = format!("{file}.hex");
+        let digest = Sha256::digest(read(&options.out.join(&file))?);
+        lines.push_str(&format!("{}  {file}\n", hex::encode(digest)));
+    }
+    write(&options.out.join(DIGESTS_FILE), lines.as_bytes())
 }
 
 /// Measures the programs and checks that no mixture of two images could pass for one of them.
@@ -374,13 +432,14 @@ fn stamp(options: &BuildOptions) -> Result<String, FirmwareError> {
     }
     for variant in options.variants() {
         hasher.update(format!(
-            "{} {} {} {} {} {:?}",
+            "{} {} {} {} {} {:?} {:?}",
             variant.name,
             variant.behaviour,
             variant.fill_words,
             variant.security_counter,
             variant.signed_by,
-            variant.file_of
+            variant.file_of,
+            variant.ruined
         ));
     }
     hasher.update(options.seeded_bug.as_deref().unwrap_or("none"));

@@ -15,6 +15,7 @@ mod image_file;
 mod keys;
 mod made_up;
 mod package;
+mod ruin;
 mod set;
 mod text;
 

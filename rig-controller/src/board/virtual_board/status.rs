@@ -11,6 +11,9 @@ pub(super) enum End {
     PoweredOff,
     /// The emulator ended by itself.
     Died,
+    /// The core locked up, which QEMU does not survive, while the watchdog ran: the board is powered and stands still until
+    /// the watchdog resets it.
+    LockedUp,
 }
 
 /// A question to the trace reader. Asked only while the core is stopped, so that what is in the trace is all there is.

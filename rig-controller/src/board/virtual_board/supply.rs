@@ -23,11 +23,13 @@ use super::process::Process;
 use super::reader::Reader;
 use super::shadow::FlashShadow;
 use super::status::{End, Question, Status};
-use crate::board::{BoardError, SharedObserver, VirtualBoardConfig};
+use crate::board::{BoardError, ResetCause, SharedObserver, VirtualBoardConfig};
 use crate::power::Switched;
 
 /// Long enough for an emulator whose channels closed to finish dying.
 pub(super) const DYING: Duration = Duration::from_secs(2);
+/// What QEMU says before it aborts because the core faulted while handling a fault (target/arm, `armv7m_exception`).
+const LOCKUP: &str = "Lockup: can't escalate";
 
 /// What board and relay share.
 pub(super) struct Supply {
@@ -130,6 +132,32 @@ impl Supply {
                 "nobody watches the board yet; power it on through the board once",
             ));
         };
+        self.bring_to_life(&mut machine, observer)
+    }
+
+    /// The watchdog resets a core that locked up: the next emulator starts from flash as it is.
+    pub(super) fn reset_locked_up(&self) -> Result<(), BoardError> {
+        let mut machine = self.machine();
+        // Somebody may have switched the board off meanwhile.
+        if self.status.lock().end != Some(End::LockedUp) {
+            return Ok(());
+        }
+        let Some(observer) = machine.observer.clone() else {
+            return Ok(());
+        };
+        {
+            let shadow = self.shadow();
+            let mut to = observer.lock().unwrap_or_else(PoisonError::into_inner);
+            to.device_reset(ResetCause::Watchdog, shadow.content());
+        }
+        self.bring_to_life(&mut machine, observer)
+    }
+
+    fn bring_to_life(
+        &self,
+        machine: &mut Machine,
+        observer: SharedObserver,
+    ) -> Result<(), BoardError> {
         machine.boots += 1;
         self.status.begin();
         let result = self.start(observer, machine.boots).and_then(|mut running| {
@@ -439,6 +467,11 @@ impl Supply {
         let stderr = self.end(running);
         self.status
             .update(|state| state.end = Some(End::PoweredOff));
+        if stderr.contains(LOCKUP) {
+            return BoardError::LockedUp {
+                board: self.config.name.clone(),
+            };
+        }
         BoardError::EmulatorDied {
             board: self.config.name.clone(),
             status,
@@ -465,7 +498,7 @@ impl Switched for Supply {
     }
 
     fn is_powered(&self) -> bool {
-        self.status.lock().end.is_none()
+        matches!(self.status.lock().end, None | Some(End::LockedUp))
     }
 }
 

@@ -430,13 +430,34 @@ fn an_emulator_killed_from_outside_is_reported_as_died_and_the_board_can_be_powe
 }
 
 #[test]
-fn a_locked_up_core_ends_the_emulator_whose_last_words_say_so() {
+fn a_locked_up_core_without_a_watchdog_is_told_from_an_emulator_that_died() {
     let mut board = board_with(&vec![0xFF; 256 * 1024]);
     let witness = witness(&board, go_on);
     let result = board.power_on(witness).and_then(|()| board.wait(LONG));
     assert!(
-        matches!(&result, Err(BoardError::EmulatorDied { stderr, .. }) if stderr.contains("Lockup")),
+        matches!(&result, Err(BoardError::LockedUp { .. })),
         "{result:?}"
+    );
+}
+
+/// Byte address of the vector.
+const HARD_FAULT_VECTOR: usize = 12;
+
+#[test]
+fn a_locked_up_core_stands_still_until_the_watchdog_resets_it() {
+    let nowhere = (0xF000_0000, 0);
+    let first = [(NVMC_CONFIG, 1), (MARKER, 0), (WDT_START, 1), nowhere];
+    let mut flash = firmware(&first, &[FINISHED], &Then::Hang);
+    // A fault handler in ARM state: the CPU faults once more.
+    flash[HARD_FAULT_VECTOR..][..4].fill(0);
+    let (stopped, events) = boot(&mut board_with(&flash), go_on);
+    assert_eq!(stopped, Stopped::TimedOut);
+    assert_eq!(
+        events[2..],
+        [
+            Event::Reset(ResetCause::Watchdog),
+            Event::Pin(0x504, FINISHED.1)
+        ]
     );
 }
 

@@ -39,12 +39,13 @@ impl Supply {
                     return Ok(Stopped::Cut);
                 }
                 Some(End::PoweredOff) => return Ok(Stopped::PoweredOff),
+                Some(End::LockedUp) => {}
                 Some(End::Died) => {
+                    let is_watched = state.watchdog_running;
                     drop(state);
-                    return Err(match self.take_ended() {
-                        Some(running) => self.emulator_died(RUNNING, running),
-                        None => self.channel(RUNNING, "the emulator had ended"),
-                    });
+                    self.after_death(is_watched)?;
+                    state = self.status.lock();
+                    continue;
                 }
             }
             let now = Instant::now();
@@ -52,6 +53,17 @@ impl Supply {
                 return Ok(Stopped::TimedOut);
             }
             let mut until = deadline;
+            if state.end == Some(End::LockedUp) {
+                let bite = state.last_activity + self.config().watchdog;
+                if now >= bite {
+                    drop(state);
+                    self.reset_locked_up()?;
+                    state = self.status.lock();
+                } else {
+                    state = self.status.sleep(state, until.min(bite));
+                }
+                continue;
+            }
             if state.watchdog_running {
                 let bite = state.last_activity + self.config().watchdog;
                 if now >= bite {
@@ -83,6 +95,21 @@ impl Supply {
             state = self
                 .status
                 .sleep(state, next.map_or(until, |next| until.min(next)));
+        }
+    }
+
+    /// An emulator has ended by itself. If that is because the core locked up, and a watchdog runs, the board only stands
+    /// still until that bites.
+    fn after_death(&self, is_watched: bool) -> Result<(), BoardError> {
+        let Some(running) = self.take_ended() else {
+            return Err(self.channel(RUNNING, "the emulator had ended"));
+        };
+        match self.emulator_died(RUNNING, running) {
+            BoardError::LockedUp { .. } if is_watched => {
+                self.status.update(|state| state.end = Some(End::LockedUp));
+                Ok(())
+            }
+            error => Err(error),
         }
     }
 
