@@ -18,6 +18,9 @@ fn talk(engine: &mut AtEngine, bytes: &[u8]) -> Vec<u8> {
         if let Some(Wish::Open { socket, .. }) = step.wish {
             output.extend(engine.socket_opened(socket, true));
         }
+        if let Some((socket, code)) = step.refused {
+            output.extend(engine.open_refused(socket, code));
+        }
     }
     output
 }
@@ -168,6 +171,8 @@ fn a_payload_is_taken_by_length_whatever_is_in_it() {
                 socket,
                 datagram: payload.to_vec()
             }),
+            answer: Some((Asked::Send, 0)),
+            refused: None,
         })
     );
     assert_eq!(
