@@ -387,3 +387,35 @@ fn payloads_are_written_as_hex_text_where_that_is_configured() {
     let refused = says(&mut engine, b"AT+QISEND=0,2\r0x11");
     assert!(refused.ends_with("\r\nERROR\r\n"), "{refused}");
 }
+
+#[test]
+fn a_context_the_network_took_away_is_deactivated_before_it_is_activated() {
+    let mut engine = AtEngine::new(Network::RegistersAfter(0))
+        .already_up()
+        .with_habits(&ModemHabits {
+            needs_activation: true,
+            context_lost_after: Some(1),
+            ..ModemHabits::default()
+        });
+    talk(&mut engine, b"ATE0\r");
+    assert_eq!(says(&mut engine, OPEN), "\r\nOK\r\n\r\n+QIOPEN: 0,561\r\n");
+    assert_eq!(says(&mut engine, b"AT+QIACT=1\r"), "\r\nOK\r\n");
+    assert_eq!(
+        says(&mut engine, b"AT+QIACT=1\r"),
+        "\r\nERROR\r\n",
+        "it is active"
+    );
+    assert_eq!(says(&mut engine, OPEN), "\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n");
+    assert_eq!(
+        says(&mut engine, b"AT+QISEND=0,1\rx"),
+        "\r\n> \r\nSEND OK\r\n\r\n+QIURC: \"pdpdeact\",1\r\n"
+    );
+    assert_eq!(says(&mut engine, b"AT+QIRD=0,9\r"), "\r\nERROR\r\n");
+    assert_eq!(says(&mut engine, b"AT+QIACT=1\r"), "\r\nERROR\r\n");
+    assert_eq!(says(&mut engine, OPEN), "\r\nOK\r\n\r\n+QIOPEN: 0,561\r\n");
+    assert_eq!(
+        says(&mut engine, b"AT+QIDEACT=1\rAT+QIACT=1\r"),
+        "\r\nOK\r\n\r\nOK\r\n"
+    );
+    assert_eq!(says(&mut engine, OPEN), "\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n");
+}
