@@ -20,7 +20,9 @@ use powercut_upgrade::wire::lean::{
 use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
 use rig_controller::board::UartToDevice;
 use rig_controller::link::{Impairment, LinkProfile, TimeScale};
-use rig_controller::modem::{Modem, ModemEvent, ModemPower, VirtualModem, VirtualModemConfig};
+use rig_controller::modem::{
+    Modem, ModemEvent, ModemHabits, ModemPower, VirtualModem, VirtualModemConfig,
+};
 use rig_controller::platform::{Package, Platform, UdpPlatform};
 use sha2::{Digest, Sha256};
 
@@ -62,6 +64,7 @@ impl Table {
             power,
             searching_answers: 1,
             fault: None,
+            habits: ModemHabits::default(),
             link: profile,
             impairment: impairment.clone(),
             time_scale: TimeScale::REAL,

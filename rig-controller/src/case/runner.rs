@@ -137,6 +137,7 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
             power: setup.modem_power,
             searching_answers: 0,
             fault: setup.modem_fault,
+            habits: setup.case.modem.clone(),
             link: setup.link.clone(),
             impairment: impairment.clone(),
             time_scale: setup.time_scale,

@@ -15,6 +15,7 @@ use super::*;
 use crate::board::{
     BoardObserver, Decision, FlashGeometry, Observability, ResetCause, UartToDevice, Waker,
 };
+use crate::modem::ModemHabits;
 use crate::plan::Expect;
 use crate::platform::UdpPlatform;
 
@@ -404,6 +405,7 @@ impl Table {
             seed: 1,
             cuts: Vec::new(),
             cut_places: Vec::new(),
+            modem: ModemHabits::default(),
             modem_power: self.modem_power,
             off_time: Duration::ZERO,
             timeout: self.timeout,

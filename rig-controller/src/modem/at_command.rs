@@ -60,6 +60,10 @@ pub(super) enum Command {
         sent: PayloadFormat,
         read: PayloadFormat,
     },
+    /// `AT+QIACT=1`
+    Activate,
+    /// `AT+QIDEACT=1`
+    Deactivate,
     /// `AT+QIOPEN=1,<socket>,"UDP","<address>",<port>,0,0`
     Open {
         socket: SocketId,
@@ -104,6 +108,8 @@ impl Command {
                     read: format(read)?,
                 })
             }
+            ("+QIACT", ["1"]) => Some(Self::Activate),
+            ("+QIDEACT", ["1"]) => Some(Self::Deactivate),
             ("+QIOPEN", ["1", socket, protocol, address, port, rest @ ..])
                 if quoted(protocol)?.eq_ignore_ascii_case("UDP")
                     // Local port chosen by the modem and buffer access mode, said or left to the default.
@@ -188,6 +194,8 @@ mod tests {
             "BT",
             "AT+QICFG=\"dataformat\",1,2",
             "AT+QICFG=\"viewmode\",1,1",
+            "AT+QIACT",
+            "AT+QIACT=2",
             "AT+QISEND=12,4",
             "AT+QISEND=0,0",
             "AT+QISEND=0,1461",

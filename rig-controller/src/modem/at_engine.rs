@@ -3,16 +3,21 @@
 //! Promises the device's driver may rely on: an answer is one block of bytes that nothing interrupts; a URC comes
 //! between answers only, never while a command line or a payload is on its way in; the engine's output is a
 //! function of the bytes and datagrams it was given, in that order. Time has no part: even registration advances
-//! by being asked for, and the `RDY` banner comes before the answer to the first byte after power-on.
+//! by being asked for, and the `RDY` banner comes before the answer to the first byte after power-on. How long answers
+//! take is up to `paced_engine`.
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::ModemEvent;
 use super::at_command::{Command, SOCKETS, SocketId};
+use super::habits::{Asked, ModemHabits, RegistrationForm};
 use crate::link::{ModemProfile, PayloadFormat};
 
 /// Longest command line, without its CR.
 const MAX_LINE_BYTES: usize = 256;
+
+/// How often a modem that registers for short messages first says so.
+const SMS_ONLY_ANSWERS: u32 = 2;
 
 /// Result codes of `+QIOPEN`, from the modem's manual.
 mod open_error {
@@ -54,6 +59,19 @@ pub(super) struct Step {
     pub(super) event: Option<ModemEvent>,
     /// What must be done outside, before the next byte.
     pub(super) wish: Option<Wish>,
+    /// What was asked, and where in `output` its answer begins.
+    pub(super) answer: Option<(Asked, usize)>,
+    /// The socket asked for will not open, and why: for [`AtEngine::open_refused`].
+    pub(super) refused: Option<(SocketId, u16)>,
+}
+
+/// The PDP context, which every socket needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Context {
+    Active,
+    Inactive,
+    /// By the network: it has to be deactivated before it can be activated.
+    TakenAway,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +120,10 @@ impl Input {
 #[derive(Debug)]
 pub(super) struct AtEngine {
     network: Network,
+    habits: ModemHabits,
+    context: Context,
+    /// Datagrams sent since it was activated.
+    sent: u32,
     asked_in_vain: u32,
     banner_due: bool,
     echo: bool,
@@ -121,6 +143,9 @@ impl AtEngine {
         let profile = ModemProfile::default();
         Self {
             network,
+            habits: ModemHabits::default(),
+            context: Context::Active,
+            sent: 0,
             asked_in_vain: 0,
             banner_due: true,
             echo: true,
@@ -144,10 +169,23 @@ impl AtEngine {
         self
     }
 
+    /// With its own way of saying things, and its needs.
+    pub(super) fn with_habits(mut self, habits: &ModemHabits) -> Self {
+        self.habits = habits.clone();
+        if habits.needs_activation {
+            self.context = Context::Inactive;
+        }
+        self
+    }
+
     /// Whether the modem has found the network.
     pub(super) fn registered(&self) -> bool {
+        let sms_only = match self.habits.registration {
+            RegistrationForm::SmsOnlyFirst => SMS_ONLY_ANSWERS,
+            _ => 0,
+        };
         match self.network {
-            Network::RegistersAfter(questions) => self.asked_in_vain >= questions,
+            Network::RegistersAfter(questions) => self.asked_in_vain >= questions.max(sms_only),
             Network::NeverRegisters => false,
         }
     }
@@ -168,10 +206,11 @@ impl AtEngine {
                     b'\r' => {
                         let line = std::mem::take(text);
                         let too_long = std::mem::take(overlong);
-                        if too_long {
-                            error(&mut step);
-                        } else if !line.trim_ascii().is_empty() {
-                            match Command::parse(&line) {
+                        if too_long || !line.trim_ascii().is_empty() {
+                            let command = Command::parse(&line).filter(|_| !too_long);
+                            let what = command.as_ref().map_or(Asked::Attention, asked);
+                            step.answer = Some((what, step.output.len()));
+                            match command {
                                 Some(command) => self.run(&command, &mut step),
                                 None => error(&mut step),
                             }
@@ -205,6 +244,11 @@ impl AtEngine {
         self.urc(&format!("\r\n+QIOPEN: {socket},{code}\r\n"))
     }
 
+    /// Tells the device that the socket did not open.
+    pub(super) fn open_refused(&mut self, socket: SocketId, code: u16) -> Vec<u8> {
+        self.urc(&format!("\r\n+QIOPEN: {socket},{code}\r\n"))
+    }
+
     /// A datagram came from the network for this socket. Empty ones are lost: `+QIRD: 0` could not tell them apart
     /// from no datagram.
     pub(super) fn network_datagram(&mut self, socket: SocketId, datagram: &[u8]) -> Vec<u8> {
@@ -217,12 +261,17 @@ impl AtEngine {
             return Vec::new();
         }
         let first = queue.is_empty();
+        let length = if self.habits.announces_length {
+            format!(",{}", datagram.len())
+        } else {
+            String::new()
+        };
         queue.push_back(Queued {
             datagram: datagram.to_vec(),
             read: 0,
         });
         if first {
-            self.urc(&format!("\r\n+QIURC: \"recv\",{socket}\r\n"))
+            self.urc(&format!("\r\n+QIURC: \"recv\",{socket}{length}\r\n"))
         } else {
             Vec::new()
         }
@@ -266,10 +315,17 @@ impl AtEngine {
         let datagram = std::mem::take(bytes);
         let spoilt = *spoilt;
         self.input = Input::empty_line();
+        step.answer = Some((Asked::Send, step.output.len()));
         if spoilt {
             return error(step);
         }
         step.output.extend_from_slice(b"\r\nSEND OK\r\n");
+        self.sent += 1;
+        if Some(self.sent) == self.habits.context_lost_after {
+            self.drop_context(Context::TakenAway);
+            self.held_urcs
+                .extend_from_slice(b"\r\n+QIURC: \"pdpdeact\",1\r\n");
+        }
         step.event = Some(ModemEvent::DatagramSent(datagram.clone()));
         step.wish = Some(Wish::Send { socket, datagram });
     }
@@ -295,18 +351,21 @@ impl AtEngine {
                 if !registered {
                     self.asked_in_vain = self.asked_in_vain.saturating_add(1);
                 }
-                information(
-                    step,
-                    if registered {
-                        "+CEREG: 0,1"
-                    } else {
-                        "+CEREG: 0,2"
-                    },
-                );
+                information(step, self.registration_line(registered));
                 step.event = Some(ModemEvent::RegistrationAsked { registered });
             }
             Command::Formats { sent, read } => {
                 self.formats = (sent, read);
+                ok(step);
+            }
+            Command::Activate if self.context == Context::Inactive => {
+                self.context = Context::Active;
+                self.sent = 0;
+                ok(step);
+            }
+            Command::Activate => error(step),
+            Command::Deactivate => {
+                self.drop_context(Context::Inactive);
                 ok(step);
             }
             Command::Open {
@@ -343,7 +402,9 @@ impl AtEngine {
         ok(step);
         let refusal = if matches!(self.sockets[socket.index()], Socket::Closed) {
             match address {
-                _ if !self.registered() => open_error::NO_NETWORK,
+                _ if !self.registered() || self.context != Context::Active => {
+                    open_error::NO_NETWORK
+                }
                 None => open_error::UNRESOLVED,
                 // Whatever a firmware under test asks for, the rig sends nothing beyond this host.
                 Some(address) if !address.is_loopback() => open_error::CONNECT_FAILED,
@@ -359,8 +420,26 @@ impl AtEngine {
         } else {
             open_error::SOCKET_IN_USE
         };
-        let urc = self.urc(&format!("\r\n+QIOPEN: {socket},{refusal}\r\n"));
-        step.output.extend_from_slice(&urc);
+        step.refused = Some((socket, refusal));
+    }
+
+    /// The context is gone, and all sockets with it.
+    fn drop_context(&mut self, to: Context) {
+        self.context = to;
+        self.sockets = std::array::from_fn(|_| Socket::default());
+    }
+
+    fn registration_line(&self, registered: bool) -> &'static str {
+        match (self.habits.registration, registered) {
+            (RegistrationForm::SmsOnlyFirst, false) => "+CEREG: 0,6",
+            (RegistrationForm::Compact, false) => "+CEREG:0,2",
+            (_, false) => "+CEREG: 0,2",
+            (RegistrationForm::Short | RegistrationForm::SmsOnlyFirst, true) => "+CEREG: 0,1",
+            (RegistrationForm::Compact, true) => "+CEREG:0,1",
+            (RegistrationForm::Long, true) => {
+                "+CEREG: 5,1,\"00A0\",\"0002920C\",9,\"00\",0,0,\"00100010\",\"00010010\""
+            }
+        }
     }
 
     fn read(&mut self, socket: SocketId, most: usize, step: &mut Step) {
@@ -406,6 +485,24 @@ impl AtEngine {
         {
             output.append(&mut self.held_urcs);
         }
+    }
+}
+
+fn asked(command: &Command) -> Asked {
+    match command {
+        Command::Registration => Asked::Registration,
+        Command::Activate => Asked::Activate,
+        Command::Deactivate => Asked::Deactivate,
+        Command::Open { .. } => Asked::Open,
+        Command::Close(_) => Asked::Close,
+        Command::Send { .. } => Asked::Prompt,
+        Command::Read { .. } => Asked::Read,
+        Command::Attention
+        | Command::Echo(_)
+        | Command::Identify
+        | Command::SerialNumber
+        | Command::SignalQuality
+        | Command::Formats { .. } => Asked::Attention,
     }
 }
 

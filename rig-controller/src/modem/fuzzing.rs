@@ -40,6 +40,9 @@ pub fn at_engine(bytes: &[u8]) {
                     Some(Wish::Send { datagram, .. }) => assert!(!datagram.is_empty()),
                     Some(Wish::Close(_)) | None => {}
                 }
+                if let Some((socket, code)) = step.refused {
+                    engine.open_refused(socket, code);
+                }
             }
         }
     }

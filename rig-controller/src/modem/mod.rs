@@ -1,14 +1,19 @@
 //! What a cellular modem is to the rig: AT text on one side, datagrams on the other.
 //!
 //! [`Modem`] is the contract; [`VirtualModem`] speaks the Quectel UDP dialect (`at_engine`, `at_command`) and bridges
-//! its sockets to real UDP sockets on this host.
+//! its sockets to real UDP sockets on this host. [`ModemHabits`] makes it slow, wordy or needy, as real ones are.
 mod at_command;
 mod at_engine;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod habits;
+mod paced_engine;
+#[cfg(test)]
+mod slow_modem_tests;
 mod timed_modem;
 mod virtual_modem;
 
+pub use habits::{AnswerTimes, ModemHabits, RegistrationForm};
 pub(crate) use timed_modem::{TimedModem, Traffic};
 pub use virtual_modem::{VirtualModem, VirtualModemConfig};
 

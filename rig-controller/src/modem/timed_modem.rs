@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::at_command::{SOCKETS, SocketId};
-use super::at_engine::{AtEngine, Network, Wish};
-use super::{ModemEvent, ModemPower};
+use super::at_engine::{Network, Wish};
+use super::paced_engine::PacedEngine;
+use super::{ModemEvent, ModemHabits, ModemPower};
 use crate::link::{Agenda, Air, Direction, Impairment, LinkProfile, ModemProfile, SerialLine};
 
 /// Where answers to a datagram go: a socket of the modem, as it was opened then.
@@ -59,8 +60,9 @@ impl Traffic {
 /// See the module's text.
 pub(crate) struct TimedModem {
     profile: ModemProfile,
+    habits: ModemHabits,
     power: ModemPower,
-    engine: AtEngine,
+    engine: PacedEngine,
     air: Air,
     line: SerialLine,
     /// On their way to the device.
@@ -79,10 +81,21 @@ pub(crate) struct TimedModem {
 impl TimedModem {
     /// A modem with power, at the end of a link that loses and delays what `seed` says.
     pub(crate) fn new(link: &LinkProfile, seed: u64, power: ModemPower) -> Self {
+        Self::with_habits(link, seed, power, ModemHabits::default())
+    }
+
+    /// A modem with power and with habits of its own.
+    pub(crate) fn with_habits(
+        link: &LinkProfile,
+        seed: u64,
+        power: ModemPower,
+        habits: ModemHabits,
+    ) -> Self {
         Self {
             profile: link.modem,
             power,
-            engine: fresh_engine(&link.modem),
+            engine: fresh_engine(&link.modem, &habits),
+            habits,
             air: Air::new(link, Impairment::by_order(link, seed)),
             line: SerialLine::new(link.modem.baud),
             bytes: VecDeque::new(),
@@ -111,13 +124,13 @@ impl TimedModem {
     /// A byte from the device is through.
     pub(crate) fn device_byte(&mut self, byte: u8, now: Duration) -> Option<ModemEvent> {
         self.bytes_from_device += 1;
-        let step = self.engine.device_byte(byte);
+        let step = self.engine.device_byte(byte, now);
         self.say(&step.output, now);
         match step.wish {
             Some(Wish::Open { socket, .. }) => {
                 self.openings += 1;
                 self.present[socket.index()] = Some(self.openings);
-                let output = self.engine.socket_opened(socket, true);
+                let output = self.engine.socket_opened(socket, true, now);
                 self.say(&output, now);
             }
             Some(Wish::Close(socket)) => self.present[socket.index()] = None,
@@ -157,13 +170,22 @@ impl TimedModem {
         }
     }
 
-    /// When something happens on the air next.
+    /// When something happens on the air, or in the modem, next.
     pub(crate) fn next_at(&self) -> Option<Duration> {
-        self.agenda.next_at()
+        let times = [self.agenda.next_at(), self.engine.next_at()];
+        times.into_iter().flatten().min()
     }
 
     /// Let the next thing happen that is due by `now`; a datagram for the platform comes out.
     pub(crate) fn happen(&mut self, now: Duration) -> Option<AtPlatform> {
+        if let Some(at) = self.engine.next_at()
+            && at <= now
+            && self.agenda.next_at().is_none_or(|air| at <= air)
+        {
+            let output = self.engine.due(at);
+            self.say(&output, at);
+            return None;
+        }
         let (at, due) = self.agenda.take(now)?;
         match due {
             Due::ToPlatform {
@@ -217,9 +239,11 @@ impl TimedModem {
         self.bytes.clear();
         self.line.clear();
         if self.power == ModemPower::WithBoard {
-            self.engine = fresh_engine(&self.profile);
+            self.engine = fresh_engine(&self.profile, &self.habits);
             self.present = [None; SOCKETS];
             self.air.lose_contact();
+        } else {
+            self.engine.board_power_lost();
         }
     }
 
@@ -229,8 +253,8 @@ impl TimedModem {
     }
 }
 
-fn fresh_engine(profile: &ModemProfile) -> AtEngine {
-    AtEngine::new(Network::RegistersAfter(0)).with_receive_buffer(profile)
+fn fresh_engine(profile: &ModemProfile, habits: &ModemHabits) -> PacedEngine {
+    PacedEngine::new(Network::RegistersAfter(0), profile, habits)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! device's modem let it go, or before the modem on the device's side gets it. Everything sent to the device goes out
 //! under one lock, so an answer is never split. A reader blocks in `recv` and is woken by shutting its socket down.
 //!
-//! On a link that takes no time nothing waits for time to pass: datagrams and answers go on at once. On one that does,
-//! datagrams and the bytes of the serial line are kept by a [`Schedule`] until they are due, in real time or so many
+//! On a link that takes no time, and with a modem that takes none, nothing waits for time to pass: datagrams and answers go
+//! on at once. Otherwise datagrams, answers and the bytes of the serial line are kept by a [`Schedule`] until they are due, in real time or so many
 //! times faster ([`TimeScale`]). The device's bytes are taken as they come and answered when they would have been through.
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, UdpSocket};
@@ -14,8 +14,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::at_command::{SOCKETS, SocketId};
-use super::at_engine::{AtEngine, Network, Wish};
-use super::{Modem, ModemError, ModemEvent, ModemFault, ModemPower};
+use super::at_engine::{Network, Wish};
+use super::paced_engine::PacedEngine;
+use super::{Modem, ModemError, ModemEvent, ModemFault, ModemHabits, ModemPower};
 use crate::board::UartToDevice;
 use crate::link::{
     Air, Appointments, Direction, Impairment, LinkClock, LinkProfile, Schedule, SerialLine,
@@ -31,6 +32,8 @@ pub struct VirtualModemConfig {
     pub searching_answers: u32,
     /// What it does wrong, if anything.
     pub fault: Option<ModemFault>,
+    /// How it answers, and what it needs.
+    pub habits: ModemHabits,
     /// What the link is like.
     pub link: LinkProfile,
     /// What becomes of datagrams; made from the same profile.
@@ -46,10 +49,11 @@ pub struct VirtualModemConfig {
 pub struct VirtualModem {
     power: ModemPower,
     network: Network,
+    habits: ModemHabits,
     link: LinkProfile,
     route: Option<(SocketAddrV4, SocketAddrV4)>,
     board_side: Arc<Mutex<BoardSide>>,
-    /// `None` on a link that takes no time.
+    /// `None` where nothing takes time.
     schedule: Option<Schedule<Due>>,
     sockets: [Option<HostSocket>; SOCKETS],
     sockets_opened: u64,
@@ -60,7 +64,7 @@ pub struct VirtualModem {
 
 /// What answers and arriving datagrams share.
 struct BoardSide {
-    engine: AtEngine,
+    engine: PacedEngine,
     uart: Arc<dyn UartToDevice>,
     board_has_power: bool,
     /// Which opening of each modem socket is the present one: a reader of an earlier one has nothing to say.
@@ -69,7 +73,7 @@ struct BoardSide {
     timing: Option<Timing>,
 }
 
-/// What a link that takes time needs.
+/// What a link or a modem that takes time needs.
 struct Timing {
     clock: LinkClock,
     appointments: Appointments<Due>,
@@ -94,6 +98,8 @@ enum Due {
         opening: u64,
         datagram: Vec<u8>,
     },
+    /// The engine has something to say.
+    Answer,
 }
 
 struct HostSocket {
@@ -102,6 +108,26 @@ struct HostSocket {
 }
 
 impl BoardSide {
+    fn now(&self) -> Duration {
+        self.timing
+            .as_ref()
+            .map_or(Duration::ZERO, |timing| timing.clock.now())
+    }
+
+    /// Comes back when the engine has something to say by itself.
+    fn look_again(&self) {
+        if let (Some(timing), Some(at)) = (&self.timing, self.engine.next_at()) {
+            timing.appointments.put(at, Due::Answer);
+        }
+    }
+
+    /// The engine says what is due.
+    fn answer(&mut self) {
+        let output = self.engine.due(self.now());
+        self.say(&output);
+        self.look_again();
+    }
+
     fn say(&mut self, bytes: &[u8]) {
         if !self.board_has_power || bytes.is_empty() {
             return;
@@ -149,10 +175,7 @@ impl BoardSide {
 
     /// A datagram for this opening of the socket has come to the platform's end of the air.
     fn receive(&mut self, id: SocketId, opening: u64, datagram: &[u8]) {
-        let now = self
-            .timing
-            .as_ref()
-            .map_or(Duration::ZERO, |timing| timing.clock.now());
+        let now = self.now();
         let transit = self.air.carry(Direction::ToDevice, datagram, now);
         for _ in 0..transit.copies {
             if let Some(timing) = &self.timing {
@@ -197,6 +220,7 @@ fn perform(side: &Mutex<BoardSide>, due: Due) {
             opening,
             datagram,
         } => locked(side).deliver(id, opening, &datagram),
+        Due::Answer => locked(side).answer(),
     }
 }
 
@@ -219,7 +243,7 @@ impl VirtualModem {
             Some(ModemFault::NeverRegisters) => Network::NeverRegisters,
             None => Network::RegistersAfter(config.searching_answers),
         };
-        let engine = AtEngine::new(network).with_receive_buffer(&config.link.modem);
+        let engine = PacedEngine::new(network, &config.link.modem, &config.habits);
         let engine = match config.power {
             ModemPower::Stays => engine.already_up(),
             ModemPower::WithBoard => engine,
@@ -235,6 +259,7 @@ impl VirtualModem {
         let mut modem = Self {
             power: config.power,
             network,
+            habits: config.habits,
             link: config.link,
             route: config.route,
             board_side,
@@ -244,7 +269,7 @@ impl VirtualModem {
             retired: Vec::new(),
             failure: None,
         };
-        if modem.link.takes_time() {
+        if modem.link.takes_time() || modem.habits.answers.take_time() {
             modem.take_time(LinkClock::start(config.time_scale));
         }
         modem
@@ -309,8 +334,10 @@ impl VirtualModem {
                 false
             }
         };
-        let output = side.engine.socket_opened(id, opened);
+        let now = side.now();
+        let output = side.engine.socket_opened(id, opened, now);
         side.say(&output);
+        side.look_again();
     }
 
     fn close(&mut self, id: SocketId) {
@@ -387,8 +414,10 @@ impl Modem for VirtualModem {
                 let now = timing.clock.now();
                 timing.from_device.pass(now, 1);
             }
-            let step = side.engine.device_byte(byte);
+            let now = side.now();
+            let step = side.engine.device_byte(byte, now);
             side.say(&step.output);
+            side.look_again();
             step
         };
         if let Some(wish) = step.wish {
@@ -401,6 +430,7 @@ impl Modem for VirtualModem {
         {
             let mut side = locked(&self.board_side);
             side.board_has_power = false;
+            side.engine.board_power_lost();
             if let Some(timing) = &mut side.timing {
                 timing.power_cuts += 1;
                 timing.from_device.clear();
@@ -410,7 +440,7 @@ impl Modem for VirtualModem {
         if self.power == ModemPower::WithBoard {
             self.close_all();
             let mut side = locked(&self.board_side);
-            side.engine = AtEngine::new(self.network).with_receive_buffer(&self.link.modem);
+            side.engine = PacedEngine::new(self.network, &self.link.modem, &self.habits);
             side.air.lose_contact();
         }
     }

@@ -9,7 +9,7 @@ use powercut_upgrade::wire::lean::MAX_WINDOW;
 use super::schedule::{self, Profile};
 use super::{CaseLine, Cut, CutSpec, ImageName, LineCuts, PlanError, suite_name};
 use crate::document::Place;
-use crate::modem::ModemPower;
+use crate::modem::{ModemHabits, ModemPower};
 
 /// One run of one upgrade, as the plan wants it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Case {
     pub cuts: Vec<CutSpec>,
     /// Where in the plan each of `cuts` stands.
     pub cut_places: Vec<Place>,
+    /// How the modem answers, and what it needs.
+    pub modem: ModemHabits,
     /// Whether the modem keeps power in a cut.
     pub modem_power: ModemPower,
     /// Host time between a cut and the next power-on.
@@ -154,6 +156,9 @@ impl Case {
             Dialect::Lean if self.window == MAX_WINDOW => String::new(),
             Dialect::Lean => format!(", window {}", self.window),
             Dialect::Pcp => ", pcp".to_owned(),
+        } + &match self.modem.to_string() {
+            quick if quick.is_empty() => quick,
+            habits => format!(", modem: {habits}"),
         }
     }
 }

@@ -2,7 +2,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{Case, Group, Plan, suite_name};
-use crate::modem::ModemPower;
+use crate::modem::{ModemHabits, ModemPower};
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::MAX_WINDOW;
@@ -24,6 +24,7 @@ pub(super) fn count(group: &Group) -> u64 {
         group.link.len(),
         group.suite.len(),
         group.fragment_bytes.len(),
+        group.modem.len(),
         group.modem_power.len(),
         group.dialect.len(),
         group.window.len(),
@@ -51,6 +52,7 @@ fn add_group(plan: &Plan, group: &Group, cases: &mut Vec<Case>) {
         seed: 0,
         cuts: group.cuts.clone(),
         cut_places: group.cut_places.clone(),
+        modem: ModemHabits::default(),
         modem_power: ModemPower::Stays,
         off_time: group.off_time,
         timeout: group.timeout,
@@ -69,6 +71,9 @@ fn add_group(plan: &Plan, group: &Group, cases: &mut Vec<Case>) {
     });
     vary(&mut product, &group.window, |case, window| {
         case.window = window;
+    });
+    vary(&mut product, &group.modem, |case, habits| {
+        case.modem = habits;
     });
     vary(&mut product, &group.modem_power, |case, power| {
         case.modem_power = power;
@@ -120,9 +125,13 @@ fn seed_of(case: &Case) -> u64 {
         (Dialect::Lean, window) => format!("window {window}\n"),
         (Dialect::Pcp, _) => "pcp\n".to_owned(),
     };
+    let habits = match case.modem.to_string() {
+        none if none.is_empty() => none,
+        habits => format!("modem {habits}\n"),
+    };
     // No name may hold a line break, so no two sets of parameters give one text.
     let text = format!(
-        "powercut case 1\n{plan_seed}\n{group}\n{from}\n{to}\n{link}\n{suite}\n{fragment_bytes}\n{modem}\n{repetition}\n{dialect}"
+        "powercut case 1\n{plan_seed}\n{group}\n{from}\n{to}\n{link}\n{suite}\n{fragment_bytes}\n{modem}\n{repetition}\n{dialect}{habits}"
     );
     let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     let (start, _) = digest.split_first_chunk().unwrap_or((&[0; 8], &[]));

@@ -25,7 +25,7 @@ use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 
 use crate::document::{Document, Fault, Place};
-use crate::modem::ModemPower;
+use crate::modem::{ModemHabits, ModemPower};
 
 /// A plan cannot be run as it is written. Says file, line and column where it can, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +100,7 @@ struct Group {
     fragment_bytes: Vec<u16>,
     dialect: Vec<Dialect>,
     window: Vec<u8>,
+    modem: Vec<ModemHabits>,
     modem_power: Vec<ModemPower>,
     repeat: u32,
     cuts: Vec<CutSpec>,

@@ -13,7 +13,7 @@ use super::{
     suite_name,
 };
 use crate::document::{Fault, Fields, Place, Value};
-use crate::modem::ModemPower;
+use crate::modem::{ModemHabits, ModemPower};
 use crate::power::TornShape;
 use powercut_upgrade::cipher::overhead_bytes;
 use powercut_upgrade::wire::lean::MAX_WINDOW;
@@ -29,6 +29,7 @@ const PLAN_KEYS: &[&str] = &[
     "fragment_bytes",
     "dialect",
     "window",
+    "modem",
     "modem_power",
     "off_ms",
     "timeout_s",
@@ -45,6 +46,7 @@ const GROUP_KEYS: &[&str] = &[
     "fragment_bytes",
     "dialect",
     "window",
+    "modem",
     "modem_power",
     "off_ms",
     "timeout_s",
@@ -61,6 +63,7 @@ const MATRIX_KEYS: &[&str] = &[
     "fragment_bytes",
     "dialect",
     "window",
+    "modem",
     "modem_power",
 ];
 
@@ -80,6 +83,7 @@ struct Settings {
     fragment_bytes: Option<Vec<u16>>,
     dialect: Option<Vec<Dialect>>,
     window: Option<Vec<u8>>,
+    modem: Option<Vec<ModemHabits>>,
     modem_power: Option<Vec<ModemPower>>,
     repeat: Option<u32>,
     cuts: Option<(Vec<CutSpec>, Vec<Place>)>,
@@ -147,6 +151,7 @@ impl Settings {
             fragment_bytes: self.fragment_bytes.or(below.fragment_bytes),
             dialect: self.dialect.or(below.dialect),
             window: self.window.or(below.window),
+            modem: self.modem.or(below.modem),
             modem_power: self.modem_power.or(below.modem_power),
             repeat: self.repeat.or(below.repeat),
             cuts: self.cuts.or(below.cuts),
@@ -176,6 +181,9 @@ fn group(name: String, settings: Settings, place: Value<'_>) -> Result<Group, Fa
         fragment_bytes: settings.fragment_bytes.unwrap_or_else(|| vec![160]),
         dialect: settings.dialect.unwrap_or_else(|| vec![Dialect::Lean]),
         window: settings.window.unwrap_or_else(|| vec![MAX_WINDOW]),
+        modem: settings
+            .modem
+            .unwrap_or_else(|| vec![ModemHabits::default()]),
         modem_power: settings
             .modem_power
             .unwrap_or_else(|| vec![ModemPower::Stays]),
@@ -254,6 +262,7 @@ fn settings(fields: Fields<'_>) -> Result<Settings, Fault> {
             let window = value.integer("`window`", 1..=MAX_WINDOW.into())?;
             Ok(window as u8)
         })?,
+        modem: axis("modem", plain("modem"), matrix, ModemHabits::read)?,
         modem_power: axis("modem_power", plain("modem_power"), matrix, modem_power)?,
         repeat: integer(fields, "repeat", 1, 10_000)?.map(|repeat| repeat as u32),
         cuts: fields.get("cuts").map(cuts).transpose()?,

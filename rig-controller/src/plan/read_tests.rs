@@ -318,3 +318,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_modem_s_habits_arrive_in_every_case_and_can_vary() {
+    let text = with(
+        "matrix:\n  modem:\n    - {}\n    - { answers_ms: { open: 3000 }, context: needs-activation }\ngroups:\n  - name: all\n  - { name: one, matrix: { modem: [{ registration: long }] } }\n",
+    );
+    let cases = parse(&text).unwrap().cases();
+    let habits: Vec<String> = cases.iter().map(|case| case.modem.to_string()).collect();
+    assert_eq!(
+        habits,
+        ["", "open 3000 ms, needs activation", "registration long"]
+    );
+    assert!(
+        cases[1]
+            .title()
+            .ends_with(", modem: open 3000 ms, needs activation")
+    );
+    assert_ne!(cases[0].seed, cases[1].seed);
+    // A plan that asks for nothing has the cases it had before anything could be asked for.
+    assert_eq!(cases[0].seed, parse(&with("")).unwrap().cases()[0].seed);
+    assert!(
+        complaint(&with("modem: { answers_ms: { opne: 3000 } }\n"))
+            .starts_with("p.yaml:3:24: `opne` is not a key of `answers_ms`; did you mean `open`?")
+    );
+    assert!(
+        complaint(&with("modem: { contxt: active }\n"))
+            .starts_with("p.yaml:3:10: `contxt` is not a key of `modem`; did you mean `context`?")
+    );
+}

@@ -1,4 +1,4 @@
-//! Reference runs: the upgrade of a case without cuts, on an ideal link, which shows what there is to cut. Many
+//! Reference runs: the upgrade of a case without cuts, on an ideal link with a quick modem, which shows what there is to cut. Many
 //! cases differ only in what a reference run leaves out, so each is done once and kept.
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::bench::VirtualBoard;
 use crate::case::runner::CaseReport;
 use crate::case::verdict::{Invariant, Verdict};
 use crate::link::LinkProfile;
-use crate::modem::ModemPower;
+use crate::modem::{ModemHabits, ModemPower};
 use crate::plan::{Case, ImageName, suite_name};
 
 /// All that a reference run depends on.
@@ -96,7 +96,7 @@ impl References {
     }
 }
 
-/// The case without its cuts, on an ideal link, with a seed that is the same whichever case asks first.
+/// The case without its cuts, on an ideal link and with a quick modem, with a seed that is the same whichever case asks first.
 fn uncut(case: &Case, modem_power: ModemPower) -> Case {
     let text = format!(
         "powercut reference 1\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
@@ -122,6 +122,8 @@ fn uncut(case: &Case, modem_power: ModemPower) -> Case {
         seed: u64::from_le_bytes(*start),
         cuts: Vec::new(),
         cut_places: Vec::new(),
+        // Like a link's loss, a modem's ways change nothing about what there is to cut.
+        modem: ModemHabits::default(),
         modem_power,
         ..case.clone()
     }

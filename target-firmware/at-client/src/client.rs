@@ -7,6 +7,11 @@ use heapless::{String, Vec};
 use thiserror::Error;
 
 use crate::answer::{self, Answer};
+use crate::patience::{
+    DATA_SILENCE_MS, LONGEST_ANSWER_MS, OPEN_HINT_MS, OPEN_RETRY_MS, PROBE_MS, READ_FAST_MS,
+    READ_SLOW_MS, REGISTRATION_RETRY_MS, SETTLE_AT_MOST_MS, SETTLE_SILENCE_MS, SYNC_RETRY_MS,
+    before_probing,
+};
 use crate::receiver::{Heard, Receiver};
 
 /// The longest datagram that can be sent.
@@ -23,22 +28,6 @@ const RESYNCHRONISE: [u8; MAX_SEND_BYTES + 3] = {
 
 /// The longest command there is; also how much of a hexadecimal payload is transmitted at a time.
 const COMMAND_BYTES: usize = 56;
-
-const SYNC_RETRY_MS: u64 = 250;
-/// After a resynchronisation, late answers to earlier questions must have passed by.
-const SETTLE_SILENCE_MS: u64 = 20;
-/// A modem that chatters on is not waited for any longer.
-const SETTLE_AT_MOST_MS: u64 = 300;
-const COMMAND_TIMEOUT_MS: u64 = 5_000;
-/// Within counted data bytes follow each other at line speed.
-const DATA_SILENCE_MS: u64 = 500;
-const REGISTRATION_RETRY_MS: u64 = 250;
-/// After this the socket is asked instead of waited for.
-const OPEN_HINT_MS: u64 = 500;
-const OPEN_RETRY_MS: u64 = 500;
-/// Reading starts at this pace after traffic, and slows down to the other while none comes.
-const READ_FAST_MS: u64 = 100;
-const READ_SLOW_MS: u64 = 1_600;
 
 /// What the caller is to do next.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +61,7 @@ pub enum SendError {
 
 /// Where the conversation stands. Each state but the pauses waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     /// `AT`, with filling before it.
     Synchronising,
     /// Lets late answers pass.
@@ -83,20 +72,27 @@ enum State {
     EchoOff,
     /// `AT+QICFG`
     Configuring,
-    /// `AT+CEREG?`
-    Registering {
+    /// `AT+CEREG?`, for its line. An `OK` before it answers something earlier, so behind this state answers and
+    /// questions belong together.
+    Registering,
+    /// `AT+CEREG?`, for its `OK`.
+    RegistrationHeard {
         registered: bool,
     },
-    RegistrationPause,
+    /// Before the registration is asked again: all that went wrong begins anew there.
+    Pause,
+    /// `AT+QIDEACT=1`
+    Deactivating,
+    /// `AT+QIACT=1`
+    Activating,
     /// `AT+QICLOSE=0`
     Closing,
     /// `AT+QIOPEN`
     Opening,
     /// For `+QIOPEN: 0,0`.
     OpenHint,
-    OpenPause,
     Online,
-    /// `AT+QIRD`, for its header.
+    /// `AT+QIRD`, for its header. Where the socket is not open yet, that is what it asks.
     Reading,
     /// `AT+QIRD`, for its data and `OK`.
     ReadingData {
@@ -106,6 +102,18 @@ enum State {
     SendPrompt,
     /// `AT+QISEND`, for `SEND OK`.
     SendResult,
+}
+
+/// What is known to be wrong with the socket; worse is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    None,
+    /// It was closed by the network, or could not be opened.
+    Closed,
+    /// The context it needs has to be activated.
+    ContextDown,
+    /// The context has to be deactivated first: the network took it away, or refused to activate it.
+    ContextStuck,
 }
 
 /// What [`AtClient::poll`] hands out next.
@@ -124,8 +132,15 @@ enum Pending {
 pub struct AtClient<const RX: usize, const HEX: bool = false> {
     remote: SocketAddrV4,
     state: State,
-    /// When `state` has lasted too long.
+    /// When `state` has lasted long enough to do something about it.
     deadline: u64,
+    /// When the command of `state` has had all the time there is.
+    give_up: u64,
+    /// `AT` was asked beside that command, so an `OK` may be the answer to either.
+    probed: bool,
+    /// When the socket asked for should have opened.
+    open_until: u64,
+    trouble: Trouble,
     pending: Pending,
     command: String<COMMAND_BYTES>,
     datagram: Vec<u8, MAX_SEND_BYTES>,
@@ -145,6 +160,10 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
             state: State::Synchronising,
             // Already over: the first poll transmits.
             deadline: 0,
+            give_up: 0,
+            probed: false,
+            open_until: 0,
+            trouble: Trouble::None,
             pending: Pending::Nothing,
             command: String::new(),
             datagram: Vec::new(),
@@ -219,7 +238,7 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
             Some(Heard::Prompt) => {
                 if self.state == State::SendPrompt {
                     self.pending = Pending::Datagram(0);
-                    self.enter(State::SendResult, now_ms + COMMAND_TIMEOUT_MS);
+                    self.await_answer(State::SendResult, now_ms);
                 }
             }
         }
@@ -262,9 +281,11 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
         }
     }
 
-    /// While online, either a datagram goes out, or a read is due, or there is time to sleep.
+    /// While online, either a datagram goes out, or a read is due, or there is time to sleep; unless it is known not to be.
     fn next_online(&mut self, now: u64) {
-        if !self.datagram.is_empty() {
+        if self.trouble != Trouble::None {
+            self.reopen(now);
+        } else if !self.datagram.is_empty() {
             let length = self.datagram.len();
             self.ask(
                 State::SendPrompt,
@@ -285,9 +306,15 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
             (_, Answer::Restarted) => self.resynchronise(now),
             (_, Answer::SocketNews) => {
                 self.read_due = now;
-                if self.state == State::Online {
-                    self.deadline = now;
-                }
+                self.hurry(now);
+            }
+            (_, Answer::SocketClosed) => {
+                self.note(Trouble::Closed);
+                self.hurry(now);
+            }
+            (_, Answer::ContextLost) => {
+                self.note(Trouble::ContextStuck);
+                self.hurry(now);
             }
             (State::Synchronising, Answer::Ok) => {
                 let at_most_until = now + SETTLE_AT_MOST_MS;
@@ -298,15 +325,30 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
                 now,
                 format_args!("AT+QICFG=\"dataformat\",1,1\r"),
             ),
-            (State::EchoOff, Answer::Ok | Answer::Error) | (State::Configuring, Answer::Ok) => {
+            (State::EchoOff | State::Configuring, Answer::Ok | Answer::Error) => {
                 self.ask_registration(now);
             }
-            (State::Registering { .. }, Answer::Registration { registered }) => {
-                self.state = State::Registering { registered };
+            (
+                State::Registering | State::RegistrationHeard { .. },
+                Answer::Registration { registered },
+            ) => self.state = State::RegistrationHeard { registered },
+            (State::RegistrationHeard { registered: true }, Answer::Ok) => self.connect(now),
+            (State::RegistrationHeard { .. }, Answer::Ok)
+            | (State::Registering | State::RegistrationHeard { .. }, Answer::Error) => {
+                self.enter(State::Pause, now + REGISTRATION_RETRY_MS);
             }
-            (State::Registering { registered: true }, Answer::Ok) => self.close(now),
-            (State::Registering { .. }, Answer::Ok | Answer::Error) => {
-                self.enter(State::RegistrationPause, now + REGISTRATION_RETRY_MS);
+            (State::Registering, Answer::Ok) if self.probed => {
+                self.enter(State::Pause, now + REGISTRATION_RETRY_MS);
+            }
+            (State::Deactivating, Answer::Ok | Answer::Error) => self.activate(now),
+            (State::Activating, Answer::Error) if self.trouble == Trouble::ContextDown => {
+                self.trouble = Trouble::ContextStuck;
+                self.enter(State::Pause, now + OPEN_RETRY_MS);
+            }
+            // An error even so may mean that this modem needs nothing of the kind; opening tells.
+            (State::Activating, Answer::Ok | Answer::Error) => {
+                self.trouble = Trouble::Closed;
+                self.close(now);
             }
             // An error means there was nothing to close.
             (State::Closing, Answer::Ok | Answer::Error) => {
@@ -321,24 +363,34 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
                     ),
                 );
             }
-            (State::Opening, Answer::Ok) => self.enter(State::OpenHint, now + OPEN_HINT_MS),
+            (State::Opening, Answer::Ok) => {
+                self.open_until = now + LONGEST_ANSWER_MS;
+                self.read_pace = OPEN_HINT_MS;
+                self.enter(State::OpenHint, now + OPEN_HINT_MS);
+            }
             // Only a hint; reading tells whether it is true.
-            (State::OpenHint, Answer::Opened { success: true }) => self.read(now),
-            (State::OpenHint, Answer::Opened { success: false })
-            | (State::Opening, Answer::Error) => {
-                self.enter(State::OpenPause, now + OPEN_RETRY_MS);
+            (State::Opening | State::OpenHint, Answer::Opened) => self.read(now),
+            (State::Opening | State::OpenHint, Answer::NotOpened { .. } | Answer::Error) => {
+                self.not_opened(answer, now);
+                self.reopen(now);
+            }
+            (State::Reading, Answer::NotOpened { .. }) if !self.up => self.not_opened(answer, now),
+            // Not open yet, or it never will be.
+            (State::Reading, Answer::Error) if !self.up && now < self.open_until => {
+                let pause = self.read_pace;
+                self.read_pace = (pause * 2).min(READ_SLOW_MS);
+                self.enter(State::OpenHint, now + pause);
             }
             (State::Reading, Answer::Data(announced)) => {
                 self.receiver.expect_data(announced);
                 self.enter(State::ReadingData { announced }, now + DATA_SILENCE_MS);
             }
             (State::ReadingData { announced }, Answer::Ok) => self.read_done(announced, now),
-            (State::SendResult, Answer::SendOk | Answer::SendFail) => {
-                self.datagram.clear();
-                self.read_pace = READ_FAST_MS;
-                self.read_due = self.read_due.min(now + READ_FAST_MS);
-                self.go_online();
-            }
+            (State::SendResult, Answer::SendOk | Answer::SendFail) => self.sent(now),
+            // The modem is done, and its answer was lost; a prompt that was lost took the probe for the datagram.
+            (State::Reading, Answer::Ok) if self.probed => self.resynchronise(now),
+            (State::SendResult, Answer::Ok) if self.probed => self.sent(now),
+            (State::SendPrompt, Answer::Ok) if self.probed => self.go_online(),
             // The socket is gone, or never opened.
             (
                 State::Reading | State::ReadingData { .. } | State::SendPrompt | State::SendResult,
@@ -348,30 +400,66 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
         }
     }
 
+    /// Has the caller poll at once where there is nothing to wait for first.
+    fn hurry(&mut self, now: u64) {
+        if self.state == State::Online {
+            self.deadline = now;
+        }
+    }
+
+    fn note(&mut self, trouble: Trouble) {
+        self.trouble = self.trouble.max(trouble);
+    }
+
+    /// The modem says that the socket did not open: what that says about the context.
+    fn not_opened(&mut self, answer: Answer, now: u64) {
+        self.open_until = now;
+        self.note(match answer {
+            Answer::NotOpened { context: false } => Trouble::Closed,
+            _ => Trouble::ContextDown,
+        });
+    }
+
     /// The present state has lasted until its deadline.
     fn time_out(&mut self, now: u64) {
         match self.state {
             State::Settling { .. } => self.ask(State::EchoOff, now, format_args!("ATE0\r")),
-            State::RegistrationPause => self.ask_registration(now),
-            State::OpenPause => self.close(now),
+            State::Pause => self.ask_registration(now),
             State::OpenHint => self.read(now),
             State::Online => {}
-            State::Synchronising
-            | State::EchoOff
-            | State::Configuring
-            | State::Registering { .. }
-            | State::Closing
-            | State::Opening
-            | State::Reading
-            | State::ReadingData { .. }
-            | State::SendPrompt
-            | State::SendResult => self.resynchronise(now),
+            State::Synchronising | State::ReadingData { .. } => self.resynchronise(now),
+            _ if now < self.give_up => {
+                self.pending = Pending::Resynchronise;
+                self.probed = true;
+                self.deadline = self.give_up.min(now + PROBE_MS);
+            }
+            _ => self.resynchronise(now),
         }
     }
 
     fn ask_registration(&mut self, now: u64) {
-        let state = State::Registering { registered: false };
-        self.ask(state, now, format_args!("AT+CEREG?\r"));
+        self.ask(State::Registering, now, format_args!("AT+CEREG?\r"));
+    }
+
+    /// There is a network: what the socket needs, in turn.
+    fn connect(&mut self, now: u64) {
+        match self.trouble {
+            Trouble::ContextStuck => self.ask(
+                State::Deactivating,
+                now,
+                format_args!("AT+QIDEACT={}\r", answer::CONTEXT),
+            ),
+            Trouble::ContextDown => self.activate(now),
+            Trouble::Closed | Trouble::None => self.close(now),
+        }
+    }
+
+    fn activate(&mut self, now: u64) {
+        self.ask(
+            State::Activating,
+            now,
+            format_args!("AT+QIACT={}\r", answer::CONTEXT),
+        );
     }
 
     fn close(&mut self, now: u64) {
@@ -387,6 +475,11 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
 
     fn read_done(&mut self, announced: usize, now: u64) {
         let hinted = self.read_due != u64::MAX;
+        if !self.up {
+            self.up = true;
+            self.trouble = Trouble::None;
+            self.read_pace = READ_FAST_MS;
+        }
         if announced > 0 {
             self.received = self.receiver.holds_data();
             self.read_pace = READ_FAST_MS;
@@ -399,7 +492,14 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
         if hinted {
             self.read_due = now;
         }
-        self.up = true;
+        self.go_online();
+    }
+
+    /// The datagram is gone, or lost.
+    fn sent(&mut self, now: u64) {
+        self.datagram.clear();
+        self.read_pace = READ_FAST_MS;
+        self.read_due = self.read_due.min(now + READ_FAST_MS);
         self.go_online();
     }
 
@@ -410,7 +510,7 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
     /// Gives up the socket and opens another.
     fn reopen(&mut self, now: u64) {
         self.lose_socket();
-        self.enter(State::OpenPause, now + OPEN_RETRY_MS);
+        self.enter(State::Pause, now + OPEN_RETRY_MS);
     }
 
     /// Starts over with a modem in an unknown state.
@@ -434,7 +534,13 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
         // The longest command, QIOPEN with the longest address, fits; a test says so.
         let _ = self.command.write_fmt(command);
         self.pending = Pending::Command;
-        self.enter(state, now + COMMAND_TIMEOUT_MS);
+        self.await_answer(state, now);
+    }
+
+    fn await_answer(&mut self, state: State, now: u64) {
+        self.give_up = now + LONGEST_ANSWER_MS;
+        self.probed = false;
+        self.enter(state, now + before_probing(state));
     }
 
     fn enter(&mut self, state: State, deadline: u64) {
@@ -444,198 +550,5 @@ impl<const RX: usize, const HEX: bool> AtClient<RX, HEX> {
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-    use super::{AtClient, Event, SendError};
-    use core::net::{Ipv4Addr, SocketAddrV4};
-
-    fn client() -> AtClient<32> {
-        AtClient::new(SocketAddrV4::new(Ipv4Addr::BROADCAST, u16::MAX))
-    }
-
-    fn say(client: &mut AtClient<32>, text: &[u8], now: u64) {
-        for &byte in text {
-            client.feed(byte, now);
-        }
-    }
-
-    fn sent(client: &mut AtClient<32>, now: u64, expected: &[u8]) {
-        assert_eq!(client.poll(now), Event::Transmit(expected));
-    }
-
-    fn online() -> AtClient<32> {
-        let mut client = client();
-        assert!(matches!(client.poll(0), Event::Transmit(filled) if filled.ends_with(b"\rAT\r")));
-        say(&mut client, b"AT\r\r\nOK\r\n", 1);
-        assert_eq!(client.poll(2), Event::Idle { until_ms: 21 });
-        sent(&mut client, 21, b"ATE0\r");
-        say(&mut client, b"ATE0\r\r\nOK\r\n", 22);
-        sent(&mut client, 22, b"AT+CEREG?\r");
-        say(&mut client, b"\r\n+CEREG: 0,1\r\n\r\nOK\r\n", 23);
-        sent(&mut client, 23, b"AT+QICLOSE=0\r");
-        say(&mut client, b"\r\nERROR\r\n", 24);
-        sent(
-            &mut client,
-            24,
-            b"AT+QIOPEN=1,0,\"UDP\",\"255.255.255.255\",65535,0,0\r",
-        );
-        say(&mut client, b"\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n", 25);
-        sent(&mut client, 25, b"AT+QIRD=0,1500\r");
-        assert_eq!(client.send(b"early"), Err(SendError::Down));
-        say(&mut client, b"\r\n+QIRD: 0\r\n\r\n\r\nOK\r\n", 26);
-        assert_eq!(client.poll(26), Event::Up);
-        assert_eq!(client.poll(26), Event::Idle { until_ms: 126 });
-        client
-    }
-
-    #[test]
-    fn comes_up_and_sleeps_until_the_next_read() {
-        online();
-    }
-
-    #[test]
-    fn a_datagram_waits_for_the_prompt_and_blocks_the_next_until_send_ok() {
-        let mut client = online();
-        client.send(b"\r\nOK\r\n").unwrap();
-        assert_eq!(client.send(b"second"), Err(SendError::Busy));
-        assert_eq!(client.send(&[0; 161]), Err(SendError::TooLong(161)));
-        sent(&mut client, 30, b"AT+QISEND=0,6\r");
-        assert!(matches!(client.poll(30), Event::Idle { .. }));
-        say(&mut client, b"\r\n+QIURC: \"recv\",0\r\n\r\n> ", 31);
-        sent(&mut client, 31, b"\r\nOK\r\n");
-        say(&mut client, b"\r\nSEND OK\r\n", 32);
-        // The hint that came in between is followed up.
-        sent(&mut client, 32, b"AT+QIRD=0,1500\r");
-        assert_eq!(client.send(b"second"), Ok(()));
-    }
-
-    #[test]
-    fn nobody_is_told_to_send_while_an_answer_is_on_its_way() {
-        let mut client = online();
-        assert!(client.can_send());
-        sent(&mut client, 126, b"AT+QIRD=0,1500\r");
-        assert!(!client.can_send());
-        say(&mut client, b"\r\n+QIRD: 0\r\n\r\nO", 127);
-        assert!(!client.can_send());
-        say(&mut client, b"K\r\n", 128);
-        assert!(client.can_send());
-    }
-
-    #[test]
-    fn a_datagram_is_handed_over_only_once_its_answer_is_complete() {
-        let mut client = online();
-        sent(&mut client, 126, b"AT+QIRD=0,1500\r");
-        say(&mut client, b"\r\n+QIRD: 8\r\n\r\nOK\r\n\0>", 127);
-        assert!(matches!(client.poll(127), Event::Idle { .. }));
-        say(&mut client, b"\r\n\r\nOK\r\n", 128);
-        assert_eq!(
-            client.poll(128),
-            Event::Received(&mut b"\r\nOK\r\n\0>".to_vec())
-        );
-        // Another one may wait behind it.
-        sent(&mut client, 128, b"AT+QIRD=0,1500\r");
-    }
-
-    #[test]
-    fn a_caller_that_listens_during_flash_work_reads_ahead() {
-        let mut client = online();
-        assert_eq!(
-            client.read_ahead(27),
-            None,
-            "nothing says that there is any"
-        );
-        sent(&mut client, 126, b"AT+QIRD=0,1500\r");
-        assert_eq!(client.read_ahead(126), None, "an answer is on its way");
-        say(&mut client, b"\r\n+QIRD: 2\r\nab\r\n\r\nOK\r\n", 127);
-        assert_eq!(client.poll(127), Event::Received(&mut b"ab".to_vec()));
-        assert_eq!(client.read_ahead(127), Some(&b"AT+QIRD=0,1500\r"[..]));
-        assert_eq!(client.read_ahead(127), None);
-        assert!(!client.can_send());
-        // The caller is back from its flash, and finds what came meanwhile.
-        say(&mut client, b"\r\n+QIRD: 1\r\nc\r\n\r\nOK\r\n", 227);
-        assert_eq!(client.poll(227), Event::Received(&mut b"c".to_vec()));
-        client.send(b"x").unwrap();
-        assert_eq!(
-            client.read_ahead(227),
-            None,
-            "what is to be sent goes first"
-        );
-        sent(&mut client, 227, b"AT+QISEND=0,1\r");
-    }
-
-    #[test]
-    fn payloads_go_and_come_as_hexadecimal_text_when_asked_for() {
-        let mut client =
-            AtClient::<32, true>::new(SocketAddrV4::new(Ipv4Addr::BROADCAST, u16::MAX));
-        let say = |client: &mut AtClient<32, true>, text: &[u8], now| {
-            for &byte in text {
-                client.feed(byte, now);
-            }
-        };
-        let sent = |client: &mut AtClient<32, true>, now, expected: &[u8]| {
-            assert_eq!(client.poll(now), Event::Transmit(expected));
-        };
-        client.poll(0);
-        say(&mut client, b"OK\r\n", 1);
-        sent(&mut client, 21, b"ATE0\r");
-        say(&mut client, b"OK\r\n", 22);
-        sent(&mut client, 22, b"AT+QICFG=\"dataformat\",1,1\r");
-        say(&mut client, b"OK\r\n", 22);
-        sent(&mut client, 22, b"AT+CEREG?\r");
-        say(&mut client, b"+CEREG: 0,1\r\nOK\r\n", 23);
-        sent(&mut client, 23, b"AT+QICLOSE=0\r");
-        say(&mut client, b"OK\r\n", 24);
-        assert!(matches!(client.poll(24), Event::Transmit(_)));
-        say(&mut client, b"OK\r\n+QIOPEN: 0,0\r\n", 25);
-        sent(&mut client, 25, b"AT+QIRD=0,1500\r");
-        say(&mut client, b"+QIRD: 2\r\n0AfF\r\n\r\nOK\r\n", 26);
-        assert_eq!(client.poll(26), Event::Received(&mut [0x0A, 0xFF]));
-        assert_eq!(client.poll(26), Event::Up);
-        client.send(&[0xA5; 30]).unwrap();
-        sent(&mut client, 27, b"AT+QISEND=0,30\r");
-        say(&mut client, b"\r\n> ", 28);
-        sent(&mut client, 28, &b"A5".repeat(28));
-        sent(&mut client, 28, b"A5A5");
-        assert!(matches!(client.poll(28), Event::Idle { .. }));
-    }
-
-    #[test]
-    fn reads_slow_down_while_nothing_comes() {
-        let mut client = online();
-        let mut now = 126;
-        for pause in [200, 400, 800, 1600, 1600] {
-            sent(&mut client, now, b"AT+QIRD=0,1500\r");
-            say(&mut client, b"+QIRD: 0\r\n\r\nOK\r\n", now);
-            now += pause;
-            assert_eq!(client.poll(now - 1), Event::Idle { until_ms: now });
-        }
-    }
-
-    #[test]
-    fn data_cut_short_is_never_handed_over_and_leads_to_a_new_start() {
-        let mut client = online();
-        sent(&mut client, 126, b"AT+QIRD=0,1500\r");
-        say(&mut client, b"\r\n+QIRD: 20\r\nshort\r\n\r\nOK\r\n", 130);
-        assert_eq!(client.poll(131), Event::Idle { until_ms: 630 });
-        assert!(matches!(client.poll(630), Event::Transmit(filled) if filled.ends_with(b"AT\r")));
-        assert!(!client.is_up());
-    }
-
-    #[test]
-    fn a_restarted_modem_is_brought_up_again() {
-        let mut client = online();
-        say(&mut client, b"\r\nRDY\r\n", 50);
-        assert!(matches!(client.poll(50), Event::Transmit(filled) if filled.ends_with(b"AT\r")));
-        assert_eq!(client.send(b"x"), Err(SendError::Down));
-    }
-
-    #[test]
-    fn an_error_on_sending_opens_the_socket_anew() {
-        let mut client = online();
-        client.send(b"x").unwrap();
-        sent(&mut client, 30, b"AT+QISEND=0,1\r");
-        say(&mut client, b"\r\nERROR\r\n", 31);
-        assert_eq!(client.poll(31), Event::Idle { until_ms: 531 });
-        sent(&mut client, 531, b"AT+QICLOSE=0\r");
-    }
-}
+#[path = "client_tests.rs"]
+mod tests;

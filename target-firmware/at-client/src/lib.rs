@@ -12,6 +12,8 @@
 //! Rules it follows, because UARTs drop bytes while flash is being written:
 //! - an unsolicited result code is a hint, never a fact: every state it could announce is also
 //!   reached by asking;
+//! - a modem that is slow is not a modem that is lost: every command is given the longest its maker allows
+//!   (`patience`), and asking again never undoes what is under way;
 //! - data is taken by its announced length and handed over only after the modem closed the answer
 //!   with `OK`;
 //! - after [`Event::Received`] no command is outstanding until the next [`AtClient::poll`], so the
@@ -26,10 +28,13 @@
 
 mod answer;
 mod client;
+mod patience;
 mod receiver;
 #[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
 mod simulated_modem;
+#[cfg(test)]
+mod slow_modem_tests;
 
 pub use client::{AtClient, Event, MAX_SEND_BYTES, SendError};

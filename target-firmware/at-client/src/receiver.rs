@@ -1,17 +1,17 @@
 //! Splits what the modem says into lines, prompts and counted data.
 //!
-//! Owns the receive buffers. Any byte sequence is safe: overlong lines are dropped whole, data
+//! Owns the receive buffers. Any byte sequence is safe: of overlong lines the fields that fit are kept, data
 //! longer than the buffer is counted off and dropped, carriage returns and NULs never take room.
 
 use heapless::Vec;
 
-/// No answer the client acts on is longer.
+/// No answer the client acts on has what it acts on further behind.
 const LINE_BYTES: usize = 48;
 
 /// What one more byte completed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard<'a> {
-    /// A line without its line ending; never empty.
+    /// A line without its line ending; never empty. Of one that does not fit, the whole fields at its head.
     Line(&'a [u8]),
     /// The modem waits for the bytes of a datagram.
     Prompt,
@@ -24,7 +24,7 @@ pub(crate) enum Heard<'a> {
 enum Mode {
     /// Belongs to the line in the buffer.
     Line,
-    /// Belongs to a line too long to matter.
+    /// Belongs to a line whose head is all that matters.
     OverlongLine,
     /// Starts a new line; the buffer still holds the one handed out.
     LineStart,
@@ -105,7 +105,7 @@ impl<const RX: usize, const HEX: bool> Receiver<RX, HEX> {
                 self.mode = Mode::LineStart;
                 Some(Heard::Data)
             }
-            (Mode::Line, b'\n') => {
+            (Mode::Line | Mode::OverlongLine, b'\n') if !self.line.is_empty() => {
                 self.mode = Mode::LineStart;
                 Some(Heard::Line(&self.line))
             }
@@ -152,9 +152,13 @@ impl<const RX: usize, const HEX: bool> Receiver<RX, HEX> {
     }
 
     fn append(&mut self, byte: u8) {
-        self.mode = match self.line.push(byte) {
-            Ok(()) => Mode::Line,
-            Err(_) => Mode::OverlongLine,
+        self.mode = if self.line.push(byte).is_ok() {
+            Mode::Line
+        } else {
+            // The last field may go on: half a number must not be taken for one.
+            let whole = self.line.iter().rposition(|&byte| byte == b',');
+            self.line.truncate(whole.unwrap_or(0));
+            Mode::OverlongLine
         };
     }
 }
@@ -194,6 +198,19 @@ mod tests {
         let mut bytes = Vec::from([b'x'; 1000]);
         bytes.extend(b"OK\r\nOK\r\n");
         assert_eq!(lines(&mut receiver, &bytes), ["OK"]);
+    }
+
+    #[test]
+    fn of_an_overlong_line_the_whole_fields_at_its_head_are_heard() {
+        let mut receiver = Receiver::new();
+        let mut bytes = Vec::from(b"+QIRD: 12,\"a\",");
+        bytes.extend([b'7'; 60]);
+        bytes.extend(b",1\r\nOK\r\n");
+        assert_eq!(
+            lines(&mut receiver, &bytes),
+            ["+QIRD: 12,\"a\"", "OK"],
+            "the field that was cut is not among them"
+        );
     }
 
     #[test]

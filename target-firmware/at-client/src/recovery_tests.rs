@@ -13,18 +13,18 @@ const RX: usize = 64;
 /// Bring-up, one command timeout, and margin.
 const RECOVERY_MS: u64 = 20_000;
 
-struct Bench {
-    client: AtClient<RX>,
-    modem: SimulatedModem,
-    now: u64,
-    received: Vec<Vec<u8>>,
-    ups: usize,
+pub(crate) struct Bench {
+    pub(crate) client: AtClient<RX>,
+    pub(crate) modem: SimulatedModem,
+    pub(crate) now: u64,
+    pub(crate) received: Vec<Vec<u8>>,
+    pub(crate) ups: usize,
     /// Host-to-modem transmissions, to notice polling in a loop.
     transmissions: usize,
 }
 
 impl Bench {
-    fn new(modem: SimulatedModem) -> Self {
+    pub(crate) fn new(modem: SimulatedModem) -> Self {
         Self {
             client: AtClient::new(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 4000)),
             modem,
@@ -36,15 +36,16 @@ impl Bench {
     }
 
     /// Runs until `done`, or says that it never came.
-    fn run(&mut self, limit_ms: u64, done: impl Fn(&Self) -> bool) -> bool {
+    pub(crate) fn run(&mut self, limit_ms: u64, done: impl Fn(&Self) -> bool) -> bool {
         let limit = self.now + limit_ms;
         loop {
             let mut wake = self.now;
+            self.modem.tick(self.now);
             match self.client.poll(self.now) {
                 Event::Transmit(bytes) => {
                     self.transmissions += 1;
                     for &byte in bytes {
-                        self.modem.hear(byte);
+                        self.modem.hear(byte, self.now);
                     }
                 }
                 Event::Received(datagram) => self.received.push(datagram.to_vec()),
@@ -55,7 +56,11 @@ impl Bench {
                 return true;
             }
             if wake > self.now && self.modem.output.is_empty() {
-                self.now = wake;
+                self.now = self
+                    .modem
+                    .next_at()
+                    .map_or(wake, |at| at.min(wake))
+                    .max(self.now);
             }
             if self.now >= limit {
                 return false;
@@ -66,12 +71,12 @@ impl Bench {
         }
     }
 
-    fn comes_up(&mut self) -> bool {
+    pub(crate) fn comes_up(&mut self) -> bool {
         self.run(RECOVERY_MS, |bench| bench.client.is_up())
     }
 
     /// One datagram each way, the way up repeated as the protocol above would.
-    fn exchanges_datagrams(&mut self) -> bool {
+    pub(crate) fn exchanges_datagrams(&mut self) -> bool {
         let up = b"\r\nOK\r\n> up";
         let down = b"+QIRD: 3\r\n\r\nOK\r\nRDY\r\n";
         for _ in 0..3 {

@@ -12,10 +12,11 @@ use powercut_upgrade::wire::lean::{
 };
 use powercut_upgrade::wire::{Dialect, ResultCode};
 
-const SAID: [&str; 3] = [
+const SAID: [&str; 4] = [
     "\r\nRDY\r\n",
     "AT\r\r\nOK\r\n\r\nOK\r\n\r\n+CEREG: 0,1\r\n\r\nOK\r\n\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n",
     "\r\n+QIURC: \"recv\",0\r\n\r\n+QIRD: 5\r\nabcde\r\nOK\r\n\r\n> \r\nSEND OK\r\n\r\n+QIRD: 0\r\n\r\nOK\r\n\r\n+CME ERROR: 3\r\n",
+    "\r\n+CEREG: 5,1,\"00A0\",\"0002920C\",9,\"00\",0,0,\"00100010\",\"00010010\"\r\n\r\n+QIOPEN: 0,561\r\n\r\n+QIURC: \"recv\",0,17\r\n\r\n+QIURC: \"pdpdeact\",1\r\n\r\n+QIURC: \"closed\",0\r\n",
 ];
 
 fn main() {

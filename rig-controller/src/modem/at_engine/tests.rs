@@ -18,6 +18,9 @@ fn talk(engine: &mut AtEngine, bytes: &[u8]) -> Vec<u8> {
         if let Some(Wish::Open { socket, .. }) = step.wish {
             output.extend(engine.socket_opened(socket, true));
         }
+        if let Some((socket, code)) = step.refused {
+            output.extend(engine.open_refused(socket, code));
+        }
     }
     output
 }
@@ -168,6 +171,8 @@ fn a_payload_is_taken_by_length_whatever_is_in_it() {
                 socket,
                 datagram: payload.to_vec()
             }),
+            answer: Some((Asked::Send, 0)),
+            refused: None,
         })
     );
     assert_eq!(
@@ -381,4 +386,36 @@ fn payloads_are_written_as_hex_text_where_that_is_configured() {
     );
     let refused = says(&mut engine, b"AT+QISEND=0,2\r0x11");
     assert!(refused.ends_with("\r\nERROR\r\n"), "{refused}");
+}
+
+#[test]
+fn a_context_the_network_took_away_is_deactivated_before_it_is_activated() {
+    let mut engine = AtEngine::new(Network::RegistersAfter(0))
+        .already_up()
+        .with_habits(&ModemHabits {
+            needs_activation: true,
+            context_lost_after: Some(1),
+            ..ModemHabits::default()
+        });
+    talk(&mut engine, b"ATE0\r");
+    assert_eq!(says(&mut engine, OPEN), "\r\nOK\r\n\r\n+QIOPEN: 0,561\r\n");
+    assert_eq!(says(&mut engine, b"AT+QIACT=1\r"), "\r\nOK\r\n");
+    assert_eq!(
+        says(&mut engine, b"AT+QIACT=1\r"),
+        "\r\nERROR\r\n",
+        "it is active"
+    );
+    assert_eq!(says(&mut engine, OPEN), "\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n");
+    assert_eq!(
+        says(&mut engine, b"AT+QISEND=0,1\rx"),
+        "\r\n> \r\nSEND OK\r\n\r\n+QIURC: \"pdpdeact\",1\r\n"
+    );
+    assert_eq!(says(&mut engine, b"AT+QIRD=0,9\r"), "\r\nERROR\r\n");
+    assert_eq!(says(&mut engine, b"AT+QIACT=1\r"), "\r\nERROR\r\n");
+    assert_eq!(says(&mut engine, OPEN), "\r\nOK\r\n\r\n+QIOPEN: 0,561\r\n");
+    assert_eq!(
+        says(&mut engine, b"AT+QIDEACT=1\rAT+QIACT=1\r"),
+        "\r\nOK\r\n\r\nOK\r\n"
+    );
+    assert_eq!(says(&mut engine, OPEN), "\r\nOK\r\n\r\n+QIOPEN: 0,0\r\n");
 }

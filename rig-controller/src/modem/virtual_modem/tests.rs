@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::link::{LinkProfile, WayProfile};
+use crate::modem::AnswerTimes;
+use crate::modem::habits::Asked;
 
 /// Far longer than anything here takes: a test that gets this far has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +32,10 @@ impl Table {
     }
 
     fn with_link(power: ModemPower, profile: &LinkProfile) -> Self {
+        Self::with_habits(power, profile, ModemHabits::default())
+    }
+
+    fn with_habits(power: ModemPower, profile: &LinkProfile, habits: ModemHabits) -> Self {
         let (sender, heard) = channel();
         let platform = UdpSocket::bind("127.0.0.1:0").unwrap();
         platform.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -39,6 +45,7 @@ impl Table {
                 power,
                 searching_answers: 0,
                 fault: None,
+                habits,
                 link: profile.clone(),
                 impairment: impairment.clone(),
                 time_scale: TimeScale::new(100.0).unwrap(),
@@ -299,4 +306,56 @@ fn what_is_on_the_line_when_power_goes_never_arrives() {
     table.modem.board_power_restored();
     table.say("AT\r");
     assert_eq!(table.until("OK\r\n"), "\r\nOK\r\n");
+}
+
+#[test]
+fn slow_answers_come_when_they_are_due_and_a_datagram_is_read_when_its_answer_is_out() {
+    let times = AnswerTimes::default()
+        .with(Asked::Open, Duration::from_secs(20))
+        .with(Asked::Read, Duration::from_secs(10));
+    let habits = ModemHabits {
+        answers: times,
+        ..ModemHabits::default()
+    };
+    let clock = LinkClock::start(TimeScale::new(100.0).unwrap());
+    let mut table = Table::with_habits(ModemPower::Stays, &LinkProfile::ideal(), habits);
+    let asked = clock.now();
+    table.open();
+    let open = clock.now();
+    assert!(open >= asked + times.of(Asked::Open), "{asked:?} {open:?}");
+    table.send("hello");
+    let (_, from) = table.arrives();
+    table.platform.send_to(b"welcome", from).unwrap();
+    table.until("+QIURC: \"recv\",0\r\n");
+    let asked = clock.now();
+    let early: Vec<ModemEvent> = b"AT+QIRD=0,1500\rAT\r"
+        .iter()
+        .filter_map(|byte| table.modem.from_device(*byte))
+        .collect();
+    assert_eq!(early, []);
+    let heard = table.until("OK\r\n");
+    assert!(clock.now() >= asked + times.of(Asked::Read));
+    assert_eq!(heard, "\r\n+QIRD: 7\r\nwelcome\r\n\r\nOK\r\n");
+    let read = ModemEvent::DatagramRead(b"welcome".to_vec());
+    assert_eq!(table.modem.from_device(b'A'), Some(read));
+}
+
+#[test]
+fn a_slow_answer_to_a_board_that_lost_power_is_no_datagram_read() {
+    let habits = ModemHabits {
+        answers: AnswerTimes::default().with(Asked::Read, Duration::from_secs(10)),
+        ..ModemHabits::default()
+    };
+    let mut table = Table::with_habits(ModemPower::Stays, &LinkProfile::ideal(), habits);
+    table.open();
+    table.send("hello");
+    let (_, from) = table.arrives();
+    table.platform.send_to(b"welcome", from).unwrap();
+    table.until("+QIURC: \"recv\",0\r\n");
+    table.say("AT+QIRD=0,1500\r");
+    table.modem.board_power_lost();
+    table.modem.board_power_restored();
+    // The next boot hears the answer it never asked for.
+    table.until("OK\r\n");
+    assert_eq!(table.modem.from_device(b'A'), None);
 }
