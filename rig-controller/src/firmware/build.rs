@@ -330,13 +330,18 @@ fn write_digests(options: &BuildOptions) -> Result<(), FirmwareError> {
     files.push("bootloader");
     files.sort_unstable();
     files.dedup();
-    let mut lines = String::new();
-    for file in files {
-        let file = format!("{file}.hex");
-        let digest = Sha256::digest(read(&options.out.join(&file))?);
-        lines.push_str(&format!("{}  {file}\n", hex::encode(digest)));
-    }
-    write(&options.out.join(DIGESTS_FILE), lines.as_bytes())
+    let digest = |file: &str| {
+        let content = read(&options.out.join(file))?;
+        Ok(format!(
+            "{}  {file}\n",
+            hex::encode(Sha256::digest(content))
+        ))
+    };
+    let lines: Result<String, FirmwareError> = files
+        .into_iter()
+        .map(|file| digest(&format!("{file}.hex")))
+        .collect();
+    write(&options.out.join(DIGESTS_FILE), lines?.as_bytes())
 }
 
 /// Measures the programs and checks that no mixture of two images could pass for one of them.

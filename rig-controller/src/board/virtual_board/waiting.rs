@@ -32,14 +32,13 @@ impl Supply {
         let mut state = self.status.lock();
         loop {
             match state.end {
-                None => {}
                 Some(End::Cut) => {
                     drop(state);
                     self.take_ended().map(|running| self.end(running));
                     return Ok(Stopped::Cut);
                 }
                 Some(End::PoweredOff) => return Ok(Stopped::PoweredOff),
-                Some(End::LockedUp) => {}
+                None | Some(End::LockedUp) => {}
                 Some(End::Died) => {
                     let is_watched = state.watchdog_running;
                     drop(state);
