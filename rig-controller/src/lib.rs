@@ -2,6 +2,9 @@
 //! the flash that is found, and reports say so.
 //!
 //! Dependencies point one way: `cli -> run -> case -> board, platform, report -> power, modem, link -> upgrade`.
+
+// Results go out through `cli::say`, which outlives a reader that went away; `println!` would panic.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 pub mod bench;
 pub mod board;
 pub mod case;

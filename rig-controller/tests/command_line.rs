@@ -248,6 +248,24 @@ const SOURCES: [&str; 6] = [
 ];
 
 #[test]
+fn a_reader_that_went_away_makes_nothing_panic() {
+    let inputs = Inputs::new(PLAN);
+    for arguments in [&["plan", "check", "plan.yaml"][..], &["run", "--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_rig"))
+            .current_dir(inputs.path("."))
+            .args(arguments)
+            .stdout(writer)
+            .stderr(std::process::Stdio::piped())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn a_plan_is_explored_in_process_each_upgrade_once_and_its_schedules_are_replayed() {
     let inputs = Inputs::new(&format!(
         "{PLAN}repeat: 2\nmatrix: {{ fragment_bytes: [160, 500] }}\n"

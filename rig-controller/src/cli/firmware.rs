@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::say;
 use crate::firmware::{BuildOptions, FirmwareError, build};
 
 /// Firmware of the boards.
@@ -60,13 +61,16 @@ pub fn firmware(args: FirmwareArgs) -> Result<(), FirmwareError> {
     };
     let (footprints, built) = build(&options)?;
     let what = if built { "built" } else { "up to date" };
-    println!("firmware set {} ({what})", options.out.display());
-    println!("{:24} {:>8} {:>12}", "program", "flash B", "static RAM B");
+    say::line(&format!("firmware set {} ({what})", options.out.display()));
+    say::line(&format!(
+        "{:24} {:>8} {:>12}",
+        "program", "flash B", "static RAM B"
+    ));
     for program in footprints {
-        println!(
+        say::line(&format!(
             "{:24} {:>8} {:>12}",
             program.name, program.flash_bytes, program.static_ram_bytes
-        );
+        ));
     }
     Ok(())
 }
