@@ -5,18 +5,15 @@
 
 // Results go out through `cli::say`, which outlives a reader that went away; `println!` would panic.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+pub mod attack;
 pub mod bench;
 pub mod board;
 pub mod case;
 pub mod cli;
-pub mod document;
 pub mod explore;
-pub mod firmware;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod input_file;
 pub mod link;
-pub mod m_sequence;
 pub mod modem;
 pub mod plan;
 pub mod platform;

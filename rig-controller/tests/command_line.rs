@@ -360,7 +360,7 @@ fn image_as_hex(inputs: &Inputs) -> String {
     words[4..11].fill(0);
     let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
     inputs.write("image.bin", bytes.as_slice());
-    rig_controller::firmware::Image {
+    powercut_package::Image {
         base: 0x9C00,
         bytes,
     }

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use powercut_at_client::{AtClient, Event};
+use powercut_package::Package;
 use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::manifest::{
@@ -23,7 +24,7 @@ use rig_controller::link::{Impairment, LinkProfile, TimeScale};
 use rig_controller::modem::{
     Modem, ModemEvent, ModemHabits, ModemPower, VirtualModem, VirtualModemConfig,
 };
-use rig_controller::platform::{Package, Platform, UdpPlatform};
+use rig_controller::platform::{Platform, UdpPlatform};
 use sha2::{Digest, Sha256};
 
 const DEVICE: DeviceId = DeviceId(*b"device01");

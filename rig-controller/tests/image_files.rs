@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::Inputs;
-use rig_controller::firmware::load_package;
+use powercut_package::load_package;
 
 const PLAN: &str = "plan: p\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
 /// What `rig pack` says of something that a person may overrule.

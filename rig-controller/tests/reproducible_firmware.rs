@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use rig_controller::firmware::{BuildOptions, build};
+use powercut_package::{BuildOptions, build};
 use sha2::{Digest, Sha256};
 
 /// What a build of one image needs of this repository.

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use powercut_package::m_sequence::{apply, primitive_polynomials};
+use powercut_package::{Image, PackageFacts, pack, read_signing_key, save_package};
 use powercut_upgrade::m_sequence::{Configuration, Stream};
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, Version};
-use rig_controller::firmware::{Image, PackageFacts, pack, read_signing_key, save_package};
-use rig_controller::m_sequence::{apply, primitive_polynomials};
 
 const SENT: &str = "ATE0\rAT\rAT+CEREG?\rAT+CEREG?\rAT+QIOPEN=1,0,\"UDP\",\"127.0.0.1\",4000,0,0\r";
 const LINES: [&str; 9] = [

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use rig_controller::firmware::Image;
+use powercut_package::Image;
 
 const FLASH: std::ops::Range<u32> = 0x9C00..0x2_4800;
 const NAMES: [&str; 5] = ["a.hex", "a.elf", "a.bin", "firmware", "a.txt"];

@@ -5,8 +5,9 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
+use powercut_package::ImageName;
 use rig_controller::explore::{PlannedLine, Schedule};
-use rig_controller::plan::{CaseLine, Cut, ImageName};
+use rig_controller::plan::{CaseLine, Cut};
 
 fuzz_target!(|text: &str| {
     reads_back::<CaseLine>(text);

@@ -1,8 +1,8 @@
 //! The attack on the suite m-sequence: what it says was broken encrypts to the file it was given.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use rig_controller::m_sequence::apply;
-use rig_controller::m_sequence::attack::recover;
+use powercut_package::m_sequence::apply;
+use rig_controller::attack::recover;
 
 fuzz_target!(|bytes: &[u8]| {
     match recover(bytes) {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use powercut_upgrade::factory::DeviceId;
 use sha2::{Digest, Sha256};
 
-use crate::document::{Document, Fault, Fields, Value};
 use crate::link::TimeScale;
 use crate::modem::ModemPower;
+use powercut_document::{Document, Fault, Fields, Value};
 
 const BENCH_KEYS: &[&str] = &["bench", "boards", "platform", "qemu", "time_scale"];
 

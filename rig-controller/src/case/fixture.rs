@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 
 use super::oracle::Images;
 use crate::board::{Decision, FlashOp, FlashOpKind, SharedObserver, tear};
-use crate::firmware::put_vectors;
-use crate::platform::Package;
+use powercut_package::Package;
+use powercut_package::put_vectors;
 
 pub(crate) const LAYOUT: Layout = Layout::MICROBIT;
 pub(super) const PAGE: usize = 1024;

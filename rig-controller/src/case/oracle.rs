@@ -15,7 +15,7 @@ use super::flash_view;
 use super::verdict::Invariant;
 use super::words::Words;
 use crate::board::{FlashOp, FlashOpKind};
-use crate::platform::Package;
+use powercut_package::Package;
 
 /// What a device without a journal has lost.
 const FORGOTTEN: &str = "the security counter in force and the way back are forgotten";

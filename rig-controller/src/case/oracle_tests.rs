@@ -516,7 +516,7 @@ fn l3_a_device_that_refuses_an_image_erases_neither_slot() {
 
 // L4
 
-fn truth(active: &crate::platform::Package, activity: Activity) -> Status {
+fn truth(active: &powercut_package::Package, activity: Activity) -> Status {
     Status {
         dialect: Dialect::Lean,
         wire_version: WIRE_VERSION,

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use powercut_upgrade::m_sequence::Stream;
 
 use super::{CliError, say};
-use crate::firmware::{read, write};
-use crate::m_sequence::attack::{Broken, Plaintext, recover};
+use crate::attack::{Broken, Plaintext, recover};
+use powercut_package::{read, write};
 
 /// Attacks on ways to protect firmware.
 #[derive(Debug, Args)]

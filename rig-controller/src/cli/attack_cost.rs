@@ -7,9 +7,9 @@ use clap::Args;
 use powercut_upgrade::m_sequence::{Configuration, Polynomial, Register, Stream};
 
 use super::{CliError, say};
-use crate::firmware::{Image, active_range};
-use crate::m_sequence::attack::recover;
-use crate::m_sequence::{apply, primitive_polynomials};
+use crate::attack::recover;
+use powercut_package::m_sequence::{apply, primitive_polynomials};
+use powercut_package::{Image, active_range};
 
 /// Fragment size where the keystream begins anew.
 const FRAGMENT_BYTES: u16 = 160;

@@ -18,8 +18,8 @@ use crate::explore::campaign::{self, News, Profile, Slice, SliceRecord, Standing
 use crate::explore::{
     Breach, Counts, Depth, Geometry, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing, shrink,
 };
-use crate::input_file;
 use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
+use powercut_document::input_file;
 
 /// The seed of who gives none.
 const DEFAULT_SEED: u64 = 1;

@@ -11,8 +11,8 @@ use super::exploration_rates::{self, ExplorationArgs};
 use super::progress_cost::{self, ProgressArgs};
 use super::{CliError, exit, say};
 use crate::case::verdict::VerdictClass;
-use crate::firmware::static_ram_bytes;
 use crate::report::{CaseResult, read_results};
+use powercut_package::static_ram_bytes;
 
 /// Options of `rig figures`.
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::say;
-use crate::firmware::{BuildOptions, FirmwareError, build};
+use powercut_package::{BuildOptions, FirmwareError, build};
 
 /// Firmware of the boards.
 #[derive(Debug, Args)]

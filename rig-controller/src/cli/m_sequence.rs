@@ -5,8 +5,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use powercut_upgrade::m_sequence::{Configuration, Stream};
 
 use super::{CliError, say};
-use crate::firmware::{read, write};
-use crate::m_sequence::{Parameters, apply};
+use powercut_package::m_sequence::{Parameters, apply};
+use powercut_package::{read, write};
 
 /// Files in the suite m-sequence, which protects nothing.
 #[derive(Debug, Args)]

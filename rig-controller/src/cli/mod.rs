@@ -31,17 +31,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::explore::RecordError;
+use crate::attack::AttackError;
 use crate::bench::BenchFileError;
 use crate::explore::ParseScheduleError;
-use crate::firmware::FirmwareError;
-use crate::m_sequence::ParametersError;
-use crate::m_sequence::attack::AttackError;
 use crate::plan::{ParseCaseLineError, PlanError};
 use crate::platform::load::LoadError;
 use crate::platform::{PlatformError, ServeError, StoreError, TokenError};
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
 use crate::run::on_board::NotOnBoardError;
 use crate::run::{InputError, RunError};
+use powercut_package::FirmwareError;
+use powercut_package::m_sequence::ParametersError;
 
 /// Proves that firmware upgrades survive power cuts.
 #[derive(Debug, Parser)]
@@ -145,7 +145,7 @@ pub enum CliError {
     NoEvidence(#[from] NoEvidenceError),
     /// A file that a person wrote: a capture, a plan of simulations.
     #[error(transparent)]
-    Fault(#[from] crate::document::Fault),
+    Fault(#[from] powercut_document::Fault),
     /// A link profile.
     #[error(transparent)]
     Link(#[from] crate::link::LinkError),

@@ -7,10 +7,11 @@ use powercut_upgrade::manifest::{FRAGMENT_BYTES, KeyId, SecurityCounter, Suite, 
 
 use super::m_sequence::FragmentArgs;
 use super::{CliError, say};
-use crate::firmware::{ImageFile, PackageFacts, active_range, pack as sign, read};
-use crate::firmware::{read_signing_key, save_package};
-use crate::m_sequence::{Parameters, apply};
-use crate::plan::{ImageName, SUITES, suite_name};
+use crate::plan::{SUITES, suite_name};
+use powercut_package::ImageName;
+use powercut_package::m_sequence::{Parameters, apply};
+use powercut_package::{ImageFile, PackageFacts, active_range, pack as sign, read};
+use powercut_package::{read_signing_key, save_package};
 
 /// Options of `rig pack`.
 #[derive(Debug, Args)]

@@ -13,8 +13,7 @@ use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::{Handle, LeanKey};
 use sha2::{Digest, Sha256};
 
-use crate::firmware::put_vectors;
-use crate::platform;
+use powercut_package::put_vectors;
 
 const HARDWARE: u16 = 0x51;
 const DEVICE_KEY: [u8; 32] = [0x42; 32];
@@ -83,7 +82,7 @@ impl Package {
     /// # Errors
     /// When it is of the suite `m-sequence` and has no register.
     pub(super) fn served(
-        package: &platform::Package,
+        package: &powercut_package::Package,
         key: DeviceKey,
     ) -> Result<Self, NotConfigured> {
         let image = package.image().to_vec();

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::plan_scene::{CaseName, PlannedUpgrade};
 use super::schedule::{PREFIX, ParseScheduleError, Schedule, cuts_and_faults, cuts_in, faults_in};
 use super::survey::Survey;
-use crate::document::is_name;
+use powercut_document::is_name;
 
 /// Everything that determines a run of a plan's upgrade in process, given plan and firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]

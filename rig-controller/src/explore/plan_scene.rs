@@ -21,7 +21,6 @@ use super::survey::Survey;
 use crate::case::oracle::Images;
 use crate::link::LinkProfile;
 use crate::plan::{Case, Outcome};
-use crate::platform;
 
 /// Which case of which plan, on which board. Reads `smoke:1:mb-1:seed=20261122`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +87,7 @@ pub struct PlannedUpgrade {
 }
 
 /// Whether a bootloader refuses to jump to `package` in ACTIVE.
-fn is_no_program(package: &platform::Package, layout: &Layout) -> bool {
+fn is_no_program(package: &powercut_package::Package, layout: &Layout) -> bool {
     let bounds = layout.program_bounds(package.manifest().size_bytes);
     package
         .image()

@@ -13,8 +13,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::document::{Fault, Place};
-use crate::input_file::{self, ReadFileError};
+use powercut_document::input_file::{self, ReadFileError};
+use powercut_document::{Fault, Place};
 
 /// Files larger than this are not read: 64 MB are two million datagrams.
 const LARGEST_BYTES: u64 = 64 << 20;

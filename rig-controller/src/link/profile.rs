@@ -15,7 +15,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::document::{Document, Fault, Fields, Value};
+use powercut_document::{Document, Fault, Fields, Value};
 
 /// What a link does to datagrams, each way, and what the modem at the device's end of it is like.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::document::{Fault, Value};
+use powercut_document::{Fault, Value};
 
 /// The longest a manufacturer allows any answer, and so the longest a plan can ask for.
 const LONGEST_MS: u64 = 150_000;
@@ -191,7 +191,7 @@ impl fmt::Display for ModemHabits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Document;
+    use powercut_document::Document;
 
     fn read(text: &str) -> Result<ModemHabits, Fault> {
         ModemHabits::read(Document::parse(std::path::Path::new("p.yaml"), text)?.root())

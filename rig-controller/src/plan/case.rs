@@ -7,9 +7,10 @@ use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::MAX_WINDOW;
 
 use super::schedule::{self, Profile};
-use super::{CaseLine, Cut, CutSpec, ImageName, LineCuts, PlanError, suite_name};
-use crate::document::Place;
+use super::{CaseLine, Cut, CutSpec, LineCuts, PlanError, suite_name};
 use crate::modem::{ModemHabits, ModemPower};
+use powercut_document::Place;
+use powercut_package::ImageName;
 
 /// One run of one upgrade, as the plan wants it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::cut::Cut;
-use crate::document::is_name;
+use powercut_document::is_name;
 
 /// Everything that determines a case, given the plan file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,10 +8,10 @@ mod case;
 mod case_line;
 mod cut;
 mod expand;
-mod image_name;
 mod read;
 pub mod schedule;
 
+use powercut_package::ImageName;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,13 +19,12 @@ use std::time::Duration;
 pub use case::{Case, Expect, FinalImage, Outcome};
 pub use case_line::{CaseLine, LineCuts, ParseCaseLineError};
 pub use cut::{Cut, CutAt, FragmentPhase, ParseCutError, Phase, Torn};
-pub use image_name::{ImageName, ParseImageNameError};
 
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 
-use crate::document::{Document, Fault, Place};
 use crate::modem::{ModemHabits, ModemPower};
+use powercut_document::{Document, Fault, Place};
 
 /// A plan cannot be run as it is written. Says file, line and column where it can, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

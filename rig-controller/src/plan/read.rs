@@ -9,12 +9,12 @@ use powercut_upgrade::manifest::{FRAGMENT_BYTES, Suite};
 
 use super::cut::{Cut, CutAt, FragmentPhase, Phase, Torn};
 use super::{
-    CutSpec, DIALECTS, Expect, FinalImage, Group, ImageName, Outcome, Plan, SUITES, expand,
-    suite_name,
+    CutSpec, DIALECTS, Expect, FinalImage, Group, Outcome, Plan, SUITES, expand, suite_name,
 };
-use crate::document::{Fault, Fields, Place, Value};
 use crate::modem::{ModemHabits, ModemPower};
 use crate::power::TornShape;
+use powercut_document::{Fault, Fields, Place, Value};
+use powercut_package::ImageName;
 use powercut_upgrade::cipher::overhead_bytes;
 use powercut_upgrade::wire::lean::MAX_WINDOW;
 use powercut_upgrade::wire::{Dialect, pcp};

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::cut::{Cut, CutAt, FragmentPhase, Phase, Torn};
 use super::{CutSpec, PlanError};
-use crate::document::Fault;
 use crate::power::TornShape;
+use powercut_document::Fault;
 
 /// What an uncut run of a case's upgrade did.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
+use super::TaskId;
 use super::device::PlatformEvent;
-use super::{Package, TaskId};
+use powercut_package::Package;
 
 /// Where a datagram or frame came from, and where answers to it go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

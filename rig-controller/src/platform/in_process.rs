@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
-use super::{MemoryBook, Package, Peer, PlatformError, PlatformEvent, PlatformEventKind, Service};
+use super::{MemoryBook, Peer, PlatformError, PlatformEvent, PlatformEventKind, Service};
+use powercut_package::Package;
 
 /// A platform with one device and its task.
 pub(crate) struct InProcessPlatform {

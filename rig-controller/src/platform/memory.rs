@@ -8,7 +8,8 @@ use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
 use super::book::{Assignment, Exchange, Registered, Settled, Stray, TaskBook};
 use super::device::{DeviceState, PlatformEvent, PlatformEventKind};
-use super::{EventWatcher, Package, PlatformError, StrayCounters, TaskId};
+use super::{EventWatcher, PlatformError, StrayCounters, TaskId};
+use powercut_package::Package;
 
 /// All devices and their tasks.
 #[derive(Default)]

@@ -14,7 +14,6 @@ mod ledger;
 mod listen;
 pub mod load;
 mod memory;
-mod package;
 mod page;
 mod refusal;
 mod serve;
@@ -23,6 +22,7 @@ mod store;
 mod udp;
 mod udp_server;
 
+use powercut_package::Package;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -34,7 +34,6 @@ pub use device::{DeviceState, PlatformEvent, PlatformEventKind};
 pub(crate) use in_process::InProcessPlatform;
 pub use ledger::{DeviceKeyId, EncryptionLedger, NonceReuse};
 pub use memory::MemoryBook;
-pub use package::{Package, PackageError};
 pub use serve::{Addresses, PlatformServer, ServeError, ServeOptions, TOKENS};
 pub use service::{Handled, Service};
 pub use store::{StoreError, back_up};

@@ -23,8 +23,8 @@ use super::service::Service;
 use super::store::{DATABASE, Store, StoreError};
 use super::udp_server::UdpServer;
 use super::{PlatformError, now_ms};
-use crate::firmware::{FirmwareError, read_signing_key, read_verifying_key};
-use crate::m_sequence::Parameters;
+use powercut_package::m_sequence::Parameters;
+use powercut_package::{FirmwareError, read_signing_key, read_verifying_key};
 
 /// Name of the file of tokens in the data folder.
 pub const TOKENS: &str = "tokens";

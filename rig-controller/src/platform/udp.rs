@@ -8,9 +8,10 @@ use super::memory::MemoryBook;
 use super::service::Service;
 use super::udp_server::UdpServer;
 use super::{
-    DeviceState, EncryptionLedger, EventWatcher, Package, Platform, PlatformError, PlatformEvent,
+    DeviceState, EncryptionLedger, EventWatcher, Platform, PlatformError, PlatformEvent,
     StrayCounters, TaskId,
 };
+use powercut_package::Package;
 
 /// A platform on this host. Dropping it ends its thread.
 pub struct UdpPlatform {

@@ -4,7 +4,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::{CaseResult, ReportError};
-use crate::input_file;
+use powercut_document::input_file;
 
 /// Files larger than this are no results: a case has a few kilobytes.
 const LARGEST_BYTES: u64 = 1 << 30;

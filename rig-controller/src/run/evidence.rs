@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use super::foreign;
 use super::inputs::Inputs;
 use super::judged::Attempt;
-use crate::firmware::FirmwareError;
-use crate::input_file;
 use crate::plan::{Case, CaseLine, ParseCaseLineError};
 use crate::report::CaseResult;
+use powercut_document::input_file;
+use powercut_package::FirmwareError;
 
 /// Evidence could not be written.
 #[derive(Debug, thiserror::Error)]

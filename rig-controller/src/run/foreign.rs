@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use super::evidence::NoEvidenceError;
 use super::inputs::{Inputs, Sources};
 use crate::bench::DEFAULT_QEMU;
-use crate::firmware::SET_FILE;
+use powercut_package::SET_FILE;
 
 /// Checks that what a replay reads in `folder`, besides the record at `record`, are files of the folder itself.
 ///

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use super::inputs::{InputError, Inputs};
 use crate::bench::VirtualBoard;
 use crate::explore::{PlannedUpgrade, distinct_upgrades};
-use crate::firmware::DeviceIdentity;
 use crate::plan::Case;
+use powercut_package::DeviceIdentity;
 
 /// The upgrade of `case` as it would run on `board`.
 ///

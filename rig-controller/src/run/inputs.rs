@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::bench::{Bench, BenchFileError, VirtualBoard};
 use crate::case::oracle::Images;
 use crate::explore::SceneError;
-use crate::firmware::{DeviceIdentity, FirmwareError, FirmwareSet};
 use crate::link::{LinkError, LinkProfile};
-use crate::plan::{Case, ImageName, Plan, PlanError, suite_name};
-use crate::platform::Package;
+use crate::plan::{Case, Plan, PlanError, suite_name};
+use powercut_package::ImageName;
+use powercut_package::Package;
+use powercut_package::{DeviceIdentity, FirmwareError, FirmwareSet};
 
 /// The bench of a run that names none.
 pub const DEFAULT_BENCH: &str = "fixtures/benches/virtual.yaml";

@@ -12,7 +12,8 @@ use crate::case::runner::CaseReport;
 use crate::case::verdict::{Invariant, Verdict};
 use crate::link::LinkProfile;
 use crate::modem::{ModemHabits, ModemPower};
-use crate::plan::{Case, ImageName, suite_name};
+use crate::plan::{Case, suite_name};
+use powercut_package::ImageName;
 
 /// All that a reference run depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]

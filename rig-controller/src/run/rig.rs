@@ -9,12 +9,12 @@ use crate::case::cancel::Cancel;
 use crate::case::runner::{self, CaseReport, CaseSetup};
 use crate::case::trigger::FiredCut;
 use crate::case::verdict::Verdict;
-use crate::firmware::DeviceIdentity;
 use crate::link::LinkProfile;
 use crate::modem::{ModemFault, ModemPower};
 use crate::plan::{Case, Cut};
 use crate::platform::Platform;
 use crate::report::HappenedCut;
+use powercut_package::DeviceIdentity;
 
 /// Makes the board a case runs on, off and erased: from the bench's description, and the seed of everything random
 /// in the emulator.

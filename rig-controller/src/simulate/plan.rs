@@ -32,9 +32,9 @@ use super::part::Part;
 use super::power::CutBy;
 use super::upgrade::{PowerRules, Upgrade};
 use super::variant::Variant;
-use crate::document::{Document, Fault, Fields, Value};
 use crate::link::LinkProfile;
 use crate::modem::ModemPower;
+use powercut_document::{Document, Fault, Fields, Value};
 
 const KEYS: &[&str] = &[
     "simulate",

@@ -24,7 +24,8 @@ use crate::explore::package::{Recipe, factory, signed_image};
 use crate::explore::survey::{OnGeometry, on_geometry};
 use crate::link::LinkProfile;
 use crate::modem::{ModemPower, TimedModem};
-use crate::platform::{InProcessPlatform, Package};
+use crate::platform::InProcessPlatform;
+use powercut_package::Package;
 
 /// The serial line of a link that says nothing of it.
 const USUAL_BAUD: u32 = 115_200;

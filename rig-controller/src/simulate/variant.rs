@@ -4,8 +4,8 @@ use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::lean::MAX_WINDOW;
 use powercut_upgrade::wire::{Dialect, pcp};
 
-use crate::document::{Fault, Value};
 use crate::plan::{DIALECTS, SUITES, suite_name};
+use powercut_document::{Fault, Value};
 
 const KEYS: &[&str] = &["name", "dialect", "suite", "window", "resume"];
 

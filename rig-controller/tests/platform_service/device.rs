@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use embedded_storage::nor_flash::NorFlash;
 use nor_flash_model::NorFlashModel;
+use powercut_package::{PackageFacts, pack, put_vectors, read_signing_key};
 use powercut_upgrade::agent::{Agent, Wish};
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
@@ -13,7 +14,6 @@ use powercut_upgrade::journal::Journal;
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, TrustedKeys, Version};
 use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::wire::lean::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
-use rig_controller::firmware::{PackageFacts, pack, put_vectors, read_signing_key};
 
 use crate::client::{SIGNING_KEY, hex_key};
 

@@ -1,8 +1,8 @@
 //! What the platform takes as an image: the same as `rig pack`, by the same rule.
 use std::path::Path;
 
+use powercut_package::{PackageFacts, pack, read_signing_key, save_package};
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, Version};
-use rig_controller::firmware::{PackageFacts, pack, read_signing_key, save_package};
 use serde_json::Value;
 
 use crate::api::Served;

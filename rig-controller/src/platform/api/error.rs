@@ -4,9 +4,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::firmware::FirmwareError;
 use crate::platform::refusal::Refusal;
 use crate::platform::store::StoreError;
+use powercut_package::FirmwareError;
 
 /// A request that was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]

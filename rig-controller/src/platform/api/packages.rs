@@ -17,12 +17,12 @@ use super::error::ApiError;
 use super::extract::{Body, Id, Query};
 use super::views::PackageView;
 use super::{App, read};
-use crate::firmware::{FirmwareError, Format, Image, ImageFile, PackageFacts, active_range};
-use crate::firmware::{is_package, pack, read_package};
 use crate::plan::{SUITES, suite_name};
-use crate::platform::Package;
 use crate::platform::refusal::PackageId;
 use crate::platform::store::{package_record, packages};
+use powercut_package::Package;
+use powercut_package::{FirmwareError, Format, Image, ImageFile, PackageFacts, active_range};
+use powercut_package::{is_package, pack, read_package};
 
 /// Largest image a slot given by its address may hold, bytes: what 65,535 fragments of 1,024 bytes make.
 const LARGEST_IMAGE_BYTES: u32 = 65_535 * 1_024;

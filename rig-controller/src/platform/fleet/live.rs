@@ -8,7 +8,8 @@ use super::part::{Part, Policy, Stage};
 use super::{Standing, Summary};
 use crate::platform::book::{Assignment, Exchange, Registered};
 use crate::platform::store::{Enrolment, UnfinishedTask};
-use crate::platform::{Package, PlatformEventKind, StrayCounters, TaskId};
+use crate::platform::{PlatformEventKind, StrayCounters, TaskId};
+use powercut_package::Package;
 
 /// Everything.
 pub(super) struct Live {

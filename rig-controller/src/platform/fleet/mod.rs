@@ -22,7 +22,8 @@ use super::store::{
     Enrolment, Kept, NewTask, PackageRecord, Store, StoreError, UnfinishedTask, cancel_task,
     create_task, devices, enrol, put_package, remove_device, save_part, unfinished_tasks,
 };
-use super::{Package, StrayCounters, TaskId, now_ms};
+use super::{StrayCounters, TaskId, now_ms};
+use powercut_package::Package;
 
 use live::{Live, LiveDevice};
 pub use part::{Change, Part, Policy, Stage};

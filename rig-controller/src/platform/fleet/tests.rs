@@ -1,7 +1,7 @@
 use super::*;
-use crate::platform::package::tests::package;
 use crate::platform::service::Service;
 use crate::platform::{Handled, Peer};
+use powercut_package::made_up::package;
 use powercut_upgrade::factory::DeviceKey;
 use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::wire::MAX_UPLINK_BYTES;

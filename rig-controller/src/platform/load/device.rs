@@ -11,7 +11,7 @@ use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::wire::{Dialect, MAX_UPLINK_BYTES};
 
 use super::flash::{LightFlash, SharedPages};
-use crate::platform::Package;
+use powercut_package::Package;
 
 /// What hardware the devices are.
 pub(super) const HARDWARE: u16 = 0x51;

@@ -20,10 +20,10 @@ use powercut_upgrade::slots::Layout;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::firmware::{FirmwareError, PackageFacts, pack, put_vectors, signing_key_text};
-use crate::platform::Package;
 pub use device::DeviceError;
 use device::{HARDWARE, SimulatedDevice, provisioned};
+use powercut_package::Package;
+use powercut_package::{FirmwareError, PackageFacts, pack, put_vectors, signing_key_text};
 use server::ServerProcess;
 use socket::{MOST_DEVICES, ManyDevices, on_this_host};
 use swarm::{Outcome, Swarm};

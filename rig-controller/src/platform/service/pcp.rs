@@ -10,7 +10,7 @@ use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, ResultCode};
 
 use super::{Answered, PlatformEventKind, Service};
 use crate::platform::book::{Assignment, Peer, Registered};
-use crate::platform::package::Package;
+use powercut_package::Package;
 
 impl Service {
     /// Whose frame it is and what it led to; `None` if it is no frame of a device known to speak PCP.

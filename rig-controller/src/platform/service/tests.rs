@@ -1,6 +1,7 @@
 use super::*;
-use crate::platform::package::tests::package;
-use crate::platform::{DeviceState, MemoryBook, Package, PlatformError, StrayCounters};
+use crate::platform::{DeviceState, MemoryBook, PlatformError, StrayCounters};
+use powercut_package::Package;
+use powercut_package::made_up::package;
 use powercut_upgrade::m_sequence::{Configuration, Polynomial, Register, Stream};
 use powercut_upgrade::manifest::{ImageId, Manifest, SignedManifest};
 use powercut_upgrade::wire::lean::{Downlink, Uplink, WIRE_VERSION, Wanted};

@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::history::{HistoryKind, append};
 use super::{StoreError, history::Subject};
+use crate::platform::now_ms;
 use crate::platform::refusal::{PackageId, Refusal};
-use crate::platform::{Package, now_ms};
+use powercut_package::Package;
 
 /// A package, without its image.
 #[derive(Debug, Clone, PartialEq, Eq)]

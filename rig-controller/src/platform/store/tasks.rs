@@ -11,7 +11,8 @@ use super::packages::{package, package_record};
 use super::parts::{PartRecord, parts, save_part, unfinished_parts};
 use crate::platform::fleet::{Part, Policy};
 use crate::platform::refusal::{PackageId, Refusal};
-use crate::platform::{Package, TaskId, now_ms};
+use crate::platform::{TaskId, now_ms};
+use powercut_package::Package;
 
 /// A task to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]

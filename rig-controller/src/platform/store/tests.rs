@@ -1,7 +1,8 @@
 use super::*;
 use crate::platform::fleet::{Part, Policy, Stage};
-use crate::platform::package::tests::package;
-use crate::platform::{Package, TaskId, now_ms};
+use crate::platform::{TaskId, now_ms};
+use powercut_package::Package;
+use powercut_package::made_up::package;
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

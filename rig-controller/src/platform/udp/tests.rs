@@ -1,6 +1,6 @@
 use super::*;
 use crate::platform::PlatformEventKind;
-use crate::platform::package::tests::package;
+use powercut_package::made_up::package;
 use powercut_upgrade::manifest::FragmentIndex;
 use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 use powercut_upgrade::wire::lean::{Downlink, Handle, LeanKey, Uplink, Wanted};

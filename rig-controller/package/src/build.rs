@@ -13,7 +13,7 @@ use super::hardware::MICROBIT;
 use super::ruin::Ruin;
 use super::set::{Description, DeviceDescription, ImageDescription, range};
 use super::{FirmwareError, Image, active_range, read, read_text, write};
-use crate::m_sequence::Parameters;
+use crate::Parameters;
 
 const TARGET: &str = "thumbv6m-none-eabi";
 const STAMP_FILE: &str = "built-from.sha256";

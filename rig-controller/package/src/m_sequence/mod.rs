@@ -1,14 +1,12 @@
-//! The suite `m-sequence` on the host: its parameters, files encrypted with it as a published upgrade system did with the HEX
-//! text that was uploaded, and the attack that recovers register and firmware from such a file alone. The cipher itself is
-//! the core's ([`powercut_upgrade::m_sequence`]).
-pub mod attack;
+//! The suite `m-sequence` on the host: its parameters, and files encrypted with it as a published upgrade system did with
+//! the HEX text that was uploaded. The cipher itself is the core's ([`powercut_upgrade::m_sequence`]).
 mod parameters;
 
 use std::path::Path;
 
 use powercut_upgrade::m_sequence::{Configuration, Polynomial};
 
-use crate::firmware::{FirmwareError, read_text};
+use crate::{FirmwareError, read_text};
 
 pub use parameters::{Parameters, ParametersError};
 

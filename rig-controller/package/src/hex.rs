@@ -78,7 +78,7 @@ fn record_lines(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 
 /// How many records a HEX text has, wherever in memory they belong; `None` if one of them is damaged or the last one
 /// does not end the file.
-pub(crate) fn records(content: &[u8]) -> Option<usize> {
+pub fn records(content: &[u8]) -> Option<usize> {
     let mut count = 0;
     let mut ended = false;
     for (_, line) in record_lines(content) {

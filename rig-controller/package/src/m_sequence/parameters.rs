@@ -5,7 +5,7 @@ use std::path::Path;
 use powercut_upgrade::m_sequence::{Configuration, Polynomial, Register, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::firmware::FirmwareError;
+use crate::FirmwareError;
 
 /// A configuration that was checked. In YAML: `{ polynomial: [32, 30, 26, 25], seed: 0x1D872B41, stream: continuous }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ impl Parameters {
     /// # Errors
     /// When it cannot be read, or what is wrong in which line.
     pub fn load(path: &Path) -> Result<Self, FirmwareError> {
-        let text = crate::firmware::read_text(path)?;
+        let text = crate::read_text(path)?;
         serde_yaml::from_slice(&text).map_err(|error| FirmwareError::Line {
             path: path.to_owned(),
             line: error.location().map_or(1, |location| location.line()),
@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn the_parameters_of_the_test_firmware_can_be_used() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/m-sequence/device.yaml");
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/m-sequence/device.yaml");
         let configuration = Parameters::load(&path).unwrap().configuration();
         assert_eq!(configuration.register.polynomial().stages(), 32);
     }

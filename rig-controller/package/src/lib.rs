@@ -1,4 +1,4 @@
-//! Firmware as files: images (Intel HEX, ELF, raw binary), signing keys, and packages.
+//! Firmware as files: images (Intel HEX, ELF, raw binary), signing keys, signed packages, and firmware sets.
 //!
 //! Everything read here comes from outside and is checked before it is used; every complaint names the file
 //! and the line or byte. The flash an image must fit is given by the caller; what a board would start, [`hardware`] knows.
@@ -8,13 +8,16 @@ mod content;
 mod elf;
 mod error;
 #[cfg(feature = "fuzzing")]
-pub(crate) mod fuzzing;
+pub mod fuzzing;
 pub mod hardware;
 mod hex;
 mod image_file;
+mod image_name;
 mod keys;
-mod made_up;
+pub mod m_sequence;
+pub mod made_up;
 mod package;
+mod package_file;
 mod ruin;
 mod set;
 mod text;
@@ -22,16 +25,19 @@ mod text;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::input_file::{self, ReadFileError};
+use powercut_document::input_file::{self, ReadFileError};
 
 pub use build::{BuildOptions, Footprint, build, static_ram_bytes};
 pub use error::FirmwareError;
-pub(crate) use hardware::active_range;
-pub(crate) use hex::records as hex_records;
+pub use hardware::active_range;
+pub use hex::records as hex_records;
 pub use image_file::{Format, ImageFile};
+pub use image_name::{ImageName, ParseImageNameError};
 pub use keys::{read_signing_key, read_verifying_key, signing_key_text};
+pub use m_sequence::Parameters;
 pub use made_up::put_vectors;
-pub use package::{PackageFacts, is_package, load_package, pack, read_package, save_package};
+pub use package::{Package, PackageError};
+pub use package_file::{PackageFacts, is_package, load_package, pack, read_package, save_package};
 pub use set::{DeviceIdentity, FirmwareSet, SET_FILE};
 
 /// Files larger than this hold no firmware of a microcontroller, debug information included.
@@ -80,13 +86,19 @@ impl Image {
     }
 }
 
-/// The content of a firmware file or package.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FirmwareError> {
+/// Reads a firmware file or package, of 64 MiB at most.
+///
+/// # Errors
+/// When the host refuses, or the file is longer.
+pub fn read(path: &Path) -> Result<Vec<u8>, FirmwareError> {
     read_up_to(path, LARGEST_BYTES)
 }
 
-/// The content of a key file, or of a text that a person wrote.
-pub(crate) fn read_text(path: &Path) -> Result<Vec<u8>, FirmwareError> {
+/// Reads a key file, or a text that a person wrote, of 1 MiB at most.
+///
+/// # Errors
+/// When the host refuses, or the file is longer.
+pub fn read_text(path: &Path) -> Result<Vec<u8>, FirmwareError> {
     read_up_to(path, LARGEST_TEXT_BYTES)
 }
 
@@ -103,7 +115,11 @@ fn read_up_to(path: &Path, most_bytes: u64) -> Result<Vec<u8>, FirmwareError> {
     })
 }
 
-pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), FirmwareError> {
+/// Writes a firmware file, package or key.
+///
+/// # Errors
+/// When the host refuses.
+pub fn write(path: &Path, content: &[u8]) -> Result<(), FirmwareError> {
     std::fs::write(path, content).map_err(|source| FirmwareError::Write {
         path: path.to_owned(),
         source,

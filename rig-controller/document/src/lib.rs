@@ -4,6 +4,7 @@
 //! A [`Document`] is a tree of values that remember where they stand; a typed reader walks it through
 //! [`Value`] and [`Fields`]. Keys that nobody asked for are refused, with the nearest valid one. Nothing here
 //! knows what a plan or a bench is, and no content of a file can make it panic.
+pub mod input_file;
 mod node;
 mod number;
 mod yaml_error;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use node::{Content, Node};
 
-use crate::input_file::{self, ReadFileError};
+use crate::input_file::ReadFileError;
 
 /// Files larger than this are not written by hand; reading them would only hide the mistake.
 const LARGEST_BYTES: u64 = 1 << 20;

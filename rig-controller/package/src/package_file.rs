@@ -21,7 +21,7 @@ use powercut_upgrade::manifest::{
 use sha2::{Digest, Sha256};
 
 use super::{FirmwareError, read, write};
-use crate::platform::Package;
+use crate::Package;
 
 const MAGIC: [u8; 4] = *b"PCPK";
 const FORMAT: u16 = 1;

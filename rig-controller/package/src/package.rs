@@ -94,37 +94,9 @@ impl Package {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, Version};
-
-    /// A package whose image is `fill` all over; the signature is nothing a device would take.
-    pub(in crate::platform) fn package(fill: u8, size_bytes: u32, fragment_bytes: u16) -> Package {
-        let image = vec![fill; size_bytes as usize];
-        Package::new(
-            SignedManifest::new(manifest(&image, fragment_bytes), [0; 64]),
-            image,
-        )
-        .unwrap()
-    }
-
-    fn manifest(image: &[u8], fragment_bytes: u16) -> Manifest {
-        Manifest {
-            suite: Suite::ChaCha20Poly1305,
-            key_id: KeyId(1),
-            trial_attempts: 3,
-            version: Version {
-                major: 1,
-                minor: 1,
-                patch: 0,
-            },
-            size_bytes: image.len() as u32,
-            fragment_bytes,
-            hardware: 0x51,
-            security_counter: SecurityCounter(2),
-            image_digest: Sha256::digest(image).into(),
-        }
-    }
+    use crate::made_up::{manifest, package};
 
     #[test]
     fn fragments_cover_the_image_and_no_more() {

@@ -32,9 +32,9 @@ use sha2::{Digest, Sha256};
 
 use super::{FirmwareError, Image, ImageFile, PackageFacts, active_range, load_package, pack};
 use super::{read, read_signing_key, read_text, read_verifying_key, save_package, write};
-use crate::m_sequence::Parameters;
-use crate::plan::ImageName;
-use crate::platform::Package;
+use crate::ImageName;
+use crate::Package;
+use crate::Parameters;
 
 /// Name of the file that describes a set.
 pub const SET_FILE: &str = "set.yaml";

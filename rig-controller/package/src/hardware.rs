@@ -8,7 +8,7 @@ use powercut_upgrade::slots::Layout;
 /// The hardware number of the micro:bit, with nRF51822.
 pub const MICROBIT: u16 = 0x51;
 /// Addresses that an image for the micro:bit may have: ACTIVE without its manifest page.
-pub(crate) fn active_range() -> Range<u32> {
+pub fn active_range() -> Range<u32> {
     let layout = Layout::MICROBIT;
     layout.active.start..layout.active.start + layout.image_capacity_bytes()
 }

@@ -230,7 +230,7 @@ fn raw(path: &Path, content: Vec<u8>, flash: Range<u32>) -> Result<Image, Firmwa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::firmware::hardware::MICROBIT;
+    use crate::hardware::MICROBIT;
 
     const HEX: &[u8] = b":0101000055A9\n:00000001FF\n";
 

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_test_keys_that_come_with_powercut_belong_together() {
-        let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/keys");
+        let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/keys");
         let signing = read_signing_key(&keys.join("test-signing.key")).unwrap();
         let verifying = read_verifying_key(&keys.join("test-signing.pub")).unwrap();
         assert_eq!(signing.verifying_key().to_bytes(), verifying.to_bytes());

@@ -18,7 +18,7 @@ use powercut_upgrade::m_sequence::{Polynomial, Register, STAGES};
 
 use super::berlekamp_massey::{ENOUGH, Found, registers};
 use super::{Broken, Plaintext, before, candidates, decrypted, holding, polynomial};
-use crate::firmware::hex_records;
+use powercut_package::hex_records;
 
 /// Fewest repetitions of a fragment that tell enough of its keystream.
 const REPETITIONS: usize = 8;

@@ -2,10 +2,10 @@ use powercut_upgrade::m_sequence::Polynomial;
 use proptest::prelude::*;
 
 use super::*;
-use crate::firmware::Image;
-use crate::m_sequence::apply;
+use powercut_package::Image;
+use powercut_package::m_sequence::apply;
 
-const LISTED: &str = include_str!("../../../../fixtures/m-sequence/polynomials.txt");
+const LISTED: &str = include_str!("../../../fixtures/m-sequence/polynomials.txt");
 
 fn listed() -> Vec<Polynomial> {
     LISTED

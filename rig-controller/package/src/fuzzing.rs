@@ -1,7 +1,7 @@
 //! Files of this folder that are read whole, from bytes that mean anything.
 use std::path::Path;
 
-use super::package::{read_package, to_bytes};
+use super::package_file::{read_package, to_bytes};
 use super::set::Description;
 
 /// A package, as it is and with a digest that holds: what is read is written as the same bytes.

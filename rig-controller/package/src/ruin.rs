@@ -61,7 +61,7 @@ fn put(bytes: &mut [u8], vectors: [u32; 2]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::firmware::put_vectors;
+    use crate::put_vectors;
     use powercut_upgrade::bootable;
     use powercut_upgrade::slots::Layout;
 
