@@ -24,7 +24,7 @@ use crate::run::{
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     /// A case as it was printed (smoke:7:mb-1:seed=1:cuts=op3121), a schedule of `rig explore`
-    /// (core:tiny:longer:seed=1:cuts=op37/before or core:smoke:1:mb-1:seed=1:cuts=op37/before), or a folder of evidence, which brings along everything the
+    /// (core:tiny:longer:seed=1:cuts=op700/before or core:smoke:1:mb-1:seed=1:cuts=op37/before), or a folder of evidence, which brings along everything the
     /// options name.
     pub(super) case: String,
     /// The plan the case is of [default: test-plans/PLAN.yaml].
