@@ -173,7 +173,7 @@ fn evidence_that_does_not_fit_leaves_no_half_behind() {
         "trap '' XFSZ; ulimit -f 4; exec {rig} run plan.yaml {}",
         OPTIONS.join(" ")
     );
-    inputs.write("firmware/new.bin", vec![3; 40_000]);
+    inputs.write("firmware/new.bin", common::image(3, 40_000));
     let output = Command::new("/bin/sh")
         .current_dir(inputs.path("."))
         .args(["-c", &line])

@@ -410,3 +410,80 @@ fn a_pipe_is_taken_like_the_file_that_comes_through_it_and_one_without_an_end_is
         "{complaint}"
     );
 }
+
+#[test]
+fn a_package_never_replaces_what_it_is_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |from: &str, to: &str| {
+        let to = folder.path().join(to);
+        std::fs::copy(fixture(from), &to).unwrap();
+        std::fs::read(to).unwrap()
+    };
+    let key = copy("keys/test-signing.key", "key");
+    let image = copy("cases/files/whole.bin", "image");
+    std::os::unix::fs::symlink("key", folder.path().join("link")).unwrap();
+    for (output, what) in [
+        ("key", "signing key"),
+        ("link", "signing key"),
+        ("image", "image"),
+    ] {
+        let arguments = [
+            "pack",
+            "image",
+            "--version",
+            "1.1.0",
+            "--key",
+            "key",
+            "-o",
+            output,
+        ];
+        let (code, _, complaint) = program::rig(folder.path(), &arguments);
+        assert_eq!(code, 2, "{output}: {complaint}");
+        assert!(
+            complaint.contains(&format!("{output} is read as the {what}")),
+            "{complaint}"
+        );
+    }
+    let content = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    assert_eq!((content("key"), content("image")), (key, image));
+}
+
+#[test]
+fn a_key_given_for_a_register_is_refused_without_repeating_it() {
+    let key = fixture("keys/test-signing.key");
+    let secret = std::fs::read_to_string(&key).unwrap();
+    let digits = secret.lines().last().unwrap().get(..16).unwrap();
+    let image = fixture("cases/files/whole.bin");
+    let (code, complaint, _) = pack(&image, &["--encrypted-with", text(&key)]);
+    assert_eq!(code, 2, "{complaint}");
+    assert!(
+        complaint.contains("this is no register of the suite m-sequence"),
+        "{complaint}"
+    );
+    assert!(!complaint.contains(digits), "{complaint}");
+}
+
+#[test]
+fn two_keys_with_one_id_are_refused_before_a_platform_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let (rogue, trusted) = (fixture("keys/rogue.key"), fixture("keys/test-signing.pub"));
+    let trusted = format!("1:{}", text(&trusted));
+    let (code, _, complaint) = program::rig(
+        folder.path(),
+        &[
+            "platform",
+            "serve",
+            "--data",
+            "data",
+            "--signing-key",
+            text(&rogue),
+            "--trusted-key",
+            &trusted,
+        ],
+    );
+    assert_ne!(code, 0);
+    assert!(
+        complaint.contains("two different keys have the id 1"),
+        "{complaint}"
+    );
+}

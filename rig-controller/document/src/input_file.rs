@@ -3,8 +3,15 @@
 //! opened, because opening a serial port already does something to it.
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+
+/// Silence of a pipe after which it is given up.
+const PATIENCE_MS: u16 = 10_000;
 
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
@@ -44,13 +51,51 @@ pub fn read(path: &Path, most_bytes: u64) -> Result<Vec<u8>, ReadFileError> {
     }
     let mut content = Vec::new();
     // What the file system says of a file's length is not asked: of pipes and of files in /proc it says 0.
-    File::open(path)?
-        .take(most_bytes.saturating_add(1))
-        .read_to_end(&mut content)?;
+    let most = most_bytes.saturating_add(1);
+    if kind.is_fifo() {
+        Pipe::open(path)?.take(most).read_to_end(&mut content)?;
+    } else {
+        File::open(path)?.take(most).read_to_end(&mut content)?;
+    }
     if content.len() as u64 > most_bytes {
         return Err(ReadFileError::TooLong { most_bytes });
     }
     Ok(content)
+}
+
+/// A pipe whose writer is waited for, but not for ever: a pipe that nobody writes to must not stop the program that reads.
+struct Pipe(File);
+
+impl Pipe {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+        options.open(path).map(Self)
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            // Before its first writer a pipe is neither readable nor at its end.
+            let mut asked = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut asked, PATIENCE_MS) {
+                Ok(0) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "it is a pipe, and nothing came out of it for 10 s; see that something writes to it",
+                    ));
+                }
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                other => return other,
+            }
+        }
+    }
 }
 
 /// The same of a file that has to be text.

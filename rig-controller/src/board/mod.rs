@@ -130,7 +130,7 @@ pub struct Observability {
 pub enum BoardError {
     /// The program that emulates the board is not there.
     #[error(
-        "cannot start {program}: {source}; install it (Debian: apt-get install qemu-system-arm) or run ci/setup"
+        "cannot start the emulator `{program}`: {source}; correct `qemu:` in the bench file if it names one, else install it (Debian: apt-get install qemu-system-arm) or run ci/setup"
     )]
     NoEmulator {
         /// What was started.

@@ -95,13 +95,16 @@ impl Trigger {
     /// A flash operation is about to happen.
     pub fn before_operation(&mut self, context: &OperationContext<'_>) -> Decision {
         if let Some((cut, shape)) = self.tear_next.take() {
-            return self.fire(cut, context, Some(shape));
+            if fits(cut.torn, context.op) {
+                return self.fire(cut, context, Some(shape));
+            }
+            self.waiting.push(cut);
         }
         let fragment = self.fragment_of(context);
         let matched = self
             .waiting
             .iter()
-            .position(|cut| self.matches(cut, context, fragment));
+            .position(|cut| self.matches(cut, context, fragment) && fits(cut.torn, context.op));
         if let Some(fragment) = fragment {
             self.unrecorded = Some(fragment);
         } else if !matches!(self.area(context.op), Area::Staging) {
@@ -278,6 +281,24 @@ impl Trigger {
             fragment: self.under_way(context.before),
         });
         Decision::CutAfter
+    }
+}
+
+/// Bytes of a page of flash, which an erase works on, and of a unit, which a program works on.
+const ERASED_BYTES: u16 = 1024;
+const PROGRAMMED_BYTES: u16 = 4;
+
+/// Whether the operation can be torn like this: a unit of 4 bytes has no byte 99. A cut that does not fit goes on waiting and
+/// is reported as one that never happened.
+fn fits(torn: Torn, op: &FlashOp) -> bool {
+    let bytes = match op.kind {
+        FlashOpKind::Program { .. } => PROGRAMMED_BYTES,
+        FlashOpKind::Erase { .. } => ERASED_BYTES,
+    };
+    match torn {
+        Torn::Shape(TornShape::Prefix(prefix)) => prefix < bytes,
+        Torn::Shape(TornShape::AllBut(byte)) => byte < bytes,
+        Torn::Whole | Torn::Before | Torn::Shape(_) => true,
     }
 }
 

@@ -173,6 +173,17 @@ fn an_operation_cut_before_its_operation_leaves_nothing_of_it_and_one_in_it_leav
 }
 
 #[test]
+fn a_shape_that_no_unit_has_is_a_cut_that_never_happens() {
+    let mut device = Device::planned(&["op1/prefix:4", "op2/prefix:3", "op3/all-but:4"]);
+    let decisions = [0, 4, 8].map(|offset| device.data(offset));
+    assert_eq!(decisions[0], GO_ON);
+    assert_ne!(decisions[1], GO_ON);
+    assert_eq!(decisions[2], GO_ON);
+    assert_eq!(device.fired(), [("op2/prefix:3".to_owned(), 2)]);
+    assert_eq!(device.missing().len(), 2);
+}
+
+#[test]
 fn a_phase_cut_hits_its_number_in_its_phase_only() {
     let mut device = Device::planned(&["swap+2", "swap+3/before", "trial+5/half"]);
     let at = word(LAYOUT.active.start);

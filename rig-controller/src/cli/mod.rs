@@ -164,6 +164,14 @@ pub enum CliError {
     /// The chart of a simulation.
     #[error(transparent)]
     Chart(#[from] crate::simulate::report::ChartError),
+    /// The output is one of the inputs.
+    #[error("{} is read as {what}, and writing the package there would destroy it; name another file with -o", .path.display())]
+    OverInput {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What it is read as.
+        what: &'static str,
+    },
     /// A file cannot be written.
     #[error("cannot write {}: {source}; check the folder and its permissions", path.display())]
     Write {
@@ -210,6 +218,7 @@ impl CliError {
             | Self::Firmware(_)
             | Self::MSequence(_)
             | Self::Decrypted { .. }
+            | Self::OverInput { .. }
             | Self::Attack { .. }
             | Self::CaseLine(_)
             | Self::Results(_)
@@ -223,6 +232,7 @@ impl CliError {
             | Self::NoEvidence(_) => exit::BAD_INPUT,
             Self::Serve(
                 ServeError::Key(_)
+                | ServeError::TwoKeys { .. }
                 | ServeError::Tokens(TokenError::Readable { .. } | TokenError::Line { .. }),
             ) => exit::BAD_INPUT,
             #[cfg(feature = "seeded-bugs")]

@@ -1,5 +1,6 @@
 //! `rig pack`: a firmware image becomes a signed package.
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -58,7 +59,10 @@ pub(super) struct PackArgs {
 fn version(text: &str) -> Result<Version, String> {
     match ImageName::from_str(text) {
         Ok(name) if name.label().is_none() => Ok(name.version()),
-        _ => Err("a version has three numbers, such as 1.1.0".to_owned()),
+        _ => Err(
+            "a version has three numbers, such as 1.1.0: two from 0 to 255, one from 0 to 65535"
+                .to_owned(),
+        ),
     }
 }
 
@@ -83,8 +87,30 @@ fn suite(text: &str) -> Result<Suite, String> {
     found.ok_or_else(|| format!("suites are {}", SUITES.map(suite_name).join(" and ")))
 }
 
+/// Whether both names lead to one file, by whatever links.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
 /// Runs the verb.
 pub(super) fn pack(args: &PackArgs) -> Result<(), CliError> {
+    let inputs = [
+        (Some(&args.image), "the image"),
+        (Some(&args.key), "the signing key"),
+        (args.encrypted_with.as_ref(), "the register"),
+    ];
+    for (input, what) in inputs {
+        if input.is_some_and(|input| is_same_file(input, &args.output)) {
+            return Err(CliError::OverInput {
+                path: args.output.clone(),
+                what,
+            });
+        }
+    }
     let mut content = read(&args.image)?;
     if let Some(parameters) = &args.encrypted_with {
         let configuration = Parameters::load(parameters)?.configuration();

@@ -179,7 +179,9 @@ pub(super) fn compare(
     }
     if let (Some(recorded), Some(first)) = (recorded, replayed.runs.first()) {
         match Fingerprint::recorded(recorded).difference(first) {
-            None => say::line("identical to the recorded run"),
+            None => say::line(
+                "identical to the recorded run: verdict, cuts and digests of flash in its result.json",
+            ),
             Some(difference) => {
                 say::line(&format!("differs from the recorded run: {difference}"));
                 code = Some(exit::BENCH);

@@ -171,9 +171,17 @@ fn group(name: String, settings: Settings, place: Value<'_>) -> Result<Group, Fa
         )
     };
     let (cuts, cut_places) = settings.cuts.unwrap_or_default();
+    let from = settings.from.ok_or_else(|| missing("from"))?;
+    let to = settings.to.ok_or_else(|| missing("to"))?;
+    if let Some(same) = from.iter().find(|from| to.contains(from)) {
+        return Err(place.fault(
+            format!("an upgrade from {same} to {same} is none: the device runs it already"),
+            "give `from` and `to` different images",
+        ));
+    }
     let group = Group {
-        from: settings.from.ok_or_else(|| missing("from"))?,
-        to: settings.to.ok_or_else(|| missing("to"))?,
+        from,
+        to,
         link: settings.link.unwrap_or_else(|| vec!["ideal".to_owned()]),
         suite: settings
             .suite

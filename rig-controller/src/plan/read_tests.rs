@@ -347,3 +347,17 @@ fn a_modem_s_habits_arrive_in_every_case_and_can_vary() {
             .starts_with("p.yaml:3:10: `contxt` is not a key of `modem`; did you mean `context`?")
     );
 }
+
+#[test]
+fn an_upgrade_to_what_runs_already_is_a_plan_error() {
+    for upgrade in [
+        "upgrade: { from: 1.0.0, to: 1.0.0 }\n",
+        "upgrade: { from: 1.0.0 }\nmatrix: { to: [1.1.0, 1.0.0] }\n",
+    ] {
+        let said = complaint(&format!("plan: p\n{upgrade}"));
+        assert!(
+            said.contains("an upgrade from 1.0.0 to 1.0.0 is none"),
+            "{said}"
+        );
+    }
+}

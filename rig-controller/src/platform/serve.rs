@@ -67,6 +67,14 @@ pub enum ServeError {
         /// What the file system said.
         source: std::io::Error,
     },
+    /// A package signed with either key would be stored, and no device takes both.
+    #[error(
+        "two different keys have the id {id}; give each key an id of its own (`--trusted-key N:FILE`, `--key-id N`)"
+    )]
+    TwoKeys {
+        /// The id.
+        id: u8,
+    },
     /// Another platform has the data folder.
     #[error("another platform serves from {}; stop it, or use another folder", .path.display())]
     DataInUse {
@@ -144,6 +152,14 @@ impl PlatformServer {
         }
         if let Some(signer) = &signer {
             trusted.push((signer.id, signer.key.verifying_key().to_bytes()));
+        }
+        for (at, (id, key)) in trusted.iter().enumerate() {
+            if trusted[..at]
+                .iter()
+                .any(|(other, known)| other == id && known != key)
+            {
+                return Err(ServeError::TwoKeys { id: id.0 });
+            }
         }
         let register = options
             .m_sequence

@@ -77,10 +77,20 @@ impl Parameters {
     /// When it cannot be read, or what is wrong in which line.
     pub fn load(path: &Path) -> Result<Self, FirmwareError> {
         let text = crate::read_text(path)?;
-        serde_yaml::from_slice(&text).map_err(|error| FirmwareError::Line {
+        let wrong = |line: usize, reason: &str| FirmwareError::Line {
             path: path.to_owned(),
-            line: error.location().map_or(1, |location| location.line()),
-            reason: format!("{error}; fixtures/m-sequence/device.yaml shows how it is written"),
+            line,
+            reason: format!("{reason}; fixtures/m-sequence/device.yaml shows how it is written"),
+        };
+        // Of a file that is something else nothing is repeated: it may be a key.
+        let is_mapping = serde_yaml::from_slice::<serde_yaml::Value>(&text)
+            .is_ok_and(|value| value.is_mapping());
+        if !is_mapping {
+            return Err(wrong(1, "this is no register of the suite m-sequence"));
+        }
+        serde_yaml::from_slice(&text).map_err(|error| {
+            let line = error.location().map_or(1, |location| location.line());
+            wrong(line, &error.to_string())
         })
     }
 

@@ -267,7 +267,17 @@ impl Channels {
             .unwrap_or_else(PoisonError::into_inner);
         match String::from_utf8_lossy(&words).trim() {
             "" => "(none)".to_owned(),
-            words => words.to_owned(),
+            // They go to a terminal, which must not take orders from them.
+            words => words
+                .chars()
+                .map(|c| {
+                    if c.is_control() && c != '\n' {
+                        '\u{FFFD}'
+                    } else {
+                        c
+                    }
+                })
+                .collect(),
         }
     }
 }
