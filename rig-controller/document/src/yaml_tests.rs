@@ -1,4 +1,4 @@
-//! What is said of files that are no YAML, or YAML of a kind that nobody meant: in the reader's words, with the place and
+//! Complaints about files that are no YAML, or YAML of a kind that nobody meant: in the reader's words, with the place and
 //! what to do, and never with the library's advice to programmers.
 use std::fs;
 use std::path::Path;

@@ -1,14 +1,15 @@
-//! Whole cases without an emulator: the real boot code, agent and AT client in this process, or a board that does one
+//! Whole cases without an emulator: the real boot code and session in this process, or a board that does one
 //! thing wrong, against the real virtual modem and a real platform.
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 
-use powercut_at_client::{AtClient, Event};
-use powercut_upgrade::agent::{Agent, Wish};
+use powercut_session::{Line, Next, OverModem, Probation, Session};
+use powercut_upgrade::agent::Agent;
 use powercut_upgrade::boot;
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::Suite;
-use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
+use powercut_upgrade::wire::Dialect;
 
 use super::super::fixture::{self, DEVICE, DEVICE_KEY, DeviceFlash, FLASH_BYTES, LAYOUT, PAGE};
 use super::*;
@@ -70,8 +71,8 @@ enum Device {
 }
 
 struct Application {
-    client: AtClient<MAX_DOWNLINK_BYTES>,
-    agent: Agent<0, [u8; 1600]>,
+    session: OverModem<0, [u8; 1600]>,
+    heard: VecDeque<u8>,
     start: Instant,
 }
 
@@ -116,6 +117,23 @@ impl FakeBoard {
         self.flash.0.lost
     }
 
+    fn application(&mut self) -> Application {
+        let probation = match self.firmware {
+            // It has no time to hear anybody.
+            Firmware::NeverConfirms => Probation {
+                limit_ms: 0,
+                confirms: false,
+            },
+            _ => Probation::UNLIMITED,
+        };
+        let agent = Agent::start(&mut self.flash, &LAYOUT, [0; 1600]).unwrap();
+        Application {
+            session: OverModem::new(Session::new(agent, 0, probation), ADVERTISED_PLATFORM),
+            heard: VecDeque::new(),
+            start: Instant::now(),
+        }
+    }
+
     fn boot(&mut self) {
         self.device = match self.firmware {
             Firmware::Silent | Firmware::StopsAnswering | Firmware::NoWait | Firmware::LocksUp => {
@@ -126,11 +144,7 @@ impl FakeBoard {
                 Device::Stuck
             }
             _ => match boot::boot(&mut self.flash, &LAYOUT, &mut || {}) {
-                boot::Outcome::Run { .. } => Device::Application(Box::new(Application {
-                    client: AtClient::new(ADVERTISED_PLATFORM),
-                    agent: Agent::start(&mut self.flash, &LAYOUT, [0; 1600]).unwrap(),
-                    start: Instant::now(),
-                })),
+                boot::Outcome::Run { .. } => Device::Application(Box::new(self.application())),
                 boot::Outcome::Stay(_) => Device::Stuck,
             },
         };
@@ -163,44 +177,26 @@ impl FakeBoard {
     /// `None`: it restarts, or power is gone.
     fn round_of(&mut self, app: &mut Application) -> Option<Duration> {
         let now = app.start.elapsed().as_millis() as u64;
-        let line_until = match app.client.poll(now) {
-            Event::Transmit(bytes) => {
-                for &byte in bytes {
+        let line_until = match app.session.line(now, || app.heard.pop_front()) {
+            Line::Transmit(out) => {
+                for &byte in out.bytes {
                     if self.tell(|observer, flash| observer.uart_byte(byte, flash)) {
                         return None;
                     }
                 }
                 return Some(Duration::ZERO);
             }
-            Event::Received(datagram) => {
-                app.agent.on_datagram(&mut self.flash, now, datagram).ok()?;
-                // As the firmware does: what the agent asks next goes before reading on.
+            Line::Received(datagram) => {
+                datagram.take(&mut self.flash, now).ok()?;
                 now
             }
-            Event::Up => return Some(Duration::ZERO),
-            Event::Idle { until_ms } => until_ms,
+            Line::Up => return Some(Duration::ZERO),
+            Line::Idle { until_ms } => until_ms,
         };
-        if app.agent.in_trial() && app.agent.heard_platform() {
-            if self.firmware == Firmware::NeverConfirms {
-                return None;
-            }
-            app.agent.confirm(&mut self.flash).ok()?;
-        }
-        if !app.client.can_send() {
-            return Some(Duration::from_millis(line_until.saturating_sub(now)));
-        }
-        let mut out = [0; MAX_UPLINK_BYTES];
-        match app.agent.poll(&mut self.flash, now, &mut out).ok()? {
-            Wish::Send(length) => {
-                app.client.send(&out[..length]).unwrap();
-                Some(Duration::ZERO)
-            }
-            Wish::Continue => Some(Duration::ZERO),
-            Wish::Wait { until_ms } => {
-                let until = until_ms.min(line_until);
-                Some(Duration::from_millis(until.saturating_sub(now)))
-            }
-            Wish::Restart => None,
+        match app.session.poll(&mut self.flash, now, line_until).ok()? {
+            Next::Continue | Next::Confirmed => Some(Duration::ZERO),
+            Next::Wait { until_ms } => Some(Duration::from_millis(until_ms.saturating_sub(now))),
+            Next::Restart(_) => None,
         }
     }
 }
@@ -296,10 +292,7 @@ impl Board for FakeBoard {
             match self.incoming.recv_timeout(sleep.min(left)) {
                 Ok(Incoming::Bytes(bytes)) => {
                     if let Device::Application(app) = &mut self.device {
-                        let now = app.start.elapsed().as_millis() as u64;
-                        for byte in bytes {
-                            app.client.feed(byte, now);
-                        }
+                        app.heard.extend(bytes);
                     }
                 }
                 Ok(Incoming::Wake) => return Ok(Stopped::TimedOut),

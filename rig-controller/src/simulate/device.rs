@@ -1,4 +1,4 @@
-//! One device from power-on to the end of its upgrade: the real bootloader logic, the real agent and the real AT client,
+//! One device from power-on to the end of its upgrade: the real bootloader logic and the real session over its AT client,
 //! with the modem, the air and the platform around them, in virtual time.
 //!
 //! The device is the only one that does things on its own; everything else answers it or arrives. So time advances as the
@@ -8,15 +8,14 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use nor_flash_model::{Cut, NorFlashModel};
-use powercut_at_client::{AtClient, Event};
-use powercut_upgrade::agent::{Agent, Wish};
+use powercut_session::{Line, Next, OverModem, Probation, Session, Transmission};
+use powercut_upgrade::agent::Agent;
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::flash::FlashError;
 use powercut_upgrade::journal::{Journal, Phase};
 use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Activity, Status};
-use powercut_upgrade::wire::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
 
 use super::clock::Stage;
 use super::flash::TimedFlash;
@@ -31,12 +30,13 @@ use crate::platform::{InProcessPlatform, Peer, PlatformEventKind};
 
 /// Where the device believes the platform to be. No datagram leaves this process.
 const PLATFORM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110);
-/// What the driver keeps of what the modem says while something is sent to it, as the firmware does.
-const OVERHEARD_BYTES: usize = 64;
 /// Datagrams that a part that reads ahead has begun to read when it takes one.
 const READ_AHEAD: u8 = 1;
-/// A new image that is not confirmed by then restarts, as the firmware does.
-const TRIAL_LIMIT_MS: u64 = 3 * 60 * 1000;
+/// As in the firmware.
+const PROBATION: Probation = Probation {
+    limit_ms: 3 * 60 * 1000,
+    confirms: true,
+};
 /// No upgrade takes longer: a run that does has gone wrong.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
 const MOST_BOOTS: u32 = 1_000;
@@ -275,12 +275,9 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         while self.modem.take_byte(now).is_some() {
             self.overruns += 1;
         }
-        let trial = match outcome {
-            Outcome::Run { trial } => trial,
-            Outcome::Stay(reason) => {
-                return Err(SimulationError::Stays(Words(reason).to_string()));
-            }
-        };
+        if let Outcome::Stay(reason) = outcome {
+            return Err(SimulationError::Stays(Words(reason).to_string()));
+        }
         let held = vec![0; self.held_bytes];
         let agent = Agent::<BUFFER, Held>::start(&mut self.flash, &layout, held);
         if !self.flash.model.is_powered() {
@@ -290,9 +287,10 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         if self.part.reads_ahead() {
             agent.ask_ahead(READ_AHEAD);
         }
+        let session = Session::new(agent, 0, PROBATION);
         let ended = match self.payload {
-            PayloadFormat::Binary => self.application::<BUFFER, false>(agent, trial),
-            PayloadFormat::Hex => self.application::<BUFFER, true>(agent, trial),
+            PayloadFormat::Binary => self.application::<BUFFER, false>(session),
+            PayloadFormat::Hex => self.application::<BUFFER, true>(session),
         };
         match ended {
             Ok(ended) => Ok(ended),
@@ -303,12 +301,10 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
 
     fn application<const BUFFER: usize, const HEX: bool>(
         &mut self,
-        mut agent: Agent<BUFFER, Held>,
-        mut trial: bool,
+        session: Session<BUFFER, Held>,
     ) -> Result<Ended, FlashError> {
         let began = self.flash.clock.now();
-        let mut client = AtClient::<MAX_DOWNLINK_BYTES, HEX>::new(PLATFORM);
-        let mut overheard = VecDeque::new();
+        let mut app = OverModem::<BUFFER, Held, HEX>::new(session, PLATFORM);
         loop {
             if self.done {
                 return Ok(Ended::Done);
@@ -319,82 +315,52 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             if self.flash.clock.now() > LONGEST {
                 return Ok(Ended::Restart);
             }
-            self.enter(self.stage(&agent, client.is_up()));
+            self.enter(self.stage(app.session().agent(), app.is_up()));
             let now = self.flash.clock.now();
             let mut now_ms = now.saturating_sub(began).as_millis() as u64;
             self.catch_up(now);
-            self.receive(now, &mut overheard);
-            for byte in overheard.drain(..) {
-                client.feed(byte, now_ms);
-            }
-            let mut until_ms = match client.poll(now_ms) {
-                Event::Transmit(bytes) => {
-                    if !self.transmit(bytes, &mut overheard) {
+            let mut heard = self.receive(now);
+            let line_until_ms = match app.line(now_ms, || heard.pop_front()) {
+                Line::Transmit(out) => {
+                    if !self.transmit(out) {
                         return Ok(Ended::PowerLost);
                     }
                     continue;
                 }
-                Event::Received(datagram) => {
-                    let mut datagram = datagram.to_vec();
+                Line::Received(datagram) => {
+                    let mut datagram = datagram.bytes().to_vec();
                     let index = self.served.get(&datagram).copied();
                     if let Some(index) = index {
                         self.fragments.received(index, now);
                     }
-                    if self.part.reads_ahead() {
-                        // What is due to be sent goes before reading on, or a full modem would keep it waiting.
-                        let mut request = [0; MAX_UPLINK_BYTES];
-                        if client.can_send()
-                            && let Some(length) = agent.ask_for_more(now_ms, &mut request)
-                        {
-                            // It can be sent: the client has just said so.
-                            let _ = client.send(&request[..length]);
-                        }
-                        if let Some(command) = client.read_ahead(now_ms)
-                            && !self.transmit(command, &mut overheard)
-                        {
-                            return Ok(Ended::PowerLost);
-                        }
+                    if self.part.reads_ahead()
+                        && let Some(out) = app.read_ahead(now_ms)
+                        && !self.transmit(out)
+                    {
+                        return Ok(Ended::PowerLost);
                     }
-                    agent.on_datagram(&mut self.flash, now_ms, &mut datagram)?;
+                    app.on_datagram(&mut self.flash, now_ms, &mut datagram)?;
                     if let Some(index) = index {
-                        let is_kept = agent.has_fragment(FragmentIndex(index));
+                        let is_kept = app.session().agent().has_fragment(FragmentIndex(index));
                         self.fragments.taken(index, is_kept, now);
                     }
                     now_ms = self.flash.clock.now().saturating_sub(began).as_millis() as u64;
                     now_ms
                 }
-                Event::Up => {
+                Line::Up => {
                     self.fragments.up(now);
                     continue;
                 }
-                Event::Idle { until_ms } => until_ms,
+                Line::Idle { until_ms } => until_ms,
             };
-            if trial {
-                if agent.heard_platform() {
-                    agent.confirm(&mut self.flash)?;
-                    trial = false;
-                    continue;
-                }
-                if now_ms >= TRIAL_LIMIT_MS {
-                    return Ok(Ended::Restart);
-                }
-                until_ms = until_ms.min(TRIAL_LIMIT_MS);
-            }
-            if client.can_send() {
-                let mut datagram = [0; MAX_UPLINK_BYTES];
-                match agent.poll(&mut self.flash, now_ms, &mut datagram)? {
-                    Wish::Send(length) => {
-                        // It can be sent: the client has just said so.
-                        let _ = client.send(&datagram[..length]);
-                        continue;
-                    }
-                    Wish::Continue => continue,
-                    Wish::Restart => return Ok(Ended::Restart),
-                    Wish::Wait { until_ms: agent } => until_ms = until_ms.min(agent),
+            match app.poll(&mut self.flash, now_ms, line_until_ms)? {
+                Next::Continue | Next::Confirmed => {}
+                Next::Restart(_) => return Ok(Ended::Restart),
+                Next::Wait { until_ms } => {
+                    let until = began + Duration::from_millis(until_ms);
+                    self.sleep(until.max(now + Duration::from_micros(1)));
                 }
             }
-            let until = began + Duration::from_millis(until_ms);
-            self.sleep(until.max(now + Duration::from_micros(1)));
         }
     }
 
@@ -413,7 +379,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
     }
 
     /// Puts bytes on the line; `false` if power goes meanwhile.
-    fn transmit(&mut self, bytes: &[u8], overheard: &mut VecDeque<u8>) -> bool {
+    fn transmit(&mut self, Transmission { bytes, overheard }: Transmission<'_>) -> bool {
         for &byte in bytes {
             if !self.flash.spend(self.byte_time) {
                 return false;
@@ -422,9 +388,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             self.catch_up(now);
             self.modem.device_byte(byte, now);
             while let Some(byte) = self.modem.take_byte(now) {
-                if overheard.len() < OVERHEARD_BYTES {
-                    overheard.push_back(byte);
-                } else {
+                if !overheard.push(byte) {
                     self.overruns += 1;
                 }
             }
@@ -433,16 +397,16 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
     }
 
     /// Takes what the UART has kept.
-    fn receive(&mut self, now: Duration, heard: &mut VecDeque<u8>) {
-        let mut kept = 0;
+    fn receive(&mut self, now: Duration) -> VecDeque<u8> {
+        let mut heard = VecDeque::new();
         while let Some(byte) = self.modem.take_byte(now) {
-            if kept < self.part.uart_bytes {
+            if heard.len() < self.part.uart_bytes {
                 heard.push_back(byte);
             } else {
                 self.overruns += 1;
             }
-            kept += 1;
         }
+        heard
     }
 
     /// Sleeps until `until`, until a byte comes, or until power goes.

@@ -1,4 +1,4 @@
-//! A device on a real UDP socket: the boot code and the agent of the firmware over the flash model.
+//! A device on a real UDP socket: the boot code and the session of the firmware over the flash model.
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use embedded_storage::nor_flash::NorFlash;
 use nor_flash_model::NorFlashModel;
 use powercut_package::{PackageFacts, pack, put_vectors, read_signing_key};
-use powercut_upgrade::agent::{Agent, Wish};
+use powercut_session::{Probation, Session, Step};
+use powercut_upgrade::agent::Agent;
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::TwiceProgrammable;
@@ -31,7 +32,7 @@ pub enum Go {
 
 pub struct Device {
     flash: Flash,
-    agent: Agent<0, [u8; 0]>,
+    session: Session<0, [u8; 0]>,
     socket: UdpSocket,
     start: Instant,
     /// Fragments received, repeated ones included.
@@ -85,7 +86,7 @@ impl Device {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(platform).unwrap();
         Self {
-            agent: started(&mut flash),
+            session: started(&mut flash, 0),
             flash,
             socket,
             start: Instant::now(),
@@ -106,19 +107,16 @@ impl Device {
         let mut datagram = [0; MAX_DOWNLINK_BYTES];
         while !self.done {
             assert!(self.start.elapsed() < PATIENCE, "the upgrade does not end");
-            if self.agent.in_trial() && self.agent.heard_platform() {
-                self.agent.confirm(&mut self.flash).unwrap();
-                self.confirmed = true;
-            }
             let now = self.now_ms();
-            match self.agent.poll(&mut self.flash, now, &mut out).unwrap() {
-                Wish::Send(length) => {
+            match self.session.poll(&mut self.flash, now, &mut out).unwrap() {
+                Step::Send(length) => {
                     // Nobody listens while the platform is down; the agent asks again.
                     let _ = self.socket.send(&out[..length]);
                 }
-                Wish::Continue => {}
-                Wish::Restart => self.agent = started(&mut self.flash),
-                Wish::Wait { until_ms } => {
+                Step::Continue => {}
+                Step::Confirmed => self.confirmed = true,
+                Step::Restart(_) => self.session = started(&mut self.flash, now),
+                Step::Wait { until_ms } => {
                     let wait = Duration::from_millis(until_ms.saturating_sub(now).max(1));
                     self.socket.set_read_timeout(Some(wait)).unwrap();
                     let Ok(length) = self.socket.recv(&mut datagram) else {
@@ -127,7 +125,7 @@ impl Device {
                     self.fragments += u32::from(datagram[0] < 0x80);
                     self.done = self.confirmed;
                     let now = self.now_ms();
-                    self.agent
+                    self.session
                         .on_datagram(&mut self.flash, now, &mut datagram[..length])
                         .unwrap();
                     if heard(self) == Go::Stop {
@@ -143,8 +141,9 @@ impl Device {
     }
 }
 
-fn started(flash: &mut Flash) -> Agent<0, [u8; 0]> {
+fn started(flash: &mut Flash, now_ms: u64) -> Session<0, [u8; 0]> {
     let outcome = boot::boot(flash, &LAYOUT, &mut || {});
     assert!(matches!(outcome, Outcome::Run { .. }), "{outcome:?}");
-    Agent::start(flash, &LAYOUT, []).unwrap()
+    let agent = Agent::start(flash, &LAYOUT, []).unwrap();
+    Session::new(agent, now_ms, Probation::UNLIMITED)
 }

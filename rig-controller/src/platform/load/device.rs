@@ -1,7 +1,8 @@
-//! A simulated device: the real boot code and the real agent over light flash.
+//! A simulated device: the real boot code and the real session over light flash.
 use ed25519_dalek::SigningKey;
 use embedded_storage::nor_flash::NorFlash;
-use powercut_upgrade::agent::{Agent, Wish};
+use powercut_session::{Probation, Session, Step};
+use powercut_upgrade::agent::Agent;
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::TwiceProgrammable;
@@ -48,7 +49,7 @@ pub(super) enum Next {
 /// One device.
 pub(super) struct SimulatedDevice {
     flash: TwiceProgrammable<LightFlash>,
-    agent: Agent<0, Vec<u8>>,
+    session: Session<0, Vec<u8>>,
     /// Bytes of RAM for fragments that came before those they follow.
     held_bytes: usize,
     /// It has confirmed the new image, said so, and has nothing more to say.
@@ -93,10 +94,10 @@ impl SimulatedDevice {
         };
         put(&mut flash, LAYOUT.factory.start, &factory.encode())?;
         let mut flash = TwiceProgrammable(flash);
-        let agent = start(&mut flash, held_bytes)?;
+        let session = start(&mut flash, 0, held_bytes)?;
         Ok(Self {
             flash,
-            agent,
+            session,
             held_bytes,
             done: false,
             confirmed: false,
@@ -110,7 +111,7 @@ impl SimulatedDevice {
 
     /// A datagram came.
     pub(super) fn take(&mut self, now_ms: u64, datagram: &mut [u8]) -> Result<(), DeviceError> {
-        self.agent
+        self.session
             .on_datagram(&mut self.flash, now_ms, datagram)
             .map_err(|_| DeviceError::Flash)
     }
@@ -119,25 +120,22 @@ impl SimulatedDevice {
     pub(super) fn next(&mut self, now_ms: u64) -> Result<Next, DeviceError> {
         let mut out = [0; MAX_UPLINK_BYTES];
         loop {
-            if self.agent.in_trial() && self.agent.heard_platform() {
-                self.agent
-                    .confirm(&mut self.flash)
-                    .map_err(|_| DeviceError::Flash)?;
-                self.confirmed = true;
-            }
             match self
-                .agent
+                .session
                 .poll(&mut self.flash, now_ms, &mut out)
                 .map_err(|_| DeviceError::Flash)?
             {
-                Wish::Send(length) => return Ok(Next::Send(out[..length].to_vec())),
-                Wish::Continue => {}
-                Wish::Wait { until_ms } => {
+                Step::Send(length) => return Ok(Next::Send(out[..length].to_vec())),
+                Step::Continue => {}
+                Step::Confirmed => self.confirmed = true,
+                Step::Wait { until_ms } => {
                     // Longer than it waits for any answer: it rests.
                     self.done |= self.confirmed && until_ms > now_ms + LONGEST_ANSWER_MS;
                     return Ok(Next::Wait { until_ms });
                 }
-                Wish::Restart => self.agent = start(&mut self.flash, self.held_bytes)?,
+                Step::Restart(_) => {
+                    self.session = start(&mut self.flash, now_ms, self.held_bytes)?;
+                }
             }
         }
     }
@@ -145,10 +143,12 @@ impl SimulatedDevice {
 
 fn start(
     flash: &mut TwiceProgrammable<LightFlash>,
+    now_ms: u64,
     held_bytes: usize,
-) -> Result<Agent<0, Vec<u8>>, DeviceError> {
+) -> Result<Session<0, Vec<u8>>, DeviceError> {
     match boot::boot(flash, &LAYOUT, &mut || {}) {
         Outcome::Run { .. } => Agent::start(flash, &LAYOUT, vec![0; held_bytes])
+            .map(|agent| Session::new(agent, now_ms, Probation::UNLIMITED))
             .map_err(|error| DeviceError::Start(format!("{error:?}"))),
         Outcome::Stay(reason) => Err(DeviceError::Stays(format!("{reason:?}"))),
     }

@@ -1,15 +1,14 @@
-//! The loop that keeps line, agent and probation going.
+//! The board below the session: UART, clock, sleep, heartbeat and watchdog.
 
-use microbit::{Board, Clock, Flash, Heartbeat, Peripherals, Sleep, Watchdog};
-use powercut_upgrade::agent::{Agent, Wish};
+use microbit::{Board, Clock, Flash, Heartbeat, Peripherals, Sleep, Uart, Watchdog};
+use powercut_session::{Line, Next, OverModem, Reason, Session};
+use powercut_upgrade::agent::Agent;
 use powercut_upgrade::flash::{FlashError, TwiceProgrammable};
 use powercut_upgrade::slots::Layout;
-use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 
 use crate::image::VERSION;
-use crate::line::{Line, Progress};
 use crate::platform_address;
-use crate::trial::{Trial, Verdict};
+use crate::trial::{self, PROBATION};
 
 const LAYOUT: Layout = Layout::MICROBIT;
 /// RAM for fragments that come before their turn: 10 of 160 bytes.
@@ -19,10 +18,9 @@ const HEARTBEAT_MS: u64 = 500;
 
 struct App {
     flash: TwiceProgrammable<Flash>,
-    line: Line,
+    uart: Uart,
     // This flash takes a second program, so the agent needs no page buffer.
-    agent: Agent<0, &'static mut [u8; HELD_BYTES]>,
-    trial: Option<Trial>,
+    session: OverModem<0, &'static mut [u8; HELD_BYTES]>,
     clock: Clock,
     sleep: Sleep,
     heartbeat: Heartbeat,
@@ -30,27 +28,23 @@ struct App {
     next_beat_ms: u64,
 }
 
-/// What comes after one round of the loop.
-enum Next {
-    /// Another round at once.
-    Round,
-    /// Nothing to do before this time, unless bytes arrive.
-    Sleep { until_ms: u64 },
-    /// The board has to restart.
-    Restart,
-}
-
 /// Runs for ever; ends in a restart only.
 pub(crate) fn run(board: Board) -> ! {
     let app = assemble(board);
     loop {
         match app.round() {
-            Ok(Next::Round) => {}
-            Ok(Next::Sleep { until_ms }) => {
-                app.sleep
-                    .until(&mut app.clock, until_ms.saturating_mul(1000));
+            Ok(Next::Continue) => {}
+            Ok(Next::Confirmed) => defmt::info!("version {=str} has confirmed itself", VERSION),
+            Ok(Next::Wait { until_ms }) => {
+                let until_us = until_ms.min(app.next_beat_ms).saturating_mul(1000);
+                app.sleep.until(&mut app.clock, until_us);
             }
-            Ok(Next::Restart) => microbit::restart(),
+            Ok(Next::Restart(reason)) => {
+                if reason == Reason::NotConfirmed {
+                    defmt::warn!("not confirmed in time");
+                }
+                microbit::restart()
+            }
             // What flash refuses once it may take after a restart, from a journal read anew.
             Err(FlashError(_)) => panic!("flash refused an operation"),
         }
@@ -79,12 +73,14 @@ fn assemble(board: Board) -> &'static mut App {
     };
     let in_trial = agent.in_trial();
     defmt::info!("version {=str}, on probation: {=bool}", VERSION, in_trial);
-    let trial = in_trial.then(|| Trial::begin(clock.now_ms()));
+    if in_trial {
+        trial::begin();
+    }
+    let session = Session::new(agent, clock.now_ms(), PROBATION);
     let app = App {
         flash,
-        line: Line::new(uart, platform),
-        agent,
-        trial,
+        uart,
+        session: OverModem::new(session, platform),
         clock,
         sleep,
         heartbeat,
@@ -105,53 +101,27 @@ impl App {
             self.watchdog.feed();
             self.next_beat_ms = now_ms + HEARTBEAT_MS;
         }
-        let line_until_ms = match self.line.advance(now_ms) {
-            Progress::Continue => return Ok(Next::Round),
-            Progress::Received(datagram) => {
-                self.agent.on_datagram(&mut self.flash, now_ms, datagram)?;
-                // What the agent asks next goes before reading on, or a full modem would keep it waiting.
+        let line_until_ms = match self.session.line(now_ms, || self.uart.receive()) {
+            Line::Transmit(out) => {
+                for &byte in out.bytes {
+                    self.uart.transmit(byte, |heard| {
+                        // What there is no room for is lost, as it would be in the UART.
+                        out.overheard.push(heard);
+                    });
+                }
+                return Ok(Next::Continue);
+            }
+            Line::Received(datagram) => {
+                datagram.take(&mut self.flash, now_ms)?;
                 now_ms = self.clock.now_ms();
                 now_ms
             }
-            Progress::Idle { until_ms } => until_ms,
-        };
-        let trial_until_ms = match self.judge(now_ms)? {
-            Next::Sleep { until_ms } => until_ms,
-            next => return Ok(next),
-        };
-        let mut until_ms = self.next_beat_ms.min(line_until_ms).min(trial_until_ms);
-        // What the agent wants to send must be sendable, for its retransmission timer starts now.
-        if self.line.can_send() {
-            let mut datagram = [0; MAX_UPLINK_BYTES];
-            match self.agent.poll(&mut self.flash, now_ms, &mut datagram)? {
-                Wish::Send(length) => {
-                    self.line.send(&datagram[..length]);
-                    return Ok(Next::Round);
-                }
-                Wish::Continue => return Ok(Next::Round),
-                Wish::Wait { until_ms: agent } => until_ms = until_ms.min(agent),
-                Wish::Restart => return Ok(Next::Restart),
+            Line::Up => {
+                defmt::info!("the line to the platform is open");
+                return Ok(Next::Continue);
             }
-        }
-        Ok(Next::Sleep { until_ms })
-    }
-
-    fn judge(&mut self, now_ms: u64) -> Result<Next, FlashError> {
-        let Some(trial) = &self.trial else {
-            return Ok(Next::Sleep { until_ms: u64::MAX });
+            Line::Idle { until_ms } => until_ms,
         };
-        match trial.judge(now_ms, self.agent.heard_platform()) {
-            Verdict::Confirm => {
-                self.agent.confirm(&mut self.flash)?;
-                defmt::info!("version {=str} has confirmed itself", VERSION);
-                self.trial = None;
-                Ok(Next::Round)
-            }
-            Verdict::Undecided { until_ms } => Ok(Next::Sleep { until_ms }),
-            Verdict::GiveUp => {
-                defmt::warn!("not confirmed in time");
-                Ok(Next::Restart)
-            }
-        }
+        self.session.poll(&mut self.flash, now_ms, line_until_ms)
     }
 }

@@ -1,14 +1,13 @@
 //! The application: keeps a line to the platform through an AT modem, downloads upgrades of itself, and proves each
 //! new version on probation before it confirms it.
 //!
-//! One loop, no interrupts: bytes from the modem into the AT client, datagrams into the upgrade agent, its answers
-//! back, and sleep until the UART or the earliest deadline wakes it.
+//! One loop, no interrupts: bytes from the modem into the session's AT client, datagrams into its upgrade agent, its
+//! answers back, and sleep until the UART or the earliest deadline wakes it.
 #![no_std]
 #![no_main]
 
 mod app;
 mod image;
-mod line;
 mod platform_address;
 mod trial;
 

@@ -1,11 +1,12 @@
-//! A device, its flash and its platform in one process: the real boot code and the real agent over the flash model,
+//! A device, its flash and its platform in one process: the real boot code and the real session over the flash model,
 //! with a platform that answers at once. Used by the sweeps.
 pub mod package;
 
 use std::collections::HashSet;
 
 use nor_flash_model::NorFlashModel;
-use powercut_upgrade::agent::{Agent, Wish};
+use powercut_session::{Probation, Session, Step};
+use powercut_upgrade::agent::Agent;
 use powercut_upgrade::boot::{self, Outcome};
 use powercut_upgrade::flash::{TwiceProgrammable, UpgradeFlash, WriteOnce};
 use powercut_upgrade::journal::{Journal, Phase};
@@ -20,6 +21,11 @@ pub use package::{
 
 /// Fragments a device may have outstanding.
 const WINDOW: u8 = 8;
+/// Such an image has time for one message.
+const NEVER_CONFIRMS: Probation = Probation {
+    limit_ms: 1,
+    confirms: false,
+};
 
 /// Flash that can be looked at and cut from outside.
 pub trait Cuttable: UpgradeFlash {
@@ -162,43 +168,41 @@ fn application<F: Cuttable, const PAGE: usize, const HELD: usize>(
     offered: &Package,
     run: &mut Run,
 ) -> bool {
-    let Ok(mut agent) = Agent::<PAGE, _>::start(flash, layout, [0; HELD]) else {
+    let Ok(agent) = Agent::<PAGE, _>::start(flash, layout, [0; HELD]) else {
         assert!(!flash.is_powered(), "the agent does not start");
         return false;
     };
+    let probation = if runs.image[BEHAVIOUR_AT] == Behaviour::NeverConfirms as u8 {
+        NEVER_CONFIRMS
+    } else {
+        Probation::UNLIMITED
+    };
+    let mut session = Session::new(agent, 0, probation);
     let mut out = [0; MAX_UPLINK_BYTES];
     for now in 0..100_000_u64 {
-        if agent.in_trial() && agent.heard_platform() {
-            if runs.image[BEHAVIOUR_AT] == Behaviour::NeverConfirms as u8 {
-                return false;
-            }
-            if agent.confirm(flash).is_err() {
-                break;
-            }
-        }
-        match agent.poll(flash, now, &mut out) {
-            Ok(Wish::Send(length)) => {
+        match session.poll(flash, now, &mut out) {
+            Ok(Step::Send(length)) => {
                 Uplink::verify(&out[..length], &lean_key()).unwrap();
                 let message = Uplink::decode(&out[..length]).unwrap();
                 let mut answers = platform(message, offered, run);
                 let taken = answers.iter_mut().try_for_each(|(index, answer)| {
                     run.arrived.extend(index.as_ref());
-                    agent.on_datagram(flash, now, answer)
+                    session.on_datagram(flash, now, answer)
                 });
                 if taken.is_err() {
                     break;
                 }
             }
-            Ok(Wish::Restart) => return false,
-            Ok(Wish::Continue) => {}
-            Ok(Wish::Wait { .. }) => return true,
+            Ok(Step::Restart(_)) => return false,
+            Ok(Step::Continue | Step::Confirmed) => {}
+            Ok(Step::Wait { .. }) => return true,
             Err(_) => break,
         }
-        if agent.state().phase == Phase::Ready {
+        if session.agent().state().phase == Phase::Ready {
             assert_ready(flash, layout, offered);
         }
     }
-    assert!(!flash.is_powered(), "the agent gave up: {agent:?}");
+    assert!(!flash.is_powered(), "the session gave up: {session:?}");
     false
 }
 
