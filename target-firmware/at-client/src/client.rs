@@ -29,7 +29,7 @@ const RESYNCHRONISE: [u8; MAX_SEND_BYTES + 3] = {
 /// The longest command there is; also how much of a hexadecimal payload is transmitted at a time.
 const COMMAND_BYTES: usize = 56;
 
-/// What the caller is to do next.
+/// The next act of the caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// Write all of these bytes to the modem, then poll again.

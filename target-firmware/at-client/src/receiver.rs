@@ -8,7 +8,7 @@ use heapless::Vec;
 /// No answer the client acts on has what it acts on further behind.
 const LINE_BYTES: usize = 48;
 
-/// What one more byte completed.
+/// The piece of text that one more byte completed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard<'a> {
     /// A line without its line ending; never empty. Of one that does not fit, the whole fields at its head.

@@ -24,7 +24,7 @@ pub struct Transmission<'a> {
     pub overheard: &'a mut Overheard,
 }
 
-/// What the line to the modem has for its owner.
+/// Work that the line to the modem has for its owner.
 #[derive(Debug)]
 #[must_use = "the line does not go on without it"]
 pub enum Line<'a, const PAGE: usize, HELD> {
@@ -50,7 +50,7 @@ pub struct Received<'a, const PAGE: usize, HELD> {
 }
 
 impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Received<'_, PAGE, HELD> {
-    /// What came.
+    /// The datagram that came.
     pub fn bytes(&self) -> &[u8] {
         self.datagram
     }
@@ -61,7 +61,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Received<'_, PAGE, HELD
     }
 }
 
-/// What the owner of an [`OverModem`] does after a round.
+/// The next act of the owner of an [`OverModem`] after a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Another round at once.

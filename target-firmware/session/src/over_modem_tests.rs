@@ -32,7 +32,7 @@ fn signer() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-/// What says that there is such an image.
+/// The offer of such an image.
 fn signed(minor: u8) -> SignedManifest {
     let manifest = Manifest {
         suite: Suite::ChaCha20Poly1305,
@@ -96,7 +96,7 @@ struct Bench {
     now_ms: u64,
 }
 
-/// What a round came to.
+/// The outcome of a round.
 #[derive(Debug, PartialEq, Eq)]
 enum Round {
     Transmitted(String),

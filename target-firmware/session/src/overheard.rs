@@ -1,4 +1,4 @@
-//! What the modem says while something is sent to it.
+//! Bytes that the modem says while something is sent to it.
 
 use heapless::Deque;
 

@@ -7,7 +7,7 @@ use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 use crate::over_modem::Next;
 use crate::trial::{Probation, Trial, Verdict};
 
-/// What the owner of a [`Session`] does next.
+/// The next act of the owner of a [`Session`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Send the first so many bytes of the buffer, completely, before polling again.

@@ -171,8 +171,8 @@ impl Layout {
         start + within
     }
 
-    /// What the vectors of an image of `size_bytes` may name: it runs from the first byte of ACTIVE on, wherever it lies
-    /// now.
+    /// Addresses that the vectors of an image of `size_bytes` may name: it runs from the first byte of ACTIVE on, wherever it
+    /// lies now.
     pub const fn program_bounds(&self, size_bytes: u32) -> Bounds {
         let start = self.addresses.flash_base + self.active.start;
         Bounds {
