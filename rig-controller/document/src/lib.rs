@@ -7,6 +7,7 @@
 pub mod input_file;
 mod node;
 mod number;
+pub mod words;
 mod yaml_error;
 
 use std::fmt;

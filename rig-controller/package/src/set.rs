@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use embedded_storage::nor_flash::NorFlash;
 use nor_flash_model::NorFlashModel;
+use powercut_document::words::in_words;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::journal::Journal;
@@ -140,7 +141,10 @@ impl FirmwareSet {
             serde_yaml::from_slice(&text).map_err(|error| FirmwareError::Line {
                 path: path.clone(),
                 line: error.location().map_or(1, |location| location.line()),
-                reason: format!("{error}; build the set anew with `rig firmware build`"),
+                reason: format!(
+                    "{}; correct the line, or build a set anew with `rig firmware build`",
+                    in_words(&error.to_string())
+                ),
             })?;
         let layout = Layout::MICROBIT;
         let bootloader = Image::load(&folder.join(&description.bootloader), range(layout.boot))?;

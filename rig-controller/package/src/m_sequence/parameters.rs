@@ -90,7 +90,10 @@ impl Parameters {
         }
         serde_yaml::from_slice(&text).map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
-            wrong(line, &error.to_string())
+            wrong(
+                line,
+                &powercut_document::words::in_words(&error.to_string()),
+            )
         })
     }
 

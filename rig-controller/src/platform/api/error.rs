@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::platform::refusal::Refusal;
 use crate::platform::store::StoreError;
+use powercut_document::words::in_words;
 use powercut_package::FirmwareError;
 
 /// A request that was not done.
@@ -49,7 +50,7 @@ impl ApiError {
         Self::new(
             StatusCode::BAD_REQUEST,
             "bad_request",
-            message,
+            in_words(&message.into()),
             "/openapi.json describes what each request takes",
         )
     }
