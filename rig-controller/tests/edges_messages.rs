@@ -5,14 +5,6 @@ use std::path::{Path, PathBuf};
 /// Files that may print it, and why.
 const MAY: &[(&str, &str)] = &[
     (
-        "src/explore/life.rs",
-        "breaches still hold the core's own names",
-    ),
-    (
-        "src/explore/oracle.rs",
-        "breaches still hold the core's own names",
-    ),
-    (
         "package/src/build.rs",
         "hashes what images are built from; nobody reads it",
     ),

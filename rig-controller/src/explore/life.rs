@@ -269,7 +269,7 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
     }
     broken(
         Invariant::L2,
-        format!("the application does not come to an end: {agent:?}"),
+        format!("the application does not come to an end: {MOST_STEPS} steps in one boot"),
     )
 }
 

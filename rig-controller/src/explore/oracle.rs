@@ -320,7 +320,12 @@ pub(super) fn staying_is_right(memory: &Memory, reason: StayReason) -> Result<()
     if memory.is_rotten && reason == StayReason::NoImage {
         return Ok(());
     }
-    broken(Invariant::S1, format!("nothing boots: {reason:?}"))
+    let why = match reason {
+        StayReason::NotProvisioned => "the FACTORY page is missing or damaged",
+        StayReason::NoImage => "no slot holds an image that may and can run",
+        StayReason::Flash(_) => "flash does not take what is written",
+    };
+    broken(Invariant::S1, format!("nothing boots: {why}"))
 }
 
 /// An image that never confirms itself but can run, and has none to give way to, because the old one rotted, is installed again and
@@ -404,10 +409,22 @@ pub(super) fn ends_as_expected<const BUFFER: usize>(
         return broken(
             Invariant::Expectation,
             format!(
-                "{} should end {:?}; the {} image runs, the platform was told {reported:?}",
+                "{} should end {}; the {} image runs, the platform was told {}",
                 scene.scenario,
-                scene.scenario.ending(),
+                match scene.scenario.ending() {
+                    Ending::Confirmed => "with the new image confirmed",
+                    Ending::Reverted => "with the old image back",
+                    Ending::Refused => "with the new image refused",
+                },
                 if runs_new { "new" } else { "old" },
+                match reported {
+                    None => "nothing".to_owned(),
+                    Some((result, image)) => format!(
+                        "result {:#04x} for {} image",
+                        result as u8,
+                        if image == new { "the new" } else { "another" }
+                    ),
+                },
             ),
         );
     }
