@@ -104,29 +104,17 @@ fn a_shorter_image_survives_a_cut_at_every_operation_on_write_once_flash() {
 
 #[test]
 fn an_image_that_never_confirms_is_reverted_and_refused_whatever_is_cut() {
-    let new = package(&Recipe {
-        behaviour: Behaviour::NeverConfirms,
-        ..recipe(1, 3, 900)
-    });
-    let old = old();
-    sweep::<Nrf, 0>(nrf(), &old, &new, |flash, run| {
-        assert!(runs(flash, &old));
-        let status = run.result.unwrap();
-        assert_eq!(
-            (status.result, status.result_image),
-            (ResultCode::InstallFailed, new.signed.image_id())
-        );
-        assert_eq!(
-            status.security_counter.0, 2,
-            "the counter rises only with confirmation"
-        );
-    });
+    is_reverted_and_refused(Behaviour::NeverConfirms);
 }
 
 #[test]
 fn an_authentic_image_that_is_no_program_is_reverted_and_refused_whatever_is_cut() {
+    is_reverted_and_refused(Behaviour::NoProgram);
+}
+
+fn is_reverted_and_refused(behaviour: Behaviour) {
     let new = package(&Recipe {
-        behaviour: Behaviour::NoProgram,
+        behaviour,
         ..recipe(1, 3, 900)
     });
     let old = old();
