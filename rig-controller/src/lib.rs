@@ -6,18 +6,11 @@
 // Results go out through `cli::say`, which outlives a reader that went away; `println!` would panic.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 pub mod attack;
-pub mod bench;
-pub mod board;
 pub mod case;
 pub mod cli;
-pub mod explore;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod link;
-pub mod modem;
 pub mod plan;
-pub mod platform;
-pub mod power;
 pub mod report;
 pub mod run;
 pub mod simulate;

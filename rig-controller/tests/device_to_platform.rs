@@ -8,7 +8,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use powercut_at_client::{AtClient, Event};
+use powercut_bench::board::UartToDevice;
+use powercut_bench::modem::{
+    Modem, ModemEvent, ModemHabits, ModemPower, VirtualModem, VirtualModemConfig,
+};
+use powercut_link::{Impairment, LinkProfile, TimeScale};
 use powercut_package::Package;
+use powercut_platform::{Platform, UdpPlatform};
 use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::manifest::{
@@ -19,12 +25,6 @@ use powercut_upgrade::wire::lean::{
     Activity, Challenge, Downlink, LeanKey, REQUEST, Status, Uplink, WIRE_VERSION, Wanted,
 };
 use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
-use rig_controller::board::UartToDevice;
-use rig_controller::link::{Impairment, LinkProfile, TimeScale};
-use rig_controller::modem::{
-    Modem, ModemEvent, ModemHabits, ModemPower, VirtualModem, VirtualModemConfig,
-};
-use rig_controller::platform::{Platform, UdpPlatform};
 use sha2::{Digest, Sha256};
 
 const DEVICE: DeviceId = DeviceId(*b"device01");

@@ -14,9 +14,9 @@ use std::process::Command;
 
 use commands::{command_exists, commands, reason_holds};
 use page::{Block, Mark, pages, repository};
+use powercut_bench::inventory::Bench;
+use powercut_link::LinkProfile;
 use program::rig;
-use rig_controller::bench::Bench;
-use rig_controller::link::LinkProfile;
 use rig_controller::simulate::SimulationPlan;
 use tempfile::TempDir;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use powercut_link::LinkProfile;
 use program::rig;
-use rig_controller::link::LinkProfile;
 
 const RIG: &str = env!("CARGO_BIN_EXE_rig");
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,12 +6,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::Inputs as Folder;
-use rig_controller::bench::VirtualBoard;
-use rig_controller::board::{
+use powercut_bench::board::{
     Board, BoardError, FlashGeometry, Observability, SharedObserver, Stopped, UartToDevice, Waker,
 };
-use rig_controller::case::cancel::Cancel;
-use rig_controller::case::verdict::VerdictClass;
+use powercut_bench::cancel::Cancel;
+use powercut_bench::inventory::VirtualBoard;
+use powercut_oracle::verdict::VerdictClass;
 use rig_controller::run::{Inputs, Keep, Options, Progress, Sources, evidence, run_plan};
 
 /// What happened to all boards of a test.

@@ -1,7 +1,7 @@
 //! Schedules that once broke the upgrade core, kept so that they never do again.
 use std::path::Path;
 
-use rig_controller::explore::{Schedule, replay};
+use powercut_explore::{Schedule, replay};
 
 #[test]
 fn every_schedule_that_once_broke_the_core_is_survived() {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use rig_controller::bench::Bench;
+use powercut_bench::inventory::Bench;
 
 fuzz_target!(|text: &str| {
     match Bench::parse(Path::new("b.yaml"), text) {

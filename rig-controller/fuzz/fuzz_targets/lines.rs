@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use libfuzzer_sys::fuzz_target;
 use powercut_package::ImageName;
-use rig_controller::explore::{PlannedLine, Schedule};
+use powercut_explore::{PlannedLine, Schedule};
 use rig_controller::plan::{CaseLine, Cut};
 
 fuzz_target!(|text: &str| {

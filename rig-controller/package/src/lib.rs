@@ -20,7 +20,9 @@ mod package;
 mod package_file;
 mod ruin;
 mod set;
+pub mod suites;
 mod text;
+pub mod words;
 
 use std::ops::Range;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! Sees everything the device does, in its order, and decides at each step whether power goes: board events go to the
 //! trigger, the oracle, the modem and the timeline.
+use powercut_oracle::{FlashOp, FlashOpKind};
 use std::collections::BTreeMap;
 
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
@@ -8,16 +9,16 @@ use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Downlink, MAX_WINDOW, Uplink, complete_index};
 use powercut_upgrade::wire::pcp;
 
-use super::flash_view;
-use super::oracle::{Images, Oracle};
 use super::progress::phase_of;
 use super::timeline::{Happening, Timeline};
 use super::trigger::{OperationContext, Trigger};
-use super::verdict::Invariant;
-use super::words::Words;
-use crate::board::{BoardObserver, Decision, FlashOp, FlashOpKind, ResetCause, Waker};
-use crate::modem::{Modem, ModemEvent};
 use crate::plan::{Cut, Phase};
+use powercut_bench::board::{BoardObserver, Decision, ResetCause, Waker};
+use powercut_bench::modem::{Modem, ModemEvent};
+use powercut_oracle::flash_view;
+use powercut_oracle::oracle::{Images, Oracle};
+use powercut_oracle::verdict::Invariant;
+use powercut_package::words::Words;
 
 /// The pin only an application drives (P0.13); a bootloader in distress drives others.
 const HEARTBEAT_PIN: u32 = 1 << 13;
@@ -114,7 +115,7 @@ impl Monitor {
     }
 
     /// The modem's own trouble, if it had any.
-    pub fn modem_failure(&mut self) -> Option<crate::modem::ModemError> {
+    pub fn modem_failure(&mut self) -> Option<powercut_bench::modem::ModemError> {
         self.modem.take_failure()
     }
 

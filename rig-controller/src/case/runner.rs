@@ -2,6 +2,7 @@
 //! end and rests; then judge.
 //!
 //! The board is off when this returns, whatever happened.
+use powercut_oracle::verdict::Outcome;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,21 +15,21 @@ use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{Activity, Status};
 use sha2::{Digest, Sha256};
 
-use super::cancel::Cancel;
-use super::flash_view;
 use super::monitor::Monitor;
-use super::oracle::{Images, Oracle, Violation};
 use super::timeline::Happening;
 use super::trigger::FiredCut;
-use super::verdict::{Invariant, Verdict};
-use super::words::Words;
-use crate::board::{Board, BoardError, SharedObserver, Stopped};
-use crate::link::{Impairment, LinkCounters, LinkProfile, TimeScale};
-use crate::modem::{ModemFault, ModemPower, VirtualModem, VirtualModemConfig};
 use crate::plan::schedule::Profile;
-use crate::plan::{Case, Cut, FinalImage, Outcome, Phase};
-use crate::platform::{DeviceState, Platform, PlatformEvent, PlatformEventKind};
+use crate::plan::{Case, Cut, FinalImage, Phase};
 use crate::report::Counts;
+use powercut_bench::board::{Board, BoardError, SharedObserver, Stopped};
+use powercut_bench::cancel::Cancel;
+use powercut_bench::modem::{ModemFault, ModemPower, VirtualModem, VirtualModemConfig};
+use powercut_link::{Impairment, LinkCounters, LinkProfile, TimeScale};
+use powercut_oracle::flash_view;
+use powercut_oracle::oracle::{Images, Oracle, Violation};
+use powercut_oracle::verdict::{Invariant, Verdict};
+use powercut_package::words::Words;
+use powercut_platform::{DeviceState, Platform, PlatformEvent, PlatformEventKind};
 
 /// A board without a sign of life for this long, or for a quarter of a short case's time, is not on its way any more.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -412,7 +413,7 @@ impl Run<'_> {
     fn add_platform_events(&self) {
         let mut monitor = self.monitor();
         for event in self.setup.platform.events(self.setup.device.0) {
-            let text = Words(&event.kind).to_string();
+            let text = event.kind.to_string();
             let phase = Phase::Download;
             monitor
                 .timeline
@@ -447,9 +448,7 @@ impl Run<'_> {
             monitor.oracle.report(Invariant::L2, reason);
         }
         for reuse in self.setup.platform.ledger().violations() {
-            monitor
-                .oracle
-                .report(Invariant::S5, Words(&reuse).to_string());
+            monitor.oracle.report(Invariant::S5, reuse.to_string());
         }
         if end == End::Rested {
             self.check_end(&mut monitor, state);
@@ -530,9 +529,9 @@ enum CaseError {
     #[error(transparent)]
     Board(#[from] BoardError),
     #[error(transparent)]
-    Platform(#[from] crate::platform::PlatformError),
+    Platform(#[from] powercut_platform::PlatformError),
     #[error(transparent)]
-    Modem(crate::modem::ModemError),
+    Modem(powercut_bench::modem::ModemError),
 }
 
 impl CaseError {

@@ -11,14 +11,16 @@ use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 
-use super::super::fixture::{self, DEVICE, DEVICE_KEY, DeviceFlash, FLASH_BYTES, LAYOUT, PAGE};
 use super::*;
-use crate::board::{
-    BoardObserver, Decision, FlashGeometry, Observability, ResetCause, UartToDevice, Waker,
-};
-use crate::modem::ModemHabits;
 use crate::plan::Expect;
-use crate::platform::UdpPlatform;
+use powercut_bench::board::{
+    BoardObserver, Decision, FlashGeometry, Observability, ResetCause, UartToDevice, Waker, tear,
+};
+use powercut_bench::modem::ModemHabits;
+use powercut_oracle::fixture::{
+    self, DEVICE, DEVICE_KEY, DeviceFlash, FLASH_BYTES, Fate, LAYOUT, PAGE,
+};
+use powercut_platform::UdpPlatform;
 
 /// What runs on the board, or what is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,7 @@ struct Application {
 struct FakeBoard {
     firmware: Firmware,
     flash: TwiceProgrammable<DeviceFlash>,
+    observer: Option<SharedObserver>,
     device: Device,
     incoming: Receiver<Incoming>,
     to_device: Sender<Incoming>,
@@ -91,6 +94,7 @@ impl FakeBoard {
         Self {
             firmware,
             flash: TwiceProgrammable(DeviceFlash::new(vec![0xFF; FLASH_BYTES])),
+            observer: None,
             device: Device::Off,
             incoming,
             to_device,
@@ -111,7 +115,7 @@ impl FakeBoard {
 
     /// Tells the observer of something; `true` if power goes.
     fn tell(&mut self, what: impl FnOnce(&mut dyn BoardObserver, &[u8]) -> Decision) -> bool {
-        let observer = self.flash.0.observer.clone().expect("power is on");
+        let observer = self.observer.clone().expect("power is on");
         let decision = what(&mut *observer.lock().unwrap(), &self.flash.0.bytes);
         self.flash.0.lost |= decision != Decision::Continue;
         self.flash.0.lost
@@ -242,7 +246,19 @@ impl Board for FakeBoard {
         if wakes.count() > 0 {
             self.waker().wake();
         }
-        self.flash.0.observer = Some(observer);
+        self.observer = Some(Arc::clone(&observer));
+        self.flash.0.watcher = Some(Box::new(move |op, flash| {
+            match observer.lock().unwrap().flash_op(op, flash) {
+                Decision::Continue => Fate::Happens,
+                Decision::CutAfter => Fate::HappensLast,
+                Decision::Cut { torn } => {
+                    if let Some(shape) = torn {
+                        tear(flash, &op.kind, shape, PAGE);
+                    }
+                    Fate::Lost
+                }
+            }
+        }));
         self.flash.0.lost = false;
         self.device = Device::InBootloader;
         Ok(())
@@ -250,7 +266,8 @@ impl Board for FakeBoard {
 
     fn power_off(&mut self) -> Result<(), BoardError> {
         self.device = Device::Off;
-        self.flash.0.observer = None;
+        self.observer = None;
+        self.flash.0.watcher = None;
         Ok(())
     }
 

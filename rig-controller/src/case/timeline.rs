@@ -1,9 +1,10 @@
 //! What happened in a case, in one order, on one clock.
+use powercut_oracle::{FlashOp, FlashOpKind};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::board::{FlashOp, FlashOpKind, ResetCause};
 use crate::plan::Phase;
+use powercut_bench::board::ResetCause;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! All cuts that have not happened yet wait at the same time; the device's events decide which is next. What is
 //! planned twice happens twice: one event fires one cut.
+use powercut_oracle::{FlashOp, FlashOpKind};
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
 use powercut_upgrade::manifest::{FragmentIndex, Manifest};
 use powercut_upgrade::slots::Layout;
@@ -10,10 +11,10 @@ use powercut_upgrade::wire::lean::{
 };
 use powercut_upgrade::wire::pcp;
 
-use crate::board::{Decision, FlashOp, FlashOpKind};
-use crate::modem::ModemEvent;
 use crate::plan::{Cut, CutAt, FragmentPhase, Phase, Torn};
-use crate::power::TornShape;
+use powercut_bench::board::Decision;
+use powercut_bench::modem::ModemEvent;
+use powercut_bench::relay::TornShape;
 
 /// A cut that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use powercut_upgrade::wire::lean::{
 };
 use powercut_upgrade::wire::{Dialect, MAX_UPLINK_BYTES};
 
-use super::super::fixture::{self, LAYOUT, NEW_BYTES};
 use super::*;
+use powercut_oracle::fixture::{self, LAYOUT, NEW_BYTES};
 
 const GO_ON: Decision = Decision::Continue;
 const CLEAN: Decision = Decision::Cut { torn: None };

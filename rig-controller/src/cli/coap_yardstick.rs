@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::coap_peer::transfer;
 use super::link::time_scale;
 use super::{CliError, say};
-use crate::link::coap_peer::transfer;
-use crate::link::{LinkProfile, TimeScale};
-use crate::modem::ModemPower;
 use crate::run::DEFAULT_LINKS;
 use crate::simulate::report::aligned;
 use crate::simulate::{CampaignError, CutBy, Part, PowerRules, Stage, Upgrade, Variant};
+use powercut_bench::modem::ModemPower;
+use powercut_link::{LinkProfile, TimeScale};
 
 /// Options of `rig figures coap`.
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! Exit codes, for scripts and CI.
-use crate::case::verdict::VerdictClass;
 use crate::report::CaseResult;
+use powercut_oracle::verdict::VerdictClass;
 
 /// Every case passed.
 pub const PASS: u8 = 0;

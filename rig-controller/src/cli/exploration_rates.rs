@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::{exit, say};
-use crate::case::cancel::Cancel;
-use crate::explore::{Counts, Depth, Geometry, Part, Survey, campaign};
+use powercut_explore::{Counts, Depth, Geometry, Part, Survey, campaign};
 
 /// Options of `rig figures exploration`.
 #[derive(Debug, Args)]
@@ -104,13 +103,7 @@ fn scaling() {
     let slices = campaign::slices(&[survey], Part { index: 0, of: 1 });
     let time = |jobs| {
         let begun = Instant::now();
-        campaign::run(
-            &slices,
-            &BTreeSet::new(),
-            jobs,
-            &Cancel::default(),
-            &|_, _| (),
-        );
+        campaign::run(&slices, &BTreeSet::new(), jobs, &|| false, &|_, _| ());
         begun.elapsed()
     };
     let (one, two): (Duration, Duration) = (time(1), time(2));

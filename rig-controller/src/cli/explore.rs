@@ -12,14 +12,14 @@ use clap::{Args, ValueEnum};
 use super::signals::Signals;
 use super::sources::SourceArgs;
 use super::{CliError, exit, explore_results, say};
-use crate::case::cancel::Cancel;
-use crate::case::verdict::Invariant;
-use crate::explore::campaign::{self, News, Profile, Slice, SliceRecord, Standing};
-use crate::explore::{
+use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
+use powercut_bench::cancel::Cancel;
+use powercut_document::input_file;
+use powercut_explore::campaign::{self, News, Profile, Slice, SliceRecord, Standing};
+use powercut_explore::{
     Breach, Counts, Depth, Geometry, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing, shrink,
 };
-use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
-use powercut_document::input_file;
+use powercut_oracle::verdict::Invariant;
 
 /// The seed of who gives none.
 const DEFAULT_SEED: u64 = 1;
@@ -176,25 +176,31 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     let begun = Instant::now();
     let records = Mutex::new(earlier);
     let refused = Mutex::new(None);
-    campaign::run(&slices, &known, jobs, &stop, &|news, standing| {
-        let record = match news {
-            News::Done(record) => record,
-            News::Underway => return show(None, standing, begun),
-        };
-        show(Some(&record), standing, begun);
-        if let Some(path) = &args.record
-            && let Err(error) = append(path, &record)
-        {
-            // What cannot be recorded would be done in vain.
-            stop.cancel();
-            if let Ok(mut refused) = refused.lock() {
-                *refused = Some(error);
+    campaign::run(
+        &slices,
+        &known,
+        jobs,
+        &|| stop.is_cancelled(),
+        &|news, standing| {
+            let record = match news {
+                News::Done(record) => record,
+                News::Underway => return show(None, standing, begun),
+            };
+            show(Some(&record), standing, begun);
+            if let Some(path) = &args.record
+                && let Err(error) = append(path, &record)
+            {
+                // What cannot be recorded would be done in vain.
+                stop.cancel();
+                if let Ok(mut refused) = refused.lock() {
+                    *refused = Some(error);
+                }
             }
-        }
-        if let Ok(mut records) = records.lock() {
-            records.push(record);
-        }
-    });
+            if let Ok(mut records) = records.lock() {
+                records.push(record);
+            }
+        },
+    );
     if let Ok(Some(error)) = refused.into_inner() {
         return Err(error.into());
     }
@@ -347,9 +353,9 @@ fn report_shrunk(schedule: &Schedule, options: &str) {
 
 /// Runs one schedule again, for `rig replay`; `options` are what that needs for it.
 pub(super) fn replay(schedule: &Schedule, times: u32, options: &str) -> ExitCode {
-    let first = crate::explore::replay(schedule);
+    let first = powercut_explore::replay(schedule);
     let same = (1..times)
-        .filter(|_| crate::explore::replay(schedule) == first)
+        .filter(|_| powercut_explore::replay(schedule) == first)
         .count();
     say_judged(schedule, &first);
     if times > 1 {

@@ -3,10 +3,10 @@ use std::path::{Path, PathBuf};
 
 use super::explore::{RecordError, read};
 use super::{CliError, say};
-use crate::explore::campaign::{FailureRecord, Slice, SliceRecord};
-use crate::explore::results::{SurveyResult, by_survey, merge};
-use crate::explore::{Schedule, shrink};
 use crate::report::{Finding, FindingKind, JunitFile, replace_file};
+use powercut_explore::campaign::{FailureRecord, Slice, SliceRecord};
+use powercut_explore::results::{SurveyResult, by_survey, merge};
+use powercut_explore::{Schedule, shrink};
 
 /// Failures told of in one test case.
 const MOST_FAILURES: usize = 5;
@@ -149,8 +149,8 @@ fn explanation(result: &SurveyResult, schedule: Option<&Schedule>, options: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explore::campaign::Profile;
-    use crate::explore::results::tests::{failure, quick, records};
+    use powercut_explore::campaign::Profile;
+    use powercut_explore::results::fixture::{failure, quick, records};
 
     /// Surveys of the quick profile.
     fn surveys() -> usize {

@@ -10,8 +10,8 @@ use super::coap_yardstick::{self, CoapArgs};
 use super::exploration_rates::{self, ExplorationArgs};
 use super::progress_cost::{self, ProgressArgs};
 use super::{CliError, exit, say};
-use crate::case::verdict::VerdictClass;
 use crate::report::{CaseResult, read_results};
+use powercut_oracle::verdict::VerdictClass;
 use powercut_package::static_ram_bytes;
 
 /// Options of `rig figures`.

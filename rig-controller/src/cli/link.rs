@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::{CliError, say, signals};
-use crate::link::capture::Capture;
-use crate::link::fit::{Fitted, fit};
-use crate::link::{LinkProfile, Relay, RelayCounters, TimeScale};
 use crate::run::DEFAULT_LINKS;
+use powercut_bench::link::{UdpRelay, UdpRelayCounters};
+use powercut_link::capture::Capture;
+use powercut_link::fit::{Fitted, fit};
+use powercut_link::{LinkProfile, TimeScale};
 
 /// Options of `rig link`.
 #[derive(Debug, Args)]
@@ -100,7 +101,7 @@ fn fit_capture(args: &FitArgs) -> Result<ExitCode, CliError> {
 
 fn relay(args: &RelayArgs) -> Result<ExitCode, CliError> {
     let profile = LinkProfile::load(&args.links, &args.link)?;
-    let relay = Relay::start(args.listen, args.to, profile, args.seed, args.time_scale)?;
+    let relay = UdpRelay::start(args.listen, args.to, profile, args.seed, args.time_scale)?;
     say::line(&format!(
         "{} relays to {} as {} does, {} times faster than real; Ctrl-C ends it",
         relay.local_addr(),
@@ -116,7 +117,7 @@ fn relay(args: &RelayArgs) -> Result<ExitCode, CliError> {
 }
 
 /// What a relay has carried, a line each way.
-fn carried(counters: &RelayCounters) -> Vec<String> {
+fn carried(counters: &UdpRelayCounters) -> Vec<String> {
     [
         ("to the server", counters.to_server),
         ("to clients", counters.to_client),

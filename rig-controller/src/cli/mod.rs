@@ -2,6 +2,7 @@
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
 mod attack;
 mod attack_cost;
+mod coap_peer;
 mod coap_yardstick;
 pub mod exit;
 pub mod exploration_rates;
@@ -15,6 +16,10 @@ mod m_sequence;
 mod mutants;
 mod pack;
 mod plan;
+#[cfg(feature = "service")]
+mod platform;
+#[cfg(not(feature = "service"))]
+#[path = "no_platform.rs"]
 mod platform;
 mod progress;
 mod progress_cost;
@@ -32,16 +37,15 @@ use clap::{Parser, Subcommand};
 
 use self::explore::RecordError;
 use crate::attack::AttackError;
-use crate::bench::BenchFileError;
-use crate::explore::ParseScheduleError;
 use crate::plan::{ParseCaseLineError, PlanError};
-use crate::platform::load::LoadError;
-use crate::platform::{PlatformError, ServeError, StoreError, TokenError};
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
 use crate::run::on_board::NotOnBoardError;
 use crate::run::{InputError, RunError};
+use powercut_bench::inventory::BenchFileError;
+use powercut_explore::ParseScheduleError;
 use powercut_package::FirmwareError;
 use powercut_package::m_sequence::ParametersError;
+use powercut_platform::PlatformError;
 
 /// Proves that firmware upgrades survive power cuts.
 #[derive(Debug, Parser)]
@@ -132,7 +136,7 @@ pub enum CliError {
     Record(#[from] RecordError),
     /// Records of explorations do not go together.
     #[error(transparent)]
-    Merge(#[from] crate::explore::results::MergeError),
+    Merge(#[from] powercut_explore::results::MergeError),
     /// A report cannot be written.
     #[error(transparent)]
     Report(#[from] crate::report::ReportError),
@@ -148,19 +152,19 @@ pub enum CliError {
     Fault(#[from] powercut_document::Fault),
     /// A link profile.
     #[error(transparent)]
-    Link(#[from] crate::link::LinkError),
+    Link(#[from] powercut_link::LinkError),
     /// A capture says too little.
     #[error(transparent)]
-    TooFew(#[from] crate::link::fit::TooFewError),
+    TooFew(#[from] powercut_link::fit::TooFewError),
     /// The relay.
     #[error(transparent)]
-    Relay(#[from] crate::link::RelayError),
+    Relay(#[from] powercut_bench::link::UdpRelayError),
     /// A simulation does not come to its end.
     #[error(transparent)]
     Simulation(#[from] crate::simulate::CampaignError),
     /// The transfer by CoAP.
     #[error(transparent)]
-    Coap(#[from] crate::link::coap_peer::CoapError),
+    Coap(#[from] self::coap_peer::CoapError),
     /// The chart of a simulation.
     #[error(transparent)]
     Chart(#[from] crate::simulate::report::ChartError),
@@ -192,15 +196,9 @@ pub enum CliError {
     /// The platform of a replay.
     #[error(transparent)]
     Platform(#[from] PlatformError),
-    /// A platform that shall serve.
+    /// The platform as a service.
     #[error(transparent)]
-    Serve(#[from] ServeError),
-    /// The database of a platform.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Load on a platform.
-    #[error(transparent)]
-    Load(#[from] LoadError),
+    Service(#[from] platform::ServiceError),
     /// A results file.
     #[error(transparent)]
     Results(#[from] crate::report::ResultsError),
@@ -230,11 +228,7 @@ impl CliError {
             | Self::Link(_)
             | Self::TooFew(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
-            Self::Serve(
-                ServeError::Key(_)
-                | ServeError::TwoKeys { .. }
-                | ServeError::Tokens(TokenError::Readable { .. } | TokenError::Line { .. }),
-            ) => exit::BAD_INPUT,
+            Self::Service(error) if error.is_bad_input() => exit::BAD_INPUT,
             #[cfg(feature = "seeded-bugs")]
             Self::Table(_) => exit::BAD_INPUT,
             Self::Run(_)
@@ -247,9 +241,7 @@ impl CliError {
             | Self::Chart(_)
             | Self::Coap(_)
             | Self::Write { .. }
-            | Self::Serve(_)
-            | Self::Store(_)
-            | Self::Load(_)
+            | Self::Service(_)
             | Self::Signals(_) => exit::BENCH,
         }
         .into()

@@ -9,10 +9,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{CliError, exit, say};
-use crate::case::verdict::Invariant;
-use crate::explore::mutants::{
+use powercut_explore::mutants::{
     FaultClass, MOST_EQUIVALENT, Mutant, Planted, look_for, look_without_bug,
 };
+use powercut_oracle::verdict::Invariant;
 
 /// Version of the JSON's schema.
 const SCHEMA: u32 = 1;

@@ -1,4 +1,5 @@
 //! `rig pack`: a firmware image becomes a signed package.
+use powercut_package::suites::{SUITES, suite_name};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,7 +9,6 @@ use powercut_upgrade::manifest::{FRAGMENT_BYTES, KeyId, SecurityCounter, Suite, 
 
 use super::m_sequence::FragmentArgs;
 use super::{CliError, say};
-use crate::plan::{SUITES, suite_name};
 use powercut_package::ImageName;
 use powercut_package::m_sequence::{Parameters, apply};
 use powercut_package::{ImageFile, PackageFacts, active_range, pack as sign, read};

@@ -12,10 +12,40 @@ use powercut_upgrade::wire::lean::MAX_WINDOW;
 
 use super::signals::Signals;
 use super::{CliError, exit, say};
-use crate::board::Waker;
-use crate::case::cancel::Cancel;
-use crate::platform::load::{LoadOptions, LoadReport, load};
-use crate::platform::{PlatformServer, ServeOptions, TOKENS, back_up};
+use powercut_bench::board::Waker;
+use powercut_bench::cancel::Cancel;
+use powercut_platform::load::{LoadError, LoadOptions, LoadReport, load};
+use powercut_platform::{
+    PlatformServer, ServeError, ServeOptions, StoreError, TOKENS, TokenError, back_up,
+};
+
+/// The platform cannot be served, backed up or put under load.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// It cannot serve.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// Its database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Load on it.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+impl ServiceError {
+    /// Whether an input was bad; else something around the platform failed.
+    pub(super) fn is_bad_input(&self) -> bool {
+        matches!(
+            self,
+            Self::Serve(
+                ServeError::Key(_)
+                    | ServeError::TwoKeys { .. }
+                    | ServeError::Tokens(TokenError::Readable { .. } | TokenError::Line { .. }),
+            )
+        )
+    }
+}
 
 /// Options of `rig platform`.
 #[derive(Debug, Args)]
@@ -114,7 +144,7 @@ pub(super) fn platform(args: &PlatformArgs) -> Result<ExitCode, CliError> {
     match &args.verb {
         PlatformVerb::Serve(args) => serve(args),
         PlatformVerb::Backup(args) => {
-            back_up(&args.data, &args.file)?;
+            back_up(&args.data, &args.file).map_err(ServiceError::from)?;
             say::line(&format!("{}: the database, whole", args.file.display()));
             Ok(ExitCode::SUCCESS)
         }
@@ -143,7 +173,8 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, CliError> {
         trusted_keys: args.trusted_key.clone(),
         m_sequence: args.m_sequence.clone(),
         max_upload_bytes: usize::from(args.max_upload_mib) << 20,
-    })?;
+    })
+    .map_err(ServiceError::from)?;
     let addresses = server.addresses();
     say::line(&format!("udp: {}", addresses.udp));
     say::line(&format!("tcp: {}", addresses.tcp));
@@ -187,7 +218,8 @@ fn run_load(args: &LoadArgs) -> Result<ExitCode, CliError> {
             told = Instant::now();
             say::line(&format!("{done} devices done, {fragments} fragments"));
         }
-    })?;
+    })
+    .map_err(ServiceError::from)?;
     print(&options, &report);
     let bad = report.lost() > 0 || !report.stopped_well;
     Ok(if bad { exit::FIRMWARE } else { exit::PASS }.into())

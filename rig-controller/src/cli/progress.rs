@@ -7,10 +7,10 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::say;
-use crate::case::verdict::VerdictClass;
 use crate::plan::Phase;
 use crate::report::{CaseResult, HappenedCut};
 use crate::run::Progress;
+use powercut_oracle::verdict::VerdictClass;
 
 /// Shows progress where it is seen best.
 pub(super) enum Display {

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{exit, say};
-use crate::explore::Geometry;
-use crate::explore::progress_cost::{Cost, MeasuredUpgrade, ProgressCost};
+use powercut_explore::Geometry;
+use powercut_explore::progress_cost::{Cost, MeasuredUpgrade, ProgressCost};
 
 /// The flash that is measured, with the journal erases an upgrade may cost there.
 const MEASURED: [(Geometry, Option<u64>); 3] = [

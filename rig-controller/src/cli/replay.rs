@@ -8,10 +8,7 @@ use clap::Args;
 use super::progress::Display;
 use super::signals::Signals;
 use super::{CliError, exit, replay_schedule, say};
-use crate::case::cancel::Cancel;
-use crate::explore::{PlannedLine, Schedule};
 use crate::plan::CaseLine;
-use crate::platform::UdpPlatform;
 use crate::report::CaseResult;
 use crate::run::on_board::NotOnBoardError;
 use crate::run::replay::{Fingerprint, Replayed, replay as run_again};
@@ -19,6 +16,9 @@ use crate::run::{
     Inputs, OutFolder, Progress, Rig, Sources, distrust_program, evidence, result_of,
     virtual_boards,
 };
+use powercut_bench::cancel::Cancel;
+use powercut_explore::{PlannedLine, Schedule};
+use powercut_platform::UdpPlatform;
 
 /// Options of `rig replay`.
 #[derive(Debug, Args)]

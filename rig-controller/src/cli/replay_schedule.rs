@@ -1,4 +1,5 @@
 //! `rig replay` of a schedule of a test plan's case: in process, and on the board if that is asked for.
+use powercut_oracle::verdict::Outcome;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -6,11 +7,11 @@ use powercut_upgrade::journal::Phase;
 
 use super::replay::{ReplayArgs, compare, run_on_board};
 use super::{CliError, exit, explore, say};
-use crate::case::flash_view;
-use crate::explore::{Flashes, PlannedLine, Survey, replay_with_flash};
-use crate::plan::{CaseLine, FinalImage, LineCuts, Outcome};
+use crate::plan::{CaseLine, FinalImage, LineCuts};
 use crate::run::on_board;
 use crate::run::{Inputs, Sources, upgrade};
+use powercut_explore::{Flashes, PlannedLine, Survey, replay_with_flash};
+use powercut_oracle::flash_view;
 
 /// Runs the schedule.
 pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {

@@ -8,11 +8,11 @@ use super::progress::Display;
 use super::signals::Signals;
 use super::sources::SourceArgs;
 use super::{CliError, exit, say};
-use crate::case::cancel::Cancel;
-use crate::case::verdict::VerdictClass;
 use crate::run::{
     DEFAULT_BENCH, Inputs, Keep, Options, RunError, Sources, Summary, run_plan, virtual_boards,
 };
+use powercut_bench::cancel::Cancel;
+use powercut_oracle::verdict::VerdictClass;
 
 /// Options of `rig run`.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::CliError;
 use super::say;
-use crate::case::cancel::Cancel;
+use powercut_bench::cancel::Cancel;
 
 /// What came in so far.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,8 @@
 //! One case: everything that determines a run, given the images and a board.
+use powercut_package::suites::suite_name;
 use std::fmt;
+
+use powercut_oracle::verdict::Outcome;
 use std::time::Duration;
 
 use powercut_upgrade::manifest::Suite;
@@ -7,8 +10,8 @@ use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::MAX_WINDOW;
 
 use super::schedule::{self, Profile};
-use super::{CaseLine, Cut, CutSpec, LineCuts, PlanError, suite_name};
-use crate::modem::{ModemHabits, ModemPower};
+use super::{CaseLine, Cut, CutSpec, LineCuts, PlanError};
+use powercut_bench::modem::{ModemHabits, ModemPower};
 use powercut_document::Place;
 use powercut_package::ImageName;
 
@@ -77,33 +80,11 @@ pub enum FinalImage {
     To,
 }
 
-/// How an upgrade can end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// The new image runs and is permanent.
-    Confirmed,
-    /// The new image ran and was taken back.
-    Reverted,
-    /// The new image never ran.
-    Refused,
-}
-
 impl fmt::Display for FinalImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::From => "old",
             Self::To => "new",
-        })
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Confirmed => "confirmed",
-            Self::Reverted => "reverted",
-            Self::Refused => "refused",
         })
     }
 }

@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 use powercut_upgrade::wire::lean::{MIN_REQUEST_BYTES, MIN_STATUS_BYTES};
 
-use crate::power::TornShape;
+use powercut_bench::relay::TornShape;
 
 /// A stage of the upgrade, in the order in which an upgrade meets them.
 #[derive(

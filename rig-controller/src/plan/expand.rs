@@ -1,8 +1,9 @@
 //! From a checked plan to its cases: the product of the axes, each with a seed of its own.
+use powercut_package::suites::suite_name;
 use sha2::{Digest, Sha256};
 
-use super::{Case, Group, Plan, suite_name};
-use crate::modem::{ModemHabits, ModemPower};
+use super::{Case, Group, Plan};
+use powercut_bench::modem::{ModemHabits, ModemPower};
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::MAX_WINDOW;

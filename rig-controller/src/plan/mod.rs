@@ -16,14 +16,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use case::{Case, Expect, FinalImage, Outcome};
+pub use case::{Case, Expect, FinalImage};
 pub use case_line::{CaseLine, LineCuts, ParseCaseLineError};
 pub use cut::{Cut, CutAt, FragmentPhase, ParseCutError, Phase, Torn};
 
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 
-use crate::modem::{ModemHabits, ModemPower};
+use powercut_bench::modem::{ModemHabits, ModemPower};
 use powercut_document::{Document, Fault, Place};
 
 /// A plan cannot be run as it is written. Says file, line and column where it can, and what to write instead.
@@ -64,20 +64,6 @@ impl fmt::Display for CutSpec {
         }
     }
 }
-
-/// The suites the firmware has.
-pub const SUITES: [Suite; 2] = [Suite::ChaCha20Poly1305, Suite::MSequence];
-
-/// A cipher suite's name in plans and reports.
-pub fn suite_name(suite: Suite) -> &'static str {
-    match suite {
-        Suite::ChaCha20Poly1305 => "chacha20-poly1305",
-        Suite::MSequence => "m-sequence",
-    }
-}
-
-/// The dialects a device can speak, by their names in plans and reports.
-pub const DIALECTS: [(&str, Dialect); 2] = [("lean", Dialect::Lean), ("pcp", Dialect::Pcp)];
 
 /// A plan, checked.
 #[derive(Debug, Clone)]

@@ -3,16 +3,16 @@
 //! The plan's top level and each group hold the same settings; what a group sets replaces what the plan sets,
 //! setting by setting. A parameter that can be varied is an *axis*: given as a plain key it has one value,
 //! given under `matrix` it has several, and it cannot be given both ways on one level.
+use powercut_oracle::verdict::Outcome;
+use powercut_package::suites::{DIALECTS, SUITES, suite_name};
 use std::time::Duration;
 
 use powercut_upgrade::manifest::{FRAGMENT_BYTES, Suite};
 
 use super::cut::{Cut, CutAt, FragmentPhase, Phase, Torn};
-use super::{
-    CutSpec, DIALECTS, Expect, FinalImage, Group, Outcome, Plan, SUITES, expand, suite_name,
-};
-use crate::modem::{ModemHabits, ModemPower};
-use crate::power::TornShape;
+use super::{CutSpec, Expect, FinalImage, Group, Plan, expand};
+use powercut_bench::modem::{ModemHabits, ModemPower};
+use powercut_bench::relay::TornShape;
 use powercut_document::{Fault, Fields, Place, Value};
 use powercut_package::ImageName;
 use powercut_upgrade::cipher::overhead_bytes;

@@ -1,10 +1,11 @@
+use powercut_oracle::verdict::Outcome;
 use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::modem::ModemPower;
-use crate::plan::{CutSpec, FinalImage, Outcome, Phase, Plan, PlanError};
+use crate::plan::{CutSpec, FinalImage, Phase, Plan, PlanError};
+use powercut_bench::modem::ModemPower;
 
 const FULL: &str = "\
 plan: smoke
@@ -98,7 +99,7 @@ fn what_is_left_out_has_a_default() {
         (
             case.fragment_bytes,
             case.link.as_str(),
-            crate::plan::suite_name(case.suite)
+            powercut_package::suites::suite_name(case.suite)
         ),
         (160, "ideal", "chacha20-poly1305")
     );

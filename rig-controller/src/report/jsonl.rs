@@ -144,8 +144,8 @@ mod tests {
     use super::super::result::tests::result;
     use super::super::{HappenedCut, NotObserved};
     use super::*;
-    use crate::case::verdict::{Invariant, Verdict};
     use crate::plan::Phase;
+    use powercut_oracle::verdict::{Invariant, Verdict};
 
     #[test]
     fn every_line_is_there_as_soon_as_it_is_written_and_reads_back() {

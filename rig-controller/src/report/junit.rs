@@ -10,8 +10,8 @@ use junit_report::{Duration, Report, TestCase, TestResult, TestSuite};
 
 use super::xml_text::{attribute, cdata};
 use super::{CaseResult, ReportError};
-use crate::case::verdict::VerdictClass;
 use crate::plan::Case;
+use powercut_oracle::verdict::VerdictClass;
 
 /// A JUnit report that grows case by case and is valid on disk after every [`JunitFile::write`].
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use quick_xml::events::Event;
 use super::super::HappenedCut;
 use super::super::result::tests::{case, result};
 use super::*;
-use crate::case::verdict::{Invariant, Verdict};
 use crate::plan::Phase;
+use powercut_oracle::verdict::{Invariant, Verdict};
 
 /// An element as it was read back.
 #[derive(Debug, Default)]

@@ -2,13 +2,14 @@
 //!
 //! Each line is one JSON object. Readers must ignore fields they do not know; [`SCHEMA`] rises when a field
 //! changes its meaning or goes.
+use powercut_package::suites::suite_name;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::case::verdict::{Invariant, Verdict, VerdictClass};
-use crate::modem::ModemPower;
-use crate::plan::{Case, Cut, CutSpec, LineCuts, Phase, suite_name};
+use crate::plan::{Case, Cut, CutSpec, LineCuts, Phase};
+use powercut_bench::modem::ModemPower;
+use powercut_oracle::verdict::{Invariant, Verdict, VerdictClass};
 
 /// Version of the record's schema.
 pub const SCHEMA: u32 = 1;

@@ -1,14 +1,14 @@
 //! Evidence from elsewhere: a folder that somebody else may have made is data, and nothing in it leads out of it.
 //!
 //! What a replay reads must be plain files of the folder itself: no link, no device, no name with `..`. The program that a
-//! folder's bench names is not started; [`DEFAULT_QEMU`](crate::bench::DEFAULT_QEMU) is.
+//! folder's bench names is not started; [`DEFAULT_QEMU`](powercut_bench::inventory::DEFAULT_QEMU) is.
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use super::evidence::NoEvidenceError;
 use super::inputs::{Inputs, Sources};
-use crate::bench::DEFAULT_QEMU;
+use powercut_bench::inventory::DEFAULT_QEMU;
 use powercut_package::SET_FILE;
 
 /// Checks that what a replay reads in `folder`, besides the record at `record`, are files of the folder itself.

@@ -1,14 +1,15 @@
 //! Everything a run reads: plan, bench, link profiles and firmware, checked against each other before any board
 //! gets power.
+use powercut_package::suites::suite_name;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::bench::{Bench, BenchFileError, VirtualBoard};
-use crate::case::oracle::Images;
-use crate::explore::SceneError;
-use crate::link::{LinkError, LinkProfile};
-use crate::plan::{Case, Plan, PlanError, suite_name};
+use crate::plan::{Case, Plan, PlanError};
+use powercut_bench::inventory::{Bench, BenchFileError, VirtualBoard};
+use powercut_explore::SceneError;
+use powercut_link::{LinkError, LinkProfile};
+use powercut_oracle::oracle::Images;
 use powercut_package::ImageName;
 use powercut_package::Package;
 use powercut_package::{DeviceIdentity, FirmwareError, FirmwareSet};

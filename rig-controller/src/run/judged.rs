@@ -5,12 +5,12 @@ use powercut_upgrade::manifest::Suite;
 
 use super::inputs::{Inputs, Sources, quoted};
 use super::rig::{happened, modem_power};
-use crate::bench::VirtualBoard;
-use crate::board::Observability;
 use crate::case::runner::{CaseReport, Snapshot};
-use crate::case::verdict::{Invariant, Verdict, VerdictClass};
 use crate::plan::{Case, CaseLine, Cut, LineCuts};
 use crate::report::{CaseResult, NotObserved};
+use powercut_bench::board::Observability;
+use powercut_bench::inventory::VirtualBoard;
+use powercut_oracle::verdict::{Invariant, Verdict, VerdictClass};
 
 /// One attempt at a case.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use std::fmt;
 use nor_flash_model::{Cut as CoreCut, CutEffect};
 
 use crate::case::runner::Snapshot;
-use crate::explore::{Fault, Flashes};
 use crate::plan::{Cut, CutAt, Torn};
-use crate::power::TornShape;
+use powercut_bench::relay::TornShape;
+use powercut_explore::{Fault, Flashes};
 
 /// A schedule cannot be played on the board.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,12 +11,12 @@ use super::judged::{Attempt, result_of};
 use super::out_folder::{OutFolder, OutFolderError};
 use super::progress::{Listener, Progress};
 use super::rig::{BoardFactory, Cuts, Rig};
-use crate::bench::VirtualBoard;
-use crate::case::cancel::Cancel;
-use crate::case::verdict::{Verdict, VerdictClass};
 use crate::plan::Case;
-use crate::platform::UdpPlatform;
 use crate::report::{CaseResult, JsonlWriter, JunitFile, ReportError};
+use powercut_bench::cancel::Cancel;
+use powercut_bench::inventory::VirtualBoard;
+use powercut_oracle::verdict::{Verdict, VerdictClass};
+use powercut_platform::UdpPlatform;
 
 /// Why a case that was not judged stands in the report once the run is over.
 const CANCELLED: &str = "the run was cancelled before this case ended";

@@ -1,5 +1,6 @@
 //! Reference runs: the upgrade of a case without cuts, on an ideal link with a quick modem, which shows what there is to cut. Many
 //! cases differ only in what a reference run leaves out, so each is done once and kept.
+use powercut_package::suites::suite_name;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -7,12 +8,12 @@ use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 use sha2::{Digest, Sha256};
 
-use crate::bench::VirtualBoard;
 use crate::case::runner::CaseReport;
-use crate::case::verdict::{Invariant, Verdict};
-use crate::link::LinkProfile;
-use crate::modem::{ModemHabits, ModemPower};
-use crate::plan::{Case, suite_name};
+use crate::plan::Case;
+use powercut_bench::inventory::VirtualBoard;
+use powercut_bench::modem::{ModemHabits, ModemPower};
+use powercut_link::LinkProfile;
+use powercut_oracle::verdict::{Invariant, Verdict};
 use powercut_package::ImageName;
 
 /// All that a reference run depends on.
@@ -27,7 +28,7 @@ struct Key {
     timeout: Duration,
     /// What the board adds: its modem and its watchdog.
     modem_power: ModemPower,
-    modem_fault: crate::bench::ModemFault,
+    modem_fault: powercut_bench::inventory::ModemFault,
     watchdog: Duration,
 }
 

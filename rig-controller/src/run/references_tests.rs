@@ -3,9 +3,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::bench::Bench;
-use crate::case::oracle::Violation;
 use crate::plan::Plan;
+use powercut_bench::inventory::Bench;
+use powercut_oracle::oracle::Violation;
 
 const UPGRADE: &str = "upgrade: { from: 1.0.0, to: 1.1.0 }\n";
 

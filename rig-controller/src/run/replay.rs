@@ -5,9 +5,9 @@ use super::inputs::{InputError, Inputs};
 use super::judged::Attempt;
 use super::rig::{Cuts, Rig};
 use crate::case::runner::Snapshot;
-use crate::case::verdict::{Invariant, Verdict, VerdictClass};
 use crate::plan::{Case, CaseLine, LineCuts};
 use crate::report::CaseResult;
+use powercut_oracle::verdict::{Invariant, Verdict, VerdictClass};
 
 /// What two runs of one case must have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]

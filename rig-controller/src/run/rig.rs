@@ -3,27 +3,27 @@ use super::inputs::Inputs;
 use super::judged::Attempt;
 use super::progress::{Listener, Progress};
 use super::references::{References, objection};
-use crate::bench::{self, VirtualKind};
-use crate::board::{Board, VirtualBoard, VirtualBoardConfig};
-use crate::case::cancel::Cancel;
 use crate::case::runner::{self, CaseReport, CaseSetup};
 use crate::case::trigger::FiredCut;
-use crate::case::verdict::Verdict;
-use crate::link::LinkProfile;
-use crate::modem::{ModemFault, ModemPower};
 use crate::plan::{Case, Cut};
-use crate::platform::Platform;
 use crate::report::HappenedCut;
+use powercut_bench::board::{Board, VirtualBoard, VirtualBoardConfig};
+use powercut_bench::cancel::Cancel;
+use powercut_bench::inventory::{self, VirtualKind};
+use powercut_bench::modem::{ModemFault, ModemPower};
+use powercut_link::LinkProfile;
+use powercut_oracle::verdict::Verdict;
 use powercut_package::DeviceIdentity;
+use powercut_platform::Platform;
 
 /// Makes the board a case runs on, off and erased: from the bench's description, and the seed of everything random
 /// in the emulator.
-pub type BoardFactory<'a> = dyn Fn(&bench::VirtualBoard, u64) -> Box<dyn Board> + Sync + 'a;
+pub type BoardFactory<'a> = dyn Fn(&inventory::VirtualBoard, u64) -> Box<dyn Board> + Sync + 'a;
 
 /// Boards in QEMU, as `bench` describes them.
 pub fn virtual_boards(
-    bench: &bench::Bench,
-) -> impl Fn(&bench::VirtualBoard, u64) -> Box<dyn Board> + Sync + use<> {
+    bench: &inventory::Bench,
+) -> impl Fn(&inventory::VirtualBoard, u64) -> Box<dyn Board> + Sync + use<> {
     let qemu = bench.qemu.clone();
     move |board, seed| match board.kind {
         VirtualKind::Microbit => Box::new(VirtualBoard::new(VirtualBoardConfig {
@@ -84,7 +84,7 @@ impl<'a> Rig<'a> {
     }
 
     /// Runs `case` on `board`.
-    pub fn attempt(&self, case: &Case, board: &bench::VirtualBoard, cuts: Cuts<'_>) -> Attempt {
+    pub fn attempt(&self, case: &Case, board: &inventory::VirtualBoard, cuts: Cuts<'_>) -> Attempt {
         (self.listener)(&Progress::Started {
             case,
             board: &board.name,
@@ -114,7 +114,11 @@ impl<'a> Rig<'a> {
     }
 
     /// The case's cuts, or how the case ends because there are none to be had.
-    fn resolve(&self, case: &Case, board: &bench::VirtualBoard) -> Result<Vec<Cut>, Box<Attempt>> {
+    fn resolve(
+        &self,
+        case: &Case,
+        board: &inventory::VirtualBoard,
+    ) -> Result<Vec<Cut>, Box<Attempt>> {
         let power = modem_power(case, board);
         let reference = self.references.get(case, board, power, |uncut| {
             (self.listener)(&Progress::Reference {
@@ -140,7 +144,7 @@ impl<'a> Rig<'a> {
     fn run(
         &self,
         case: &Case,
-        board: &bench::VirtualBoard,
+        board: &inventory::VirtualBoard,
         cuts: &[Cut],
         link: &LinkProfile,
         on_cut: &dyn Fn(&FiredCut),
@@ -173,8 +177,8 @@ impl<'a> Rig<'a> {
             time_scale: self.inputs.bench.time_scale,
             modem_power: modem_power(case, board),
             modem_fault: match board.modem.fault {
-                bench::ModemFault::None => None,
-                bench::ModemFault::NeverRegisters => Some(ModemFault::NeverRegisters),
+                inventory::ModemFault::None => None,
+                inventory::ModemFault::NeverRegisters => Some(ModemFault::NeverRegisters),
             },
             platform: self.platform,
             cancel: self.cancel,
@@ -195,7 +199,7 @@ impl std::fmt::Debug for Rig<'_> {
 
 /// Whether the modem keeps power: the bench knows what is wired, the plan says what is wanted where the bench leaves
 /// it open.
-pub(super) fn modem_power(case: &Case, board: &bench::VirtualBoard) -> ModemPower {
+pub(super) fn modem_power(case: &Case, board: &inventory::VirtualBoard) -> ModemPower {
     board.modem.power.unwrap_or(case.modem_power)
 }
 

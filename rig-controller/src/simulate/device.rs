@@ -23,10 +23,10 @@ use super::fragments::Fragments;
 use super::part::Part;
 use super::power::{CutMoment, PlannedCut};
 use super::upgrade::SimulationError;
-use crate::case::words::Words;
-use crate::link::{PayloadFormat, byte_time};
-use crate::modem::{TimedModem, Traffic};
-use crate::platform::{InProcessPlatform, Peer, PlatformEventKind};
+use powercut_bench::modem::{TimedModem, Traffic};
+use powercut_link::{PayloadFormat, byte_time};
+use powercut_package::words::Words;
+use powercut_platform::{InProcessPlatform, Peer, PlatformEventKind};
 
 /// Where the device believes the platform to be. No datagram leaves this process.
 const PLATFORM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110);

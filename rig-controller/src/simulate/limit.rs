@@ -6,8 +6,8 @@
 //! dialogue: one side speaks at a time. On the air each way counts for itself.
 use std::time::Duration;
 
-use crate::link::{LinkProfile, PayloadFormat, byte_time};
-use crate::modem::Traffic;
+use powercut_bench::modem::Traffic;
+use powercut_link::{LinkProfile, PayloadFormat, byte_time};
 
 /// The two stages and the slower of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

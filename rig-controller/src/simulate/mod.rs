@@ -4,7 +4,7 @@
 //! Owns what a *simulation plan* is, the devices that can be simulated, and what is measured. Promises: the same plan and
 //! seed give the same figures, byte for byte; no clock is read and nothing is waited for. What it leaves out: CPU time
 //! other than hashing and signatures, the modem's own time to answer, and what a radio does when it is idle (see
-//! [`Air`](crate::link::Air)).
+//! [`Air`](powercut_link::Air)).
 mod campaign;
 mod clock;
 mod device;

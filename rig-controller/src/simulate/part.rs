@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use powercut_upgrade::wire::MAX_DOWNLINK_BYTES;
 
-use crate::explore::Geometry;
+use powercut_explore::Geometry;
 
 /// The longest datagram, with what the modem says around it.
 const LONGEST_ANSWER_BYTES: usize = MAX_DOWNLINK_BYTES + 64;

@@ -32,9 +32,9 @@ use super::part::Part;
 use super::power::CutBy;
 use super::upgrade::{PowerRules, Upgrade};
 use super::variant::Variant;
-use crate::link::LinkProfile;
-use crate::modem::ModemPower;
+use powercut_bench::modem::ModemPower;
 use powercut_document::{Document, Fault, Fields, Value};
+use powercut_link::LinkProfile;
 
 const KEYS: &[&str] = &[
     "simulate",

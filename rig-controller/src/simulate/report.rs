@@ -47,7 +47,7 @@ fn combination(upgrade: &Upgrade) -> String {
         "{},{},{},{},{},{},{},{},{},{}",
         variant.name,
         dialect_name(variant.dialect),
-        crate::plan::suite_name(variant.suite),
+        powercut_package::suites::suite_name(variant.suite),
         variant.window,
         variant.resumes,
         upgrade.part,

@@ -20,12 +20,12 @@ use super::limit::Limit;
 use super::part::Part;
 use super::power::{self, CutBy, PlannedCut};
 use super::variant::Variant;
-use crate::explore::package::{Recipe, factory, signed_image};
-use crate::explore::survey::{OnGeometry, on_geometry};
-use crate::link::LinkProfile;
-use crate::modem::{ModemPower, TimedModem};
-use crate::platform::InProcessPlatform;
+use powercut_bench::modem::{ModemPower, TimedModem};
+use powercut_explore::package::{Recipe, factory, signed_image};
+use powercut_explore::survey::{OnGeometry, on_geometry};
+use powercut_link::LinkProfile;
 use powercut_package::Package;
+use powercut_platform::InProcessPlatform;
 
 /// The serial line of a link that says nothing of it.
 const USUAL_BAUD: u32 = 115_200;

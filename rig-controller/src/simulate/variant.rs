@@ -1,10 +1,10 @@
 //! How device and platform go about an upgrade: what a plan compares.
+use powercut_package::suites::{DIALECTS, SUITES, suite_name};
 use powercut_upgrade::cipher::overhead_bytes;
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::lean::MAX_WINDOW;
 use powercut_upgrade::wire::{Dialect, pcp};
 
-use crate::plan::{DIALECTS, SUITES, suite_name};
 use powercut_document::{Fault, Value};
 
 const KEYS: &[&str] = &["name", "dialect", "suite", "window", "resume"];

@@ -3,8 +3,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use powercut_package::{Image, load_package};
+use powercut_platform::{PlatformServer, ServeOptions};
 use powercut_upgrade::manifest::KeyId;
-use rig_controller::platform::{PlatformServer, ServeOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -139,7 +139,7 @@ pub fn device_id(number: u64) -> String {
 #[track_caller]
 pub fn assert_described(value: &Value, schema: &str) {
     let description: Value =
-        serde_json::from_str(include_str!("../../src/platform/api/openapi.json")).unwrap();
+        serde_json::from_str(include_str!("../../platform/src/api/openapi.json")).unwrap();
     let properties = description["components"]["schemas"][schema]["properties"]
         .as_object()
         .unwrap();

@@ -1,0 +1,166 @@
+//! A silent device and a silent emulator are two things: only the first is the firmware's doing.
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::toy_firmware::{Then, firmware};
+use super::*;
+use crate::board::{BoardObserver, Decision, ResetCause};
+use powercut_oracle::FlashOp;
+
+/// Hears nothing and asks for nothing.
+struct Deaf;
+
+impl BoardObserver for Deaf {
+    fn flash_op(&mut self, _: &FlashOp, _: &[u8]) -> Decision {
+        Decision::Continue
+    }
+    fn flash_op_done(&mut self, _: &FlashOp, _: &[u8]) {}
+    fn uart_byte(&mut self, _: u8, _: &[u8]) -> Decision {
+        Decision::Continue
+    }
+    fn pin_write(&mut self, _: u32, _: u32, _: &[u8]) -> Decision {
+        Decision::Continue
+    }
+    fn device_reset(&mut self, _: ResetCause, _: &[u8]) {}
+    fn not_on_silicon(&mut self, _: &str) {}
+}
+
+/// A powered board whose firmware does nothing at all.
+fn hanging(qemu: &Path) -> VirtualBoard {
+    let mut board = VirtualBoard::new(VirtualBoardConfig {
+        name: "mb-test".to_owned(),
+        qemu: qemu.to_owned(),
+        seed: 7,
+        watchdog: Duration::from_secs(2),
+    });
+    board.provision(&firmware(&[], &[], &Then::Hang)).unwrap();
+    board.power_on(Arc::new(Mutex::new(Deaf))).unwrap();
+    board
+}
+
+fn emulator(board: &VirtualBoard) -> Pid {
+    Pid::from_raw(board.supply.emulator_pid().unwrap().cast_signed())
+}
+
+/// A program that starts the emulator as `how` says and writes down its process id; the program and the file.
+fn wrapper(folder: &Path, how: &str) -> (PathBuf, PathBuf) {
+    let (program, id) = (folder.join("wrapper"), folder.join("id"));
+    let text = format!(
+        "#!/bin/sh\n{how} qemu-system-arm \"$@\" &\necho $! > {}\nwait\n",
+        id.display()
+    );
+    std::fs::write(&program, text).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    (program, id)
+}
+
+/// Whether the process runs; one that nobody has reaped does not.
+fn runs(id: &Path) -> bool {
+    let id = std::fs::read_to_string(id).unwrap();
+    std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).is_ok_and(|stat| {
+        let state = stat.rsplit_once(") ").unwrap().1.chars().next();
+        !matches!(state, Some('Z' | 'X'))
+    })
+}
+
+/// Whether it ends, as one does a little after it was killed or told to.
+fn ends(id: &Path) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while runs(id) && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    !runs(id)
+}
+
+#[test]
+fn a_device_that_does_nothing_is_no_fault_of_the_bench() {
+    let mut board = hanging(Path::new("qemu-system-arm"));
+    // Longer than it takes until the emulator is asked for a sign of life.
+    assert_eq!(
+        board.wait(Duration::from_millis(2500)).unwrap(),
+        Stopped::TimedOut
+    );
+    board.check().unwrap();
+    board.power_off().unwrap();
+    board.check().unwrap();
+}
+
+#[test]
+fn an_emulator_that_is_stopped_is_a_bench_error_that_says_so() {
+    let mut board = hanging(Path::new("qemu-system-arm"));
+    kill(emulator(&board), Signal::SIGSTOP).unwrap();
+    // The case's time is up before the emulator's: only the check tells.
+    assert_eq!(
+        board.wait(Duration::from_millis(100)).unwrap(),
+        Stopped::TimedOut
+    );
+    let error = board.check().unwrap_err();
+    assert!(
+        matches!(error, BoardError::EmulatorSilent { .. }),
+        "{error}"
+    );
+    let text = error.to_string();
+    assert!(text.contains("is stopped by a signal"), "{text}");
+    assert_eq!(board.wait(Duration::ZERO).unwrap(), Stopped::PoweredOff);
+}
+
+#[test]
+fn an_emulator_that_is_stopped_is_found_while_the_case_still_has_time() {
+    let mut board = hanging(Path::new("qemu-system-arm"));
+    kill(emulator(&board), Signal::SIGSTOP).unwrap();
+    let error = board.wait(Duration::from_mins(10)).unwrap_err();
+    assert!(
+        matches!(error, BoardError::EmulatorSilent { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_wake_up_does_not_wait_for_an_emulator_that_is_stopped() {
+    let mut board = hanging(Path::new("qemu-system-arm"));
+    kill(emulator(&board), Signal::SIGSTOP).unwrap();
+    board.waker().wake();
+    let start = Instant::now();
+    board.check().unwrap();
+    assert!(start.elapsed() < super::channels::PATIENCE);
+}
+
+#[test]
+fn an_emulator_that_is_killed_is_a_bench_error() {
+    let mut board = hanging(Path::new("qemu-system-arm"));
+    kill(emulator(&board), Signal::SIGKILL).unwrap();
+    let error = board.wait(Duration::from_mins(10)).unwrap_err();
+    assert!(matches!(error, BoardError::EmulatorDied { .. }), "{error}");
+}
+
+#[test]
+fn an_emulator_behind_a_script_goes_with_the_power() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, id) = wrapper(folder.path(), "");
+    let mut board = hanging(&program);
+    assert!(runs(&id));
+    // One that can still be told to end would also end otherwise.
+    let emulator = std::fs::read_to_string(&id)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    kill(Pid::from_raw(emulator), Signal::SIGSTOP).unwrap();
+    board.power_off().unwrap();
+    assert!(ends(&id));
+}
+
+#[test]
+fn an_emulator_that_a_script_has_put_out_of_reach_ends_when_told_and_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, id) = wrapper(folder.path(), "setsid");
+    let mut board = hanging(&program);
+    assert!(runs(&id));
+    board.power_off().unwrap();
+    assert!(ends(&id));
+}

@@ -1,0 +1,529 @@
+//! The virtual board against the real emulator, with firmware assembled in [`super::toy_firmware`].
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::memory_map::{
+    GPIO_OUT, NVMC_CONFIG, SCB_AIRCR, SCB_VTOR, SYST_CSR, UART_STARTRX, UART_TXD, WDT_START,
+};
+use super::toy_firmware::{DATA, MARKER, Store, Then, erase, firmware, transmitter};
+use super::*;
+use crate::board::{BoardObserver, Decision, ResetCause};
+use crate::relay::{Relay, TornShape};
+use powercut_oracle::{FlashOp, FlashOpKind};
+
+/// Longer than anything here takes on a busy machine.
+const LONG: Duration = Duration::from_secs(30);
+/// Written to the GPIO outputs by firmware that has done all it does.
+const FINISHED: Store = (GPIO_OUT, 0xF1F1);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Event {
+    Op(u64, FlashOpKind),
+    Done(u64),
+    Byte(u8),
+    Pin(u32, u32),
+    Reset(ResetCause),
+    NotOnSilicon(String),
+}
+
+type Decide = Box<dyn FnMut(&Event) -> Decision + Send>;
+
+/// Writes down what it hears, decides by a function, wakes the board when the firmware has finished.
+struct Witness {
+    events: Vec<Event>,
+    decide: Decide,
+    waker: Waker,
+}
+
+impl Witness {
+    fn hear(&mut self, event: Event) -> Decision {
+        let decision = (self.decide)(&event);
+        if event == Event::Pin(0x504, FINISHED.1) {
+            self.waker.wake();
+        }
+        self.events.push(event);
+        decision
+    }
+}
+
+impl BoardObserver for Witness {
+    fn flash_op(&mut self, op: &FlashOp, _: &[u8]) -> Decision {
+        self.hear(Event::Op(op.number, op.kind))
+    }
+    fn flash_op_done(&mut self, op: &FlashOp, _: &[u8]) {
+        self.hear(Event::Done(op.number));
+    }
+    fn uart_byte(&mut self, byte: u8, _: &[u8]) -> Decision {
+        self.hear(Event::Byte(byte))
+    }
+    fn pin_write(&mut self, register: u32, value: u32, _: &[u8]) -> Decision {
+        self.hear(Event::Pin(register, value))
+    }
+    fn device_reset(&mut self, cause: ResetCause, _: &[u8]) {
+        self.hear(Event::Reset(cause));
+    }
+    fn not_on_silicon(&mut self, what: &str) {
+        self.hear(Event::NotOnSilicon(what.to_owned()));
+    }
+}
+
+fn config() -> VirtualBoardConfig {
+    VirtualBoardConfig {
+        name: "mb-test".to_owned(),
+        qemu: "qemu-system-arm".into(),
+        seed: 7,
+        watchdog: Duration::from_millis(300),
+    }
+}
+
+fn board_with(image: &[u8]) -> VirtualBoard {
+    let mut board = VirtualBoard::new(config());
+    board.provision(image).unwrap();
+    board
+}
+
+fn witness(
+    board: &VirtualBoard,
+    decide: impl FnMut(&Event) -> Decision + Send + 'static,
+) -> Arc<Mutex<Witness>> {
+    Arc::new(Mutex::new(Witness {
+        events: Vec::new(),
+        decide: Box::new(decide),
+        waker: board.waker(),
+    }))
+}
+
+/// One power-on until the board is cut or the firmware has finished; what was heard.
+fn boot(
+    board: &mut VirtualBoard,
+    decide: impl FnMut(&Event) -> Decision + Send + 'static,
+) -> (Stopped, Vec<Event>) {
+    let witness = witness(board, decide);
+    board.power_on(witness.clone()).unwrap();
+    let stopped = board.wait(LONG).unwrap();
+    let events = witness.lock().unwrap().events.clone();
+    (stopped, events)
+}
+
+fn go_on(_: &Event) -> Decision {
+    Decision::Continue
+}
+
+/// Decides for operation `number`, goes on with everything else.
+fn at_op(number: u64, decision: Decision) -> impl FnMut(&Event) -> Decision + Send {
+    move |event| match event {
+        Event::Op(n, _) if *n == number => decision,
+        _ => Decision::Continue,
+    }
+}
+
+/// Erases a page and programs eight words into it: nine operations, then "finished".
+fn nine_operations() -> Vec<u8> {
+    let mut stores = erase(DATA).to_vec();
+    stores.extend((0..8).map(|n| (DATA + 4 * n, 0x1111_1111 * n)));
+    stores.push(FINISHED);
+    let mut image = firmware(&stores, &[], &Then::Hang);
+    image[DATA as usize..][..1024].fill(0x0F);
+    image
+}
+
+fn data_word(flash: &[u8], index: usize) -> u32 {
+    let at = DATA as usize + 4 * index;
+    u32::from_le_bytes(flash[at..at + 4].try_into().unwrap())
+}
+
+fn process_exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+#[test]
+fn a_cut_after_operation_n_keeps_exactly_n_operations() {
+    for n in 1..=9 {
+        let mut board = board_with(&nine_operations());
+        let (stopped, events) = boot(&mut board, at_op(n, Decision::CutAfter));
+        assert_eq!(stopped, Stopped::Cut);
+        assert_eq!(events.last(), Some(&Event::Done(n)));
+        let flash = board.read_flash().unwrap();
+        for word in 0..8 {
+            let programmed = (word as u64) < n - 1;
+            let expected = if programmed {
+                0x1111_1111 * word as u32
+            } else {
+                u32::MAX
+            };
+            assert_eq!(data_word(&flash, word), expected, "word {word} after {n}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_at_an_operation_leaves_nothing_of_it_and_the_next_boot_goes_on_from_there() {
+    let mut board = board_with(&nine_operations());
+    let (stopped, events) = boot(&mut board, at_op(1, Decision::Cut { torn: None }));
+    assert_eq!((stopped, events.len()), (Stopped::Cut, 1));
+    assert_eq!(data_word(&board.read_flash().unwrap(), 0), 0x0F0F_0F0F);
+
+    let (stopped, events) = boot(&mut board, go_on);
+    assert_eq!(stopped, Stopped::TimedOut);
+    assert_eq!(
+        events[0],
+        Event::Op(2, FlashOpKind::Erase { address: DATA })
+    );
+    board.verify_record().unwrap();
+    assert_eq!(data_word(&board.read_flash().unwrap(), 7), 0x7777_7777);
+}
+
+#[test]
+fn a_torn_operation_leaves_the_part_its_shape_says() {
+    let torn = |n, shape| {
+        let mut board = board_with(&nine_operations());
+        let decision = Decision::Cut { torn: Some(shape) };
+        let (stopped, events) = boot(&mut board, at_op(n, decision));
+        assert_eq!(stopped, Stopped::Cut);
+        assert!(!events.contains(&Event::Done(n)));
+        board.read_flash().unwrap()
+    };
+    let erased = torn(1, TornShape::Half);
+    assert_eq!(data_word(&erased, 127), u32::MAX);
+    assert_eq!(data_word(&erased, 128), 0x0F0F_0F0F);
+    let programmed = torn(3, TornShape::OtherHalf);
+    assert_eq!(data_word(&programmed, 1), 0x1111_FFFF);
+    let bits = TornShape::Bits(99);
+    assert_eq!(torn(1, bits), torn(1, bits));
+}
+
+#[test]
+fn a_torn_state_is_what_the_next_boot_really_runs_on() {
+    let mut board = board_with(&nine_operations());
+    let decision = Decision::Cut {
+        torn: Some(TornShape::Half),
+    };
+    boot(&mut board, at_op(1, decision));
+    let witness = witness(&board, at_op(2, Decision::Cut { torn: None }));
+    board.power_on(witness).unwrap();
+    board.wait(LONG).unwrap();
+    // Cut before the second erase: the half-erased page was what this boot started from.
+    assert_eq!(data_word(&board.read_flash().unwrap(), 128), 0x0F0F_0F0F);
+}
+
+#[test]
+fn the_same_run_twice_gives_the_same_flash_and_the_same_events() {
+    let mut stores = erase(DATA).to_vec();
+    stores.extend(transmitter());
+    for n in 0..100 {
+        stores.extend([(DATA + 4 * n, n), (UART_TXD, n), (GPIO_OUT, n)]);
+    }
+    stores.push(FINISHED);
+    let image = firmware(&stores, &[], &Then::Hang);
+    let run = || {
+        let mut board = board_with(&image);
+        let torn = Some(TornShape::Bits(3));
+        let (_, first) = boot(&mut board, at_op(41, Decision::Cut { torn }));
+        let cut = board.read_flash().unwrap();
+        let (_, second) = boot(&mut board, go_on);
+        board.verify_record().unwrap();
+        (first, cut, second, board.read_flash().unwrap())
+    };
+    let (one, two) = (run(), run());
+    assert!(one.0.len() > 100);
+    assert!(one == two, "two runs differ");
+}
+
+#[test]
+fn nothing_the_device_does_after_a_cut_at_a_byte_is_reported_or_kept() {
+    let mut stores = transmitter().to_vec();
+    stores.extend(b"ABCDEF".map(|byte| (UART_TXD, u32::from(byte))));
+    stores.extend([(NVMC_CONFIG, 1), (DATA, 0), FINISHED]);
+    let mut board = board_with(&firmware(&stores, &[], &Then::Hang));
+    let cut = Decision::Cut { torn: None };
+    let (stopped, events) = boot(&mut board, move |event| match event {
+        Event::Byte(b'C') => cut,
+        _ => Decision::Continue,
+    });
+    assert_eq!(stopped, Stopped::Cut);
+    assert_eq!(events, b"ABC".map(Event::Byte));
+    assert_eq!(data_word(&board.read_flash().unwrap(), 0), u32::MAX);
+}
+
+#[test]
+fn an_echo_comes_back_without_the_receivers_start_stalling_for_a_second() {
+    let mut stores = transmitter().to_vec();
+    stores.extend([(UART_STARTRX, 1), FINISHED]);
+    let mut board = board_with(&firmware(&stores, &[], &Then::Echo));
+    let uart = board.uart();
+    let begun = Instant::now();
+    for _ in 0..6 {
+        uart.send(b"lost: the board is off");
+        let waker = board.waker();
+        let witness = witness(&board, move |event| {
+            if *event == Event::Byte(b'!') {
+                waker.wake();
+            }
+            Decision::Continue
+        });
+        board.power_on(witness.clone()).unwrap();
+        uart.send(b"over and out");
+        uart.send(b"!");
+        for _finished_then_echoed in 0..2 {
+            let echoed = |w: &Witness| w.events.contains(&Event::Byte(b'!'));
+            if !echoed(&witness.lock().unwrap()) {
+                assert_eq!(board.wait(LONG).unwrap(), Stopped::TimedOut);
+            }
+        }
+        board.power_off().unwrap();
+        let heard: Vec<u8> = witness
+            .lock()
+            .unwrap()
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Byte(byte) => Some(*byte),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(heard, b"over and out!");
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn a_software_reset_is_reported_in_order_and_flash_survives_it() {
+    let first = [(NVMC_CONFIG, 1), (MARKER, 0), (SCB_AIRCR, 0x05FA_0004)];
+    let second = [(DATA, 0), (NVMC_CONFIG, 1), (DATA + 4, 5), FINISHED];
+    let mut board = board_with(&firmware(&first, &second, &Then::Hang));
+    let (_, events) = boot(&mut board, go_on);
+    let program = |address, value| FlashOpKind::Program {
+        address,
+        before: u32::MAX,
+        value,
+    };
+    assert_eq!(
+        events,
+        [
+            Event::Op(1, program(MARKER, 0)),
+            Event::Done(1),
+            Event::Reset(ResetCause::Software),
+            Event::Op(2, program(DATA + 4, 5)),
+            Event::Done(2),
+            Event::Pin(0x504, FINISHED.1),
+        ]
+    );
+    board.verify_record().unwrap();
+}
+
+#[test]
+fn a_watchdog_that_is_started_and_not_fed_resets_the_device_once() {
+    let first = [(NVMC_CONFIG, 1), (MARKER, 0), (WDT_START, 1)];
+    let mut board = board_with(&firmware(&first, &[FINISHED], &Then::Hang));
+    let (stopped, events) = boot(&mut board, go_on);
+    assert_eq!(stopped, Stopped::TimedOut);
+    assert_eq!(
+        events[2..],
+        [
+            Event::Reset(ResetCause::Watchdog),
+            Event::Pin(0x504, FINISHED.1)
+        ]
+    );
+    // Its own reset has stopped it.
+    assert_eq!(
+        board.wait(Duration::from_millis(700)).unwrap(),
+        Stopped::TimedOut
+    );
+    board.verify_record().unwrap();
+}
+
+#[test]
+fn a_device_that_hangs_without_a_watchdog_is_left_alone() {
+    let mut board = board_with(&firmware(&[], &[], &Then::Hang));
+    let witness = witness(&board, go_on);
+    board.power_on(witness.clone()).unwrap();
+    let waited = board.wait(Duration::from_millis(700)).unwrap();
+    assert_eq!(waited, Stopped::TimedOut);
+    assert!(witness.lock().unwrap().events.is_empty());
+}
+
+#[test]
+fn what_the_silicon_does_not_have_is_reported() {
+    let stores = [(SCB_VTOR, 0x400), (SYST_CSR, 0), FINISHED];
+    let mut board = board_with(&firmware(&stores, &[], &Then::Hang));
+    let (_, events) = boot(&mut board, go_on);
+    assert!(matches!(&events[0], Event::NotOnSilicon(what) if what.contains("VTOR")));
+    assert!(matches!(&events[1], Event::NotOnSilicon(what) if what.contains("SysTick")));
+}
+
+#[test]
+fn the_stack_reaches_down_to_where_untouched_ram_ends() {
+    let stores = [(0x2000_0010, 0), (0x2000_3F00, 0), FINISHED];
+    let mut board = board_with(&firmware(&stores, &[], &Then::Hang));
+    assert_eq!(board.stack_high_water_bytes().unwrap(), None);
+    boot(&mut board, go_on);
+    let used = board.stack_high_water_bytes().unwrap();
+    assert_eq!(used, Some(0x100));
+}
+
+#[test]
+fn a_record_that_differs_from_the_boards_flash_is_a_mismatch() {
+    let mut board = board_with(&nine_operations());
+    boot(&mut board, go_on);
+    let mut wrong = board.read_flash().unwrap();
+    wrong[0x3_8000] = 0x55;
+    board.supply.shadow().provision(&wrong);
+    match board.verify_record() {
+        Err(BoardError::ShadowMismatch {
+            address: 0x3_8000,
+            recorded: 0x55,
+            found: 0xFF,
+            ..
+        }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_missing_emulator_is_named() {
+    let mut board = VirtualBoard::new(VirtualBoardConfig {
+        qemu: "/nonexistent/qemu-system-arm".into(),
+        ..config()
+    });
+    let witness = witness(&board, go_on);
+    match board.power_on(witness) {
+        Err(BoardError::NoEmulator { program, .. }) => assert!(program.contains("nonexistent")),
+        other => panic!("{other:?}"),
+    }
+    board.power_off().unwrap();
+}
+
+#[test]
+fn a_program_that_is_no_emulator_is_a_bench_error_and_not_a_wait() {
+    let mut board = VirtualBoard::new(VirtualBoardConfig {
+        qemu: "/bin/false".into(),
+        ..config()
+    });
+    let witness = witness(&board, go_on);
+    let result = board.power_on(witness);
+    assert!(
+        matches!(result, Err(BoardError::EmulatorDied { .. })),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn an_emulator_killed_from_outside_is_reported_as_died_and_the_board_can_be_powered_again() {
+    let mut board = board_with(&nine_operations());
+    boot(&mut board, go_on);
+    let pid = board.supply.emulator_pid().unwrap();
+    kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGKILL).unwrap();
+    let result = board.wait(LONG);
+    assert!(
+        matches!(&result, Err(BoardError::EmulatorDied { status, .. }) if status.contains("signal: 9")),
+        "{result:?}"
+    );
+    assert_eq!(board.wait(LONG).unwrap(), Stopped::PoweredOff);
+    assert_eq!(boot(&mut board, go_on).0, Stopped::TimedOut);
+}
+
+#[test]
+fn a_locked_up_core_without_a_watchdog_is_told_from_an_emulator_that_died() {
+    let mut board = board_with(&vec![0xFF; 256 * 1024]);
+    let witness = witness(&board, go_on);
+    let result = board.power_on(witness).and_then(|()| board.wait(LONG));
+    assert!(
+        matches!(&result, Err(BoardError::LockedUp { .. })),
+        "{result:?}"
+    );
+}
+
+/// Byte address of the vector.
+const HARD_FAULT_VECTOR: usize = 12;
+
+#[test]
+fn a_locked_up_core_stands_still_until_the_watchdog_resets_it() {
+    let nowhere = (0xF000_0000, 0);
+    let first = [(NVMC_CONFIG, 1), (MARKER, 0), (WDT_START, 1), nowhere];
+    let mut flash = firmware(&first, &[FINISHED], &Then::Hang);
+    // A fault handler in ARM state: the CPU faults once more.
+    flash[HARD_FAULT_VECTOR..][..4].fill(0);
+    let (stopped, events) = boot(&mut board_with(&flash), go_on);
+    assert_eq!(stopped, Stopped::TimedOut);
+    assert_eq!(
+        events[2..],
+        [
+            Event::Reset(ResetCause::Watchdog),
+            Event::Pin(0x504, FINISHED.1)
+        ]
+    );
+}
+
+#[test]
+fn no_emulator_remains_after_a_cut_after_power_off_or_after_the_board_is_dropped() {
+    let mut board = board_with(&nine_operations());
+    let witness_of_cut = witness(&board, at_op(5, Decision::CutAfter));
+    board.power_on(witness_of_cut).unwrap();
+    let cut = board.supply.emulator_pid();
+    board.wait(LONG).unwrap();
+    assert!(!process_exists(cut.unwrap()));
+
+    boot(&mut board, go_on);
+    let switched_off = board.supply.emulator_pid().unwrap();
+    assert!(process_exists(switched_off));
+    board.power_off().unwrap();
+    board.power_off().unwrap();
+    assert!(!process_exists(switched_off));
+
+    boot(&mut board, go_on);
+    let dropped = board.supply.emulator_pid().unwrap();
+    drop(board);
+    assert!(!process_exists(dropped));
+}
+
+#[test]
+fn the_board_outlives_the_thread_that_switched_it_on() {
+    let mut board = board_with(&nine_operations());
+    let mut board = std::thread::spawn(move || {
+        boot(&mut board, go_on);
+        board
+    })
+    .join()
+    .unwrap();
+    let waited = board.wait(Duration::from_millis(200)).unwrap();
+    assert_eq!(waited, Stopped::TimedOut);
+    board.verify_record().unwrap();
+}
+
+#[test]
+fn the_relay_ends_a_wait_from_another_thread_and_gives_power_again() {
+    let mut board = board_with(&nine_operations());
+    let mut relay = board.relay();
+    assert!(relay.on().is_err(), "nobody watches yet");
+    boot(&mut board, go_on);
+    assert!(relay.is_on());
+    let switching = std::thread::spawn(move || {
+        relay.off().unwrap();
+        relay
+    });
+    assert_eq!(board.wait(LONG).unwrap(), Stopped::PoweredOff);
+    let mut relay = switching.join().unwrap();
+    assert!(!relay.is_on());
+    relay.on().unwrap();
+    assert!(relay.is_on());
+    assert_eq!(board.wait(LONG).unwrap(), Stopped::TimedOut);
+    board.verify_record().unwrap();
+}
+
+#[test]
+fn an_image_of_the_wrong_size_and_a_powered_board_are_not_provisioned() {
+    let mut board = VirtualBoard::new(config());
+    assert!(board.provision(&[0; 100]).is_err());
+    let image = nine_operations();
+    board.provision(&image).unwrap();
+    boot(&mut board, go_on);
+    assert!(board.provision(&image).is_err());
+}

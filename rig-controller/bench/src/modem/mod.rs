@@ -1,0 +1,100 @@
+//! What a cellular modem is to the rig: AT text on one side, datagrams on the other.
+//!
+//! [`Modem`] is the contract; [`VirtualModem`] speaks the Quectel UDP dialect (`at_engine`, `at_command`) and bridges
+//! its sockets to real UDP sockets on this host. [`ModemHabits`] makes it slow, wordy or needy, as real ones are.
+mod at_command;
+mod at_engine;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
+mod habits;
+mod paced_engine;
+#[cfg(test)]
+mod slow_modem_tests;
+mod timed_modem;
+mod virtual_modem;
+
+pub use habits::{AnswerTimes, ModemHabits, RegistrationForm};
+pub use timed_modem::{TimedModem, Traffic};
+pub use virtual_modem::{VirtualModem, VirtualModemConfig};
+
+/// What the modem saw because of one byte from the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModemEvent {
+    /// A byte of a payload the device is sending (`AT+QISEND`): `index` of `length`, counted from 0. The last byte
+    /// is reported as [`ModemEvent::DatagramSent`] instead.
+    PayloadByte {
+        /// Position in the payload.
+        index: usize,
+        /// Payload bytes announced.
+        length: usize,
+        /// The payload as far as it has come, this byte included.
+        so_far: Vec<u8>,
+    },
+    /// A whole payload was taken from the device; it goes to the network after impairment.
+    DatagramSent(Vec<u8>),
+    /// The last byte of a datagram was handed to the device in answer to `AT+QIRD`; this is the whole datagram.
+    DatagramRead(Vec<u8>),
+    /// The device asked whether the network is there; `registered` is what it was told.
+    RegistrationAsked {
+        /// The answer given.
+        registered: bool,
+    },
+}
+
+/// Whether the modem keeps power when the board is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModemPower {
+    /// It has its own supply: sockets, queued messages and a half-sent payload survive the cut.
+    Stays,
+    /// It goes down with the board.
+    WithBoard,
+}
+
+/// Something a bench may have the modem do wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModemFault {
+    /// It searches for a network for ever.
+    NeverRegisters,
+}
+
+/// The modem could not do its part: always a *bench error*.
+#[derive(Debug, thiserror::Error)]
+pub enum ModemError {
+    /// No host socket for the modem's own.
+    #[error(
+        "the virtual modem cannot open a UDP socket to {remote}: {source}; check the limits on open files, threads and local ports"
+    )]
+    Socket {
+        /// Where the device wanted to send.
+        remote: std::net::SocketAddrV4,
+        /// What the host said.
+        source: std::io::Error,
+    },
+    /// No thread for a link that takes time.
+    #[error(
+        "the virtual modem cannot start the thread of its link: {0}; check the limit on threads"
+    )]
+    Thread(#[source] std::io::Error),
+}
+
+/// One modem. [`Modem::from_device`] is called in the exact order in which the device sent.
+pub trait Modem: Send {
+    /// Take one byte from the device; answers go out through the board's UART handle.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "it is where the byte comes from, not a conversion"
+    )]
+    fn from_device(&mut self, byte: u8) -> Option<ModemEvent>;
+    /// The board lost power; what that means depends on [`ModemPower`]. Bytes still on their way to the device are lost either way.
+    fn board_power_lost(&mut self);
+    /// The board is about to get power; call it before the board can send. A modem starts as if the board had power.
+    fn board_power_restored(&mut self);
+    /// Whether the modem has registered with the network. One that is still not when a case times out is a *bench error*.
+    fn registered(&self) -> bool;
+    /// What the modem could not do, if anything, since this was last asked.
+    fn take_failure(&mut self) -> Option<ModemError>;
+    /// End all traffic; nothing is sent to the board after this returns.
+    fn shut_down(&mut self);
+}

@@ -1,0 +1,48 @@
+//! Exploration in process: the real agent, journal and boot code over a flash model, with power cut at every flash
+//! operation of a whole upgrade, torn and unstable results included.
+//!
+//! Owns what a *schedule* is (geometry, scenario, seed, cuts, faults), how many of them there are and in what order they are
+//! tried, the oracle over the model, and how a failing one is made small. Promises: the same schedule gives the same
+//! flash and the same verdict, everywhere; a run that is skipped is one whose device, flash and platform are in a
+//! state that was explored before (see `merge.rs`). Images are made up, small enough for many cuts, or those of a test plan
+//! on a board's own flash (see `plan_scene.rs`), which a board can play as well. It starts nothing, opens no port and waits
+//! for no clock.
+mod bench;
+pub mod campaign;
+mod effects;
+mod explorer;
+mod fault;
+mod footprint;
+mod geometry;
+mod life;
+mod memory;
+mod merge;
+#[cfg(feature = "seeded-bugs")]
+pub mod mutants;
+mod oracle;
+pub mod package;
+mod plan_line;
+mod plan_scene;
+mod planted;
+pub mod progress_cost;
+mod recall;
+mod recent;
+pub mod results;
+mod scenario;
+mod scene;
+mod schedule;
+mod shrink;
+pub mod survey;
+
+pub use effects::Tearing;
+pub use explorer::{Counts, Failure};
+pub use fault::{Fault, ParseFaultError};
+pub use geometry::Geometry;
+pub use oracle::Breach;
+pub use plan_line::PlannedLine;
+pub use plan_scene::{CaseName, PlannedCase, PlannedUpgrade, SceneError, loss_permille};
+pub use scenario::Scenario;
+pub use scene::SMALL_PAGES;
+pub use schedule::{ParseScheduleError, Schedule};
+pub use shrink::{Shrunk, shrink};
+pub use survey::{Depth, Flashes, Part, Survey, replay, replay_with_flash};

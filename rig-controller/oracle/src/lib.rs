@@ -1,0 +1,11 @@
+//! The oracle: what must hold of a device whatever happens to its power, and what was ruled of it.
+//!
+//! It judges flash as it is and what passed on the link; it drives nothing, reads no file and never asks the device.
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixture;
+pub mod flash_view;
+pub mod operation;
+pub mod oracle;
+pub mod verdict;
+
+pub use operation::{FlashOp, FlashOpKind};
