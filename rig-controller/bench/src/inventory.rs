@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_bench_that_comes_with_powercut_has_two_boards_that_differ() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/benches/virtual.yaml");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/benches/virtual.yaml");
         let bench = Bench::load(&file).unwrap();
         let names: Vec<&str> = bench
             .boards

@@ -333,7 +333,7 @@ mod tests {
     }
 
     fn nb_iot() -> LinkProfile {
-        let links = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/links");
+        let links = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/links");
         LinkProfile::load(&links, "nb-iot-ce1").unwrap()
     }
 

@@ -342,7 +342,7 @@ mod tests {
     use super::*;
 
     fn fixtures() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/links")
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/links")
     }
 
     fn parse(text: &str) -> Result<LinkProfile, Fault> {

@@ -269,7 +269,7 @@ mod tests {
     }
 
     fn link() -> LinkProfile {
-        let links = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/links");
+        let links = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/links");
         let mut link = LinkProfile::load(&links, "nb-iot-ce0").unwrap();
         link.modem.baud = Some(10_000);
         link.to_platform.drop_percent = 0.0;
