@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use powercut_at_client::{AtClient, Event};
-use powercut_bench::board::UartToDevice;
 use powercut_bench::modem::{
     Modem, ModemEvent, ModemHabits, ModemPower, VirtualModem, VirtualModemConfig,
 };
+use powercut_bench::uart::UartToDevice;
 use powercut_link::{Impairment, LinkProfile, TimeScale};
 use powercut_package::Package;
 use powercut_platform::{Platform, UdpPlatform};

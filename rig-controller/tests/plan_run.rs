@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use common::Inputs as Folder;
 use powercut_bench::board::{
-    Board, BoardError, FlashGeometry, Observability, SharedObserver, Stopped, UartToDevice, Waker,
+    Board, BoardError, Composed, Facts, FlashGeometry, Hold, Stopped, Waker,
 };
 use powercut_bench::cancel::Cancel;
-use powercut_bench::inventory::VirtualBoard;
+use powercut_bench::entry::BoardEntry;
+use powercut_bench::feed::Feed;
+use powercut_bench::link::Play;
+use powercut_bench::relay::{Power, Relay, RelayError};
+use powercut_bench::uart::UartToDevice;
+use powercut_oracle::sight::Sight;
 use powercut_oracle::verdict::VerdictClass;
 use rig_controller::run::{Inputs, Keep, Options, Progress, Sources, evidence, run_plan};
 
@@ -26,9 +31,37 @@ struct Log {
 struct DeadBoard {
     name: String,
     flash: Vec<u8>,
+    woken: Arc<(Mutex<bool>, Condvar)>,
+}
+
+/// Its relay, which counts.
+struct CountingRelay {
     powered: bool,
     log: Arc<Log>,
-    woken: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Relay for CountingRelay {
+    fn name(&self) -> &'static str {
+        "relay"
+    }
+    fn on(&mut self) -> Result<(), RelayError> {
+        self.powered = true;
+        self.log.power_ons.fetch_add(1, Ordering::SeqCst);
+        self.log.powered.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    fn off(&mut self) -> Result<(), RelayError> {
+        if std::mem::take(&mut self.powered) {
+            self.log.powered.fetch_sub(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+    fn power(&self) -> Power {
+        match self.powered {
+            true => Power::On,
+            false => Power::Off,
+        }
+    }
 }
 
 struct Nowhere;
@@ -41,34 +74,27 @@ impl Board for DeadBoard {
     fn name(&self) -> &str {
         &self.name
     }
-    fn geometry(&self) -> FlashGeometry {
-        FlashGeometry {
-            size_bytes: 256 << 10,
-            page_bytes: 1024,
-            unit_bytes: 4,
-            programs_per_unit: 2,
+    fn facts(&self) -> Facts {
+        Facts {
+            geometry: FlashGeometry {
+                size_bytes: 256 << 10,
+                page_bytes: 1024,
+                unit_bytes: 4,
+                programs_per_unit: 2,
+            },
+            sight: Sight::EVERYTHING,
+            silence: Duration::from_secs(5),
         }
     }
-    fn observability(&self) -> Observability {
-        Observability {
-            flash_operations: true,
-            flash_content: true,
-        }
-    }
-    fn provision(&mut self, flash: &[u8]) -> Result<(), BoardError> {
+    fn provision(&mut self, flash: &[u8], _seed: u64) -> Result<(), BoardError> {
         self.flash = flash.to_vec();
         Ok(())
     }
-    fn power_on(&mut self, _: SharedObserver) -> Result<(), BoardError> {
-        self.powered = true;
-        self.log.power_ons.fetch_add(1, Ordering::SeqCst);
-        self.log.powered.fetch_add(1, Ordering::SeqCst);
-        Ok(())
+    fn watch(&mut self, _: Feed) {}
+    fn hold(&mut self) -> Result<Hold, BoardError> {
+        Ok(Hold::Held)
     }
-    fn power_off(&mut self) -> Result<(), BoardError> {
-        if std::mem::take(&mut self.powered) {
-            self.log.powered.fetch_sub(1, Ordering::SeqCst);
-        }
+    fn release(&mut self) -> Result<(), BoardError> {
         Ok(())
     }
     fn wait(&mut self, timeout: Duration) -> Result<Stopped, BoardError> {
@@ -89,27 +115,31 @@ impl Board for DeadBoard {
     fn uart(&self) -> Arc<dyn UartToDevice> {
         Arc::new(Nowhere)
     }
-    fn read_flash(&mut self) -> Result<Vec<u8>, BoardError> {
-        Ok(self.flash.clone())
-    }
-    fn verify_record(&mut self) -> Result<(), BoardError> {
-        Ok(())
-    }
-    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
-        Ok(None)
+    fn read_flash(&mut self) -> Result<Option<Vec<u8>>, BoardError> {
+        Ok(Some(self.flash.clone()))
     }
 }
 
-fn dead_boards(log: &Arc<Log>) -> impl Fn(&VirtualBoard, u64) -> Box<dyn Board> + Sync {
+fn dead_boards(log: &Arc<Log>) -> impl Fn(&BoardEntry) -> Option<Composed> {
     let log = Arc::clone(log);
-    move |board, _| {
+    move |entry| {
         log.made.fetch_add(1, Ordering::SeqCst);
-        Box::new(DeadBoard {
-            name: board.name.clone(),
-            flash: Vec::new(),
-            powered: false,
-            log: Arc::clone(&log),
-            woken: Arc::default(),
+        Some(Composed {
+            board: Box::new(DeadBoard {
+                name: entry.name.clone(),
+                flash: Vec::new(),
+                woken: Arc::default(),
+            }),
+            relay: Box::new(CountingRelay {
+                powered: false,
+                log: Arc::clone(&log),
+            }),
+            witness: None,
+            link: Box::new(Play {
+                power: entry.modem.power,
+                fault: entry.modem.fault,
+            }),
+            hides: entry.hides,
         })
     }
 }
@@ -149,7 +179,8 @@ fn cases_that_differ_only_in_their_cuts_share_one_reference_run_and_fail_with_it
         &|_| (),
     )
     .unwrap();
-    assert_eq!(log.made.load(Ordering::SeqCst), 1);
+    assert_eq!(log.made.load(Ordering::SeqCst), 2, "each board once");
+    assert_eq!(log.power_ons.load(Ordering::SeqCst), 1);
     assert_eq!(log.powered.load(Ordering::SeqCst), 0);
     assert_eq!(summary.count(VerdictClass::BenchError), 4);
     let numbers: Vec<usize> = summary.results.iter().map(|result| result.case).collect();

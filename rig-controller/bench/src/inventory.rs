@@ -9,7 +9,9 @@ use std::time::Duration;
 use powercut_upgrade::factory::DeviceId;
 use sha2::{Digest, Sha256};
 
-use crate::modem::ModemPower;
+use crate::board::KINDS;
+use crate::entry::{BoardEntry, Hidden, ModemEntry};
+use crate::modem::{ModemFault, ModemPower};
 use powercut_document::{Document, Fault, Fields, Value};
 use powercut_link::TimeScale;
 
@@ -22,6 +24,8 @@ const BOARD_KEYS: &[&str] = &[
     "modem",
     "device_id",
     "watchdog_ms",
+    "silence_s",
+    "hides",
     "chip",
     "probe",
     "power",
@@ -46,54 +50,11 @@ pub struct Bench {
     /// The file it was read from.
     pub file: PathBuf,
     /// Its boards, at least one, each with a name and a device id of its own.
-    pub boards: Vec<VirtualBoard>,
+    pub boards: Vec<BoardEntry>,
     /// UDP port of the platform on this host; 0 takes any free one.
     pub platform_port: u16,
-    /// The emulator program.
-    pub qemu: PathBuf,
     /// How much faster than real the links of virtual modems are. Timers of boards know nothing of it.
     pub time_scale: TimeScale,
-}
-
-/// A board that exists only in the emulator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VirtualBoard {
-    /// Its name.
-    pub name: String,
-    /// What it is.
-    pub kind: VirtualKind,
-    /// How it names itself towards the platform.
-    pub device_id: DeviceId,
-    /// Silence after which its watchdog bites, once the firmware has started it.
-    pub watchdog: Duration,
-    /// Its modem.
-    pub modem: VirtualModem,
-}
-
-/// The boards the emulator can play.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VirtualKind {
-    /// BBC micro:bit: nRF51822, 256 KB of flash, 16 KB of RAM.
-    Microbit,
-}
-
-/// The modem of a virtual board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VirtualModem {
-    /// Whether it keeps power in a cut, whatever the plan says; the plan decides if `None`.
-    pub power: Option<ModemPower>,
-    /// What is wrong with it on purpose.
-    pub fault: ModemFault,
-}
-
-/// Faults a virtual modem can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ModemFault {
-    /// It works.
-    #[default]
-    None,
-    /// It never finds a network.
-    NeverRegisters,
 }
 
 impl Bench {
@@ -118,12 +79,17 @@ fn bench(root: Value<'_>) -> Result<Bench, Fault> {
     let fields = root.fields("a bench", BENCH_KEYS)?;
     let name = fields.require("bench")?.name("the bench's name")?;
     let list = fields.require("boards")?;
+    let emulator: PathBuf = match fields.get("qemu") {
+        Some(qemu) => qemu.text("`qemu`")?,
+        None => DEFAULT_QEMU,
+    }
+    .into();
     let mut boards = Vec::new();
     let mut names = BTreeSet::new();
     let mut ids = BTreeSet::new();
     for value in list.list("`boards`")? {
         let fields = value.fields("a board", BOARD_KEYS)?;
-        let board = board(fields)?;
+        let board = board(fields, &emulator)?;
         if !names.insert(board.name.clone()) {
             return Err(fields.require("name")?.fault(
                 format!("there are two boards `{}`", board.name),
@@ -152,10 +118,6 @@ fn bench(root: Value<'_>) -> Result<Bench, Fault> {
         Some(port) => port.integer("`port`", 0..=u16::MAX.into())? as u16,
         None => 0,
     };
-    let qemu = match fields.get("qemu") {
-        Some(qemu) => qemu.text("`qemu`")?,
-        None => DEFAULT_QEMU,
-    };
     let time_scale = match fields.get("time_scale") {
         None => TimeScale::REAL,
         Some(value) => {
@@ -169,11 +131,10 @@ fn bench(root: Value<'_>) -> Result<Bench, Fault> {
         file: root.place().file,
         boards,
         platform_port,
-        qemu: qemu.into(),
     })
 }
 
-fn board(fields: Fields<'_>) -> Result<VirtualBoard, Fault> {
+fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
     for key in HARDWARE_KEYS {
         if let Some(value) = fields.get(key) {
             return Err(value.fault(
@@ -185,9 +146,13 @@ fn board(fields: Fields<'_>) -> Result<VirtualBoard, Fault> {
         }
     }
     let name = fields.require("name")?.name("the board's name")?;
-    let kind = fields
-        .require("virtual")?
-        .one_of("the virtual board", &[("microbit", VirtualKind::Microbit)])?;
+    let kind = fields.require("virtual")?.one_of(
+        "the virtual board",
+        &KINDS
+            .iter()
+            .map(|kind| (kind.name, kind.name))
+            .collect::<Vec<_>>(),
+    )?;
     let device_id = match fields.get("device_id") {
         None => device_id_of(&name),
         Some(value) => {
@@ -206,22 +171,41 @@ fn board(fields: Fields<'_>) -> Result<VirtualBoard, Fault> {
         Some(value) => Duration::from_millis(value.integer("`watchdog_ms`", 100..=60_000)?),
     };
     let modem = match fields.get("modem") {
-        None => VirtualModem {
+        None => ModemEntry {
             power: None,
-            fault: ModemFault::None,
+            fault: None,
         },
         Some(value) => modem(value.fields("a modem", &["power", "fault"])?)?,
     };
-    Ok(VirtualBoard {
+    let silence = fields
+        .get("silence_s")
+        .map(|value| value.integer("`silence_s`", 1..=86_400))
+        .transpose()?
+        .map(Duration::from_secs);
+    Ok(BoardEntry {
         name,
         kind,
         device_id,
         watchdog,
+        silence,
+        hides: hides(fields)?,
         modem,
+        emulator: emulator.to_owned(),
     })
 }
 
-fn modem(fields: Fields<'_>) -> Result<VirtualModem, Fault> {
+fn hides(fields: Fields<'_>) -> Result<Hidden, Fault> {
+    let mut hidden = Hidden::NOTHING;
+    let Some(value) = fields.get("hides") else {
+        return Ok(hidden);
+    };
+    for thing in value.list("`hides`")? {
+        hidden.add(thing.one_of("what is hidden", &Hidden::NAMES.map(|name| (name, name)))?);
+    }
+    Ok(hidden)
+}
+
+fn modem(fields: Fields<'_>) -> Result<ModemEntry, Fault> {
     let power = fields
         .get("power")
         .map(|value| {
@@ -235,16 +219,16 @@ fn modem(fields: Fields<'_>) -> Result<VirtualModem, Fault> {
         })
         .transpose()?;
     let fault = match fields.get("fault") {
-        None => ModemFault::None,
+        None => None,
         Some(value) => value.one_of(
             "the modem's `fault`",
             &[
-                ("none", ModemFault::None),
-                ("never-registers", ModemFault::NeverRegisters),
+                ("none", None),
+                ("never-registers", Some(ModemFault::NeverRegisters)),
             ],
         )?,
     };
-    Ok(VirtualModem { power, fault })
+    Ok(ModemEntry { power, fault })
 }
 
 /// The id of a board that is given none: its name, or a hash of it when it is too long for an id.
@@ -266,6 +250,8 @@ fn padded(bytes: &[u8]) -> DeviceId {
 
 #[cfg(test)]
 mod tests {
+    use powercut_oracle::sight::FlashSight;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Bench, BenchFileError> {
@@ -274,7 +260,8 @@ mod tests {
 
     #[test]
     fn the_bench_that_comes_with_powercut_has_two_boards_that_differ() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/benches/virtual.yaml");
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/benches/virtual.yaml");
         let bench = Bench::load(&file).unwrap();
         let names: Vec<&str> = bench
             .boards
@@ -283,22 +270,25 @@ mod tests {
             .collect();
         assert_eq!(names, ["mb-1", "mb-2"]);
         assert_ne!(bench.boards[0].device_id, bench.boards[1].device_id);
-        assert_eq!(bench.qemu, Path::new(DEFAULT_QEMU));
+        assert_eq!(bench.boards[0].emulator, Path::new(DEFAULT_QEMU));
     }
 
     #[test]
     fn every_key_arrives() {
-        let bench = parse("bench: b\ntime_scale: 100\nqemu: /opt/qemu\nplatform: { port: 5683 }\nboards:\n  - { name: one, virtual: microbit, device_id: dev-7, watchdog_ms: 500, modem: { power: with_board, fault: never-registers } }\n").unwrap();
+        let bench = parse("bench: b\ntime_scale: 100\nqemu: /opt/qemu\nplatform: { port: 5683 }\nboards:\n  - { name: one, virtual: microbit, device_id: dev-7, watchdog_ms: 500, silence_s: 60, hides: [operations, running-flash], modem: { power: with_board, fault: never-registers } }\n").unwrap();
         let board = &bench.boards[0];
         assert_eq!(
-            (bench.platform_port, bench.qemu.as_path()),
+            (bench.platform_port, board.emulator.as_path()),
             (5683, Path::new("/opt/qemu"))
         );
         assert!((bench.time_scale.times() - 100.0).abs() < 1e-9);
         assert_eq!(board.device_id, DeviceId(*b"dev-7\0\0\0"));
         assert_eq!(board.watchdog, Duration::from_millis(500));
         assert_eq!(board.modem.power, Some(ModemPower::WithBoard));
-        assert_eq!(board.modem.fault, ModemFault::NeverRegisters);
+        assert_eq!(board.modem.fault, Some(ModemFault::NeverRegisters));
+        assert_eq!(board.silence, Some(Duration::from_mins(1)));
+        let sight = board.hides.sight();
+        assert!(!sight.operations && sight.flash == FlashSight::Held && sight.datagrams);
     }
 
     #[test]

@@ -6,6 +6,11 @@ pub mod fixture;
 pub mod flash_view;
 pub mod operation;
 pub mod oracle;
+pub mod phase;
+pub mod rulings;
+pub mod seen;
+pub mod sight;
 pub mod verdict;
+pub mod view;
 
 pub use operation::{FlashOp, FlashOpKind};

@@ -1,8 +1,7 @@
 //! What the platform knows about one device, and the log of what passed between them.
 use std::time::Instant;
 
-use powercut_upgrade::manifest::{FragmentIndex, ImageId};
-use powercut_upgrade::wire::ResultCode;
+pub use powercut_oracle::seen::PlatformEventKind;
 use powercut_upgrade::wire::lean::Status;
 
 /// Something that happened, as the platform saw it.
@@ -12,43 +11,6 @@ pub struct PlatformEvent {
     pub at: Instant,
     /// What happened.
     pub kind: PlatformEventKind,
-}
-
-/// What can happen between platform and device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PlatformEventKind {
-    /// The device reported who it is, what it runs, what it does and how its last upgrade went.
-    Hello {
-        /// What it reported.
-        status: Status,
-        /// It answers the platform's latest challenge; any other may be a recording of an earlier one.
-        is_recent: bool,
-    },
-    /// It was offered its task's image.
-    OfferSent(ImageId),
-    /// It was told that there is nothing for it.
-    NothingSent,
-    /// It asked for a fragment.
-    FragmentRequested {
-        /// Which one.
-        index: FragmentIndex,
-    },
-    /// It was sent that fragment.
-    FragmentServed {
-        /// Which one.
-        index: FragmentIndex,
-        /// Bytes of plaintext.
-        plaintext_bytes: usize,
-    },
-    /// It said in PCP how a step of its upgrade went.
-    Told(ResultCode),
-    /// Its request was refused.
-    Refused(ResultCode),
-    /// Something that is no message came from the address it was last heard from.
-    Malformed {
-        /// Its bytes.
-        length: usize,
-    },
 }
 
 /// Sums over a device's log since its last publication.
@@ -96,8 +58,9 @@ impl DeviceState {
 pub(super) mod tests {
     use super::*;
     use powercut_upgrade::factory::DeviceId;
-    use powercut_upgrade::manifest::{SecurityCounter, Version};
+    use powercut_upgrade::manifest::{ImageId, SecurityCounter, Version};
     use powercut_upgrade::wire::Dialect;
+    use powercut_upgrade::wire::ResultCode;
     use powercut_upgrade::wire::lean::{Activity, Challenge, WIRE_VERSION};
 
     /// What a device that runs some 1.0.0 and never upgraded reports; it would have so many fragments outstanding.

@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
-use super::{MemoryBook, Peer, PlatformError, PlatformEvent, PlatformEventKind, Service};
+use super::{MemoryBook, Peer, PlatformError, PlatformEvent, PlatformEventKind, Service, Watching};
 use powercut_package::Package;
 
 /// A platform with one device and its task.
 pub struct InProcessPlatform {
     service: Service,
     happened: Arc<Mutex<Vec<PlatformEventKind>>>,
+    _watching: Watching,
 }
 
 /// What a datagram led to.
@@ -36,10 +37,11 @@ impl InProcessPlatform {
         let happened = Arc::new(Mutex::new(Vec::new()));
         let watched = Arc::clone(&happened);
         let watcher = move |event: &PlatformEvent| locked(&watched).push(event.kind.clone());
-        book.watch(device, Some(Arc::new(watcher)));
+        let watching = book.watch(device, Arc::new(watcher));
         Ok(Self {
             service: Service::new(Arc::new(book), None),
             happened,
+            _watching: watching,
         })
     }
 

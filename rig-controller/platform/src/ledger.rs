@@ -4,6 +4,7 @@
 //! A download's key is a function of device key and salt (the manifest's digest), so these two stand for it. Keys
 //! and plaintexts are kept as hashes only.
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use powercut_upgrade::factory::DeviceKey;
@@ -70,6 +71,19 @@ impl EncryptionLedger {
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Display for NonceReuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NonceReuse { key, salt, nonce } = self;
+        write!(
+            f,
+            "key {} with salt {} and nonce {} served two plaintexts",
+            hex::encode(key.0),
+            hex::encode(salt),
+            hex::encode(nonce)
+        )
     }
 }
 

@@ -29,11 +29,10 @@ mod service;
 mod store;
 mod udp;
 mod udp_server;
-mod words;
 
 use powercut_package::Package;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
@@ -65,6 +64,25 @@ pub struct TaskId(pub u64);
 /// Called for each event of a device as it happens, on the platform's own thread, after it is in the log. It may read
 /// the platform; it must not block, publish or [`Platform::settle`].
 pub type EventWatcher = Arc<dyn Fn(&PlatformEvent) + Send + Sync>;
+
+/// A watcher is called as long as this lives.
+#[must_use = "the watcher is forgotten when this is dropped"]
+pub struct Watching(EventWatcher);
+
+impl Watching {
+    /// Keeps `watcher`, and hands out what does not keep it.
+    pub(crate) fn of(watcher: EventWatcher) -> (Self, Weak<dyn Fn(&PlatformEvent) + Send + Sync>) {
+        let known = Arc::downgrade(&watcher);
+        (Self(watcher), known)
+    }
+}
+
+impl std::fmt::Debug for Watching {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let watchers = Arc::strong_count(&self.0);
+        f.debug_tuple("Watching").field(&watchers).finish()
+    }
+}
 
 /// What could not be said of any device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -139,9 +157,10 @@ pub trait Platform: Send + Sync {
     fn device_state(&self, device: DeviceId) -> Option<DeviceState>;
     /// What happened with a device since its last publication, in order; empty if it is not registered.
     fn events(&self, device: DeviceId) -> Vec<PlatformEvent>;
-    /// Have `watcher` called for every event of this device from now on, in place of an earlier one.
-    fn watch(&self, device: DeviceId, watcher: Option<EventWatcher>);
-    /// Datagrams of nobody.
+    /// Has `watcher` called for every event of this device from now on, beside others, until the result is dropped. A device
+    /// that is registered anew has no watchers; one that is not registered is not watched.
+    fn watch(&self, device: DeviceId, watcher: EventWatcher) -> Watching;
+    /// Datagrams from unknown devices, and those that are no message.
     fn strays(&self) -> StrayCounters;
     /// What was encrypted, for invariant S5.
     fn ledger(&self) -> EncryptionLedger;

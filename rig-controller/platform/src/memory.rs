@@ -1,14 +1,14 @@
 //! Devices and tasks in memory, for runs of test plans: every device has its own task, state and log, and each
 //! publication starts all three over.
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use powercut_upgrade::cipher::FragmentCipher;
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
 use super::book::{Assignment, Exchange, Registered, Settled, Stray, TaskBook};
 use super::device::{DeviceState, PlatformEvent, PlatformEventKind};
-use super::{EventWatcher, PlatformError, StrayCounters, TaskId};
+use super::{EventWatcher, PlatformError, StrayCounters, TaskId, Watching};
 use powercut_package::Package;
 
 /// All devices and their tasks.
@@ -27,7 +27,7 @@ struct Device {
     assignment: Option<Assignment>,
     state: DeviceState,
     events: Vec<PlatformEvent>,
-    watcher: Option<EventWatcher>,
+    watchers: Vec<Weak<dyn Fn(&PlatformEvent) + Send + Sync>>,
 }
 
 impl MemoryBook {
@@ -40,7 +40,7 @@ impl MemoryBook {
                 assignment: None,
                 state: DeviceState::default(),
                 events: Vec::new(),
-                watcher: None,
+                watchers: Vec::new(),
             },
         );
     }
@@ -74,11 +74,13 @@ impl MemoryBook {
         Ok(task)
     }
 
-    /// Have `watcher` called for every event of this device from now on.
-    pub fn watch(&self, id: DeviceId, watcher: Option<EventWatcher>) {
+    /// Has `watcher` called for every event of this device from now on, beside others, until the result is dropped.
+    pub fn watch(&self, id: DeviceId, watcher: EventWatcher) -> Watching {
+        let (watching, known) = Watching::of(watcher);
         if let Some(device) = self.entries().devices.get_mut(&id) {
-            device.watcher = watcher;
+            device.watchers.push(known);
         }
+        watching
     }
 
     /// What is known about a device since its last publication.
@@ -125,7 +127,7 @@ impl TaskBook for MemoryBook {
     }
 
     fn note(&self, device: DeviceId, exchange: &Exchange) -> Settled {
-        let watcher = {
+        let watchers: Vec<EventWatcher> = {
             let mut entries = self.entries();
             let Some(device) = entries.devices.get_mut(&device) else {
                 return Settled::Now;
@@ -141,12 +143,14 @@ impl TaskBook for MemoryBook {
                 }
             }
             device.events.extend_from_slice(&exchange.events);
-            device.watcher.clone()
+            device.watchers.retain(|known| known.strong_count() > 0);
+            let living = device.watchers.iter().filter_map(Weak::upgrade);
+            living.collect()
         };
         // Told before the answer leaves: whoever watches knows of it before the device can act on it. And told without
         // the lock: whoever watches may look here.
-        if let Some(watcher) = watcher {
-            exchange.events.iter().for_each(|event| watcher(event));
+        for event in &exchange.events {
+            watchers.iter().for_each(|watcher| watcher(event));
         }
         Settled::Now
     }

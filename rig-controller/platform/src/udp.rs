@@ -9,7 +9,7 @@ use super::service::Service;
 use super::udp_server::UdpServer;
 use super::{
     DeviceState, EncryptionLedger, EventWatcher, Platform, PlatformError, PlatformEvent,
-    StrayCounters, TaskId,
+    StrayCounters, TaskId, Watching,
 };
 use powercut_package::Package;
 
@@ -72,8 +72,8 @@ impl Platform for UdpPlatform {
         self.book.events(device)
     }
 
-    fn watch(&self, device: DeviceId, watcher: Option<EventWatcher>) {
-        self.book.watch(device, watcher);
+    fn watch(&self, device: DeviceId, watcher: EventWatcher) -> Watching {
+        self.book.watch(device, watcher)
     }
 
     fn strays(&self) -> StrayCounters {

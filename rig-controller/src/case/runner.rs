@@ -1,38 +1,35 @@
 //! Runs one case: provision, power, publish; cut where the plan says; power again, until the device has come to its
-//! end and rests; then judge.
+//! end and rests. What came of it is judged in [`judge`](super::judge).
 //!
-//! The board is off when this returns, whatever happened.
-use powercut_oracle::verdict::Outcome;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+//! The board is off when this returns, whatever happened; if it cannot be said to be off, the case is a bench error.
+use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
-use powercut_upgrade::journal::Phase as JournalPhase;
-use powercut_upgrade::slots::{Layout, Placement, Slot};
-use powercut_upgrade::wire::ResultCode;
+use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Activity, Status};
 use sha2::{Digest, Sha256};
 
-use super::monitor::Monitor;
-use super::timeline::Happening;
+use super::judge::{CaseError, End};
+use super::monitor::{Monitor, Watched};
 use super::trigger::FiredCut;
 use crate::plan::schedule::Profile;
-use crate::plan::{Case, Cut, FinalImage, Phase};
+use crate::plan::{Case, Cut};
 use crate::report::Counts;
-use powercut_bench::board::{Board, BoardError, SharedObserver, Stopped};
+use powercut_bench::board::{Composed, Facts, Hold, Stopped};
 use powercut_bench::cancel::Cancel;
-use powercut_bench::modem::{ModemFault, ModemPower, VirtualModem, VirtualModemConfig};
+use powercut_bench::feed::{Feed, Sink};
+use powercut_bench::link::LinkSetup;
+use powercut_bench::witness::Proof;
 use powercut_link::{Impairment, LinkCounters, LinkProfile, TimeScale};
-use powercut_oracle::flash_view;
 use powercut_oracle::oracle::{Images, Oracle, Violation};
+use powercut_oracle::rulings::Rulings;
+use powercut_oracle::seen::{Clock, Source, What};
+use powercut_oracle::sight::FlashSight;
 use powercut_oracle::verdict::{Invariant, Verdict};
-use powercut_package::words::Words;
-use powercut_platform::{DeviceState, Platform, PlatformEvent, PlatformEventKind};
-
-/// A board without a sign of life for this long, or for a quarter of a short case's time, is not on its way any more.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+use powercut_platform::{Platform, PlatformEvent, PlatformEventKind, Watching};
 
 /// Everything a case needs.
 pub struct CaseSetup<'a> {
@@ -52,10 +49,10 @@ pub struct CaseSetup<'a> {
     pub link: &'a LinkProfile,
     /// How much faster than real the link is.
     pub time_scale: TimeScale,
-    /// Whether the modem keeps power in a cut.
-    pub modem_power: ModemPower,
-    /// What is wrong with the modem on purpose.
-    pub modem_fault: Option<ModemFault>,
+    /// The pin, as a bit, that only an application drives.
+    pub marker_pin: u32,
+    /// The address of the platform that images have built in.
+    pub advertised: SocketAddrV4,
     /// Where packages come from.
     pub platform: &'a dyn Platform,
     /// Tells when to stop.
@@ -93,6 +90,8 @@ pub struct CaseReport {
     pub snapshots: Vec<Snapshot>,
     /// What was counted.
     pub counts: Counts,
+    /// What was ruled of each invariant.
+    pub rulings: Rulings,
     /// What random cuts are drawn from.
     pub profile: Profile,
     /// What happened, as text.
@@ -110,6 +109,7 @@ impl CaseReport {
             fired: Vec::new(),
             snapshots: Vec::new(),
             counts: Counts::default(),
+            rulings: Rulings::none("the case was not run"),
             profile: Profile {
                 operations: std::collections::BTreeMap::new(),
                 trial_attempts: 0,
@@ -121,88 +121,87 @@ impl CaseReport {
     }
 }
 
-/// Runs the case on `board`.
-pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
+/// Takes power when it goes out of scope, also when the rig panics.
+struct OffAtTheEnd<'a>(&'a mut Composed);
+
+impl Drop for OffAtTheEnd<'_> {
+    fn drop(&mut self) {
+        // Whoever could still be told has been told: `run` does the same, and reports it.
+        let _ = self.0.relay.off();
+    }
+}
+
+/// Runs the case on a composed board.
+pub fn run(setup: &CaseSetup<'_>, on: &mut Composed) -> CaseReport {
     let start = Instant::now();
-    let geometry = board.geometry();
+    let powered = OffAtTheEnd(on);
+    let on = &mut *powered.0;
+    let facts = on.facts();
     let oracle = Oracle::new(
         &setup.layout,
         setup.images.clone(),
         setup.case.expect.refetch_fragments_per_cut,
-        geometry.programs_per_unit,
+        facts.geometry.programs_per_unit,
+        facts.sight,
         setup.flash,
     );
     let impairment = Impairment::new(setup.link, setup.case.seed);
-    let modem = VirtualModem::new(
-        VirtualModemConfig {
-            power: setup.modem_power,
-            searching_answers: 0,
-            fault: setup.modem_fault,
-            habits: setup.case.modem.clone(),
-            link: setup.link.clone(),
+    let link = on.link.open(
+        &LinkSetup {
+            profile: setup.link,
             impairment: impairment.clone(),
+            habits: &setup.case.modem,
+            modem_power: setup.case.modem_power,
             time_scale: setup.time_scale,
-            route: route(setup.platform.local_addr()),
+            platform: setup.platform.local_addr(),
+            advertised: setup.advertised,
         },
-        board.uart(),
+        on.board.uart(),
     );
-    let monitor = Arc::new(Mutex::new(Monitor::new(
-        &setup.layout,
-        &setup.images,
-        setup.cuts,
-        oracle,
-        Box::new(modem),
-        board.waker(),
-        setup.flash,
-    )));
+    let watched = Watched {
+        layout: &setup.layout,
+        images: &setup.images,
+        sight: facts.sight,
+        marker_pin: setup.marker_pin,
+        flash: setup.flash,
+        cuts: setup.cuts,
+    };
+    let monitor = Monitor::new(&watched, oracle, link, on.board.waker());
+    let monitor = Arc::new(Mutex::new(monitor));
+    let clock = Clock::start();
+    let sink = Arc::clone(&monitor) as Arc<Mutex<dyn Sink>>;
     let mut run = Run {
         setup,
         monitor,
+        feed: Feed::new(sink, clock, facts.sight),
+        clock,
+        facts,
         told: Arc::new(AtomicBool::new(false)),
+        before_cut: None,
         snapshots: Vec::new(),
         power_ons: 0,
         stack_bytes: None,
         start,
     };
-    let ended = run.until_the_end(board);
+    let watching = run.watch_platform(on);
+    let ended = run.until_the_end(on);
     // Whatever went wrong: power first.
-    let off = board.power_off();
-    setup.platform.watch(setup.device.0, None);
-    run.report(
-        ended.and_then(|end| Ok(off.map(|()| end)?)),
-        &impairment.counters(),
-    )
+    let off = on.relay.off();
+    let ended = ended.and_then(|end| Ok(off.map(|()| end)?));
+    run.report(ended, &impairment.counters(), watching)
 }
 
-/// Images have this address of the platform built in.
-const ADVERTISED_PLATFORM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110);
-
-fn route(platform: SocketAddr) -> Option<(SocketAddrV4, SocketAddrV4)> {
-    match platform {
-        SocketAddr::V4(actual) => Some((ADVERTISED_PLATFORM, actual)),
-        SocketAddr::V6(_) => None,
-    }
-}
-
-/// How the part that needs the board ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// The device told the platform how the upgrade ended, and told it again after one more boot.
-    Rested,
-    /// The case's time is up.
-    TimedOut,
-    /// The oracle has seen enough.
-    Violated,
-    /// The run is cancelled.
-    Cancelled,
-}
-
-struct Run<'a> {
-    setup: &'a CaseSetup<'a>,
+pub(super) struct Run<'a> {
+    pub(super) setup: &'a CaseSetup<'a>,
     monitor: Arc<Mutex<Monitor>>,
+    feed: Feed,
+    clock: Clock,
+    pub(super) facts: Facts,
     /// The platform has heard how the upgrade ended, in this boot.
     told: Arc<AtomicBool>,
-    snapshots: Vec<Snapshot>,
+    /// A cut has happened whose finding has not been read yet: flash when it was decided.
+    before_cut: Option<Option<Vec<u8>>>,
+    pub(super) snapshots: Vec<Snapshot>,
     power_ons: u64,
     stack_bytes: Option<u32>,
     start: Instant,
@@ -215,36 +214,34 @@ fn is_final(status: &Status, images: &Images) -> bool {
 }
 
 impl Run<'_> {
-    fn monitor(&self) -> MutexGuard<'_, Monitor> {
+    pub(super) fn monitor(&self) -> MutexGuard<'_, Monitor> {
         self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn until_the_end(&mut self, board: &mut dyn Board) -> Result<End, CaseError> {
+    fn until_the_end(&mut self, on: &mut Composed) -> Result<End, CaseError> {
         let setup = self.setup;
-        let (device, key) = setup.device.clone();
-        setup.platform.register_device(device, key);
         let package = Arc::new(setup.images.new.clone());
+        let device = setup.device.0;
         setup.platform.publish(device, package, setup.case.window)?;
-        self.watch_platform(board);
-        setup.cancel.also_wake(board.waker());
-        board.provision(setup.flash)?;
+        on.board.provision(setup.flash, setup.case.seed)?;
+        on.board.watch(self.feed.clone());
         let deadline = self.start + setup.case.timeout;
         let mut resting = false;
-        self.power_on(board)?;
+        self.power_on(on)?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let stopped = board.wait(left)?;
+            let stopped = on.board.wait(left)?;
             if setup.cancel.is_cancelled() {
                 return Ok(End::Cancelled);
             }
-            if let Some(failure) = self.monitor().modem_failure() {
+            if let Some(failure) = self.monitor().link_failure() {
                 return Err(CaseError::Modem(failure));
             }
             if stopped == Stopped::Cut {
                 resting = false;
-                self.after_cut(board)?;
+                self.after_cut(on)?;
                 self.wait_off_time();
-                self.power_on(board)?;
+                self.power_on(on)?;
                 continue;
             }
             let too_many_boots = self
@@ -258,21 +255,19 @@ impl Run<'_> {
             }
             if self.told.load(Ordering::SeqCst) {
                 if resting {
-                    self.finish(board)?;
+                    self.finish(on)?;
                     return Ok(End::Rested);
                 }
                 // It says it is done: see that it stays so over one more boot.
                 resting = true;
-                self.look_at_stack(board)?;
-                board.power_off()?;
-                let flash = board.read_flash()?;
-                self.monitor().power_lost(false, &flash);
-                self.power_on(board)?;
+                self.look_at_stack(on)?;
+                self.power_off(on, None)?;
+                self.power_on(on)?;
                 continue;
             }
             if Instant::now() >= deadline {
                 // A silence is held against the firmware only if it is the board's.
-                board.check()?;
+                on.board.check()?;
                 return Ok(if setup.cancel.is_cancelled() {
                     End::Cancelled
                 } else {
@@ -282,13 +277,22 @@ impl Run<'_> {
         }
     }
 
-    fn watch_platform(&self, board: &dyn Board) {
+    /// Makes the device known to the platform, and follows what the platform sees of it while the result lives.
+    fn watch_platform(&self, on: &Composed) -> Watching {
+        let (device, key) = self.setup.device.clone();
+        self.setup.platform.register_device(device, key);
         let (told, waker, images) = (
             Arc::clone(&self.told),
-            board.waker(),
+            on.board.waker(),
             self.setup.images.clone(),
         );
+        let (feed, clock) = (self.feed.clone(), self.clock);
         let watcher = move |event: &PlatformEvent| {
+            feed.tell_at(
+                clock.at(event.at),
+                Source::Platform,
+                What::Platform(&event.kind),
+            );
             if let PlatformEventKind::Hello { status, .. } = &event.kind
                 && is_final(status, &images)
             {
@@ -296,34 +300,66 @@ impl Run<'_> {
                 waker.wake();
             }
         };
-        self.setup
-            .platform
-            .watch(self.setup.device.0, Some(Arc::new(watcher)));
+        self.setup.platform.watch(device, Arc::new(watcher))
     }
 
-    fn power_on(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
-        let flash = board.read_flash()?;
+    /// Gives power. Where the board can be held, what flash holds then is the finding after a cut.
+    fn power_on(&mut self, on: &mut Composed) -> Result<(), CaseError> {
         // What an earlier boot sent must not count as said by this one.
         self.setup.platform.settle()?;
         self.told.store(false, Ordering::SeqCst);
         self.power_ons += 1;
-        self.monitor().power_restored(&flash);
-        let observer: SharedObserver = Arc::clone(&self.monitor) as SharedObserver;
-        board.power_on(observer)?;
+        on.relay.on()?;
+        let flash = match on.board.hold()? {
+            Hold::Held => self.read_flash(on)?,
+            Hold::Running => None,
+        };
+        if let (Some(before), Some(after)) = (self.before_cut.take(), &flash) {
+            let after = after.clone();
+            self.snapshots.push(Snapshot { before, after });
+        }
+        let (by, what) = (Source::Rig, What::PowerOn);
+        self.feed.tell(by, what, flash.as_deref());
+        Ok(on.board.release()?)
+    }
+
+    fn read_flash(&self, on: &mut Composed) -> Result<Option<Vec<u8>>, CaseError> {
+        if self.facts.sight.flash == FlashSight::Never {
+            return Ok(None);
+        }
+        Ok(on.board.read_flash()?)
+    }
+
+    /// Takes power, or makes sure that it is gone after `cut`: by the relay, and by the witness if there is one.
+    fn power_off(&self, on: &mut Composed, cut: Option<&str>) -> Result<(), CaseError> {
+        on.relay.off()?;
+        if let Some(witness) = &mut on.witness
+            && let Proof::StillOn(how) = witness.look()
+        {
+            return Err(CaseError::StillOn {
+                board: on.board.name().to_owned(),
+                relay: on.relay.name().to_owned(),
+                witness: witness.name().to_owned(),
+                how,
+            });
+        }
+        let (by, what) = (Source::Rig, What::PowerOff { cut });
+        self.feed.tell(by, what, None);
         Ok(())
     }
 
-    fn after_cut(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
-        let after = board.read_flash()?;
-        let mut monitor = self.monitor();
-        monitor.power_lost(true, &after);
-        let before = monitor.flash_before_cut.take();
-        let fired = monitor.trigger.fired().last().cloned();
-        drop(monitor);
+    fn after_cut(&mut self, on: &mut Composed) -> Result<(), CaseError> {
+        let (before, fired) = {
+            let mut monitor = self.monitor();
+            let before = monitor.flash_before_cut.take();
+            (before, monitor.trigger.fired().last().cloned())
+        };
+        let cut = fired.as_ref().map(|fired| fired.planned.to_string());
+        self.power_off(on, Some(cut.as_deref().unwrap_or_default()))?;
+        self.before_cut = Some(before);
         if let Some(fired) = &fired {
             (self.setup.on_cut)(fired);
         }
-        self.snapshots.push(Snapshot { before, after });
         Ok(())
     }
 
@@ -336,36 +372,60 @@ impl Run<'_> {
     }
 
     /// The deepest stack of all boots that were not cut.
-    fn look_at_stack(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
-        let bytes = board.stack_high_water_bytes()?;
+    fn look_at_stack(&mut self, on: &mut Composed) -> Result<(), CaseError> {
+        let bytes = on.board.stack_high_water_bytes()?;
         self.stack_bytes = self.stack_bytes.max(bytes);
         Ok(())
     }
 
-    fn finish(&mut self, board: &mut dyn Board) -> Result<(), CaseError> {
-        self.look_at_stack(board)?;
-        board.verify_record()?;
-        let after = board.read_flash()?;
-        self.monitor().power_lost(false, &after);
-        self.snapshots.push(Snapshot {
-            before: None,
-            after,
-        });
+    /// The device rests: switch it off and read what it leaves.
+    fn finish(&mut self, on: &mut Composed) -> Result<(), CaseError> {
+        self.look_at_stack(on)?;
+        on.board.verify_record()?;
+        self.power_off(on, None)?;
+        if let Some(after) = self.flash_at_rest(on)? {
+            self.snapshots.push(Snapshot {
+                before: None,
+                after,
+            });
+        }
         Ok(())
     }
 
-    fn report(self, ended: Result<End, CaseError>, link: &LinkCounters) -> CaseReport {
-        self.monitor().shut_down_modem();
+    /// Flash of a board that was switched off: read as it is, or once more held.
+    fn flash_at_rest(&self, on: &mut Composed) -> Result<Option<Vec<u8>>, CaseError> {
+        match self.facts.sight.flash {
+            FlashSight::Never => Ok(None),
+            FlashSight::Always => Ok(on.board.read_flash()?),
+            FlashSight::Held => {
+                on.relay.on()?;
+                let flash = match on.board.hold()? {
+                    Hold::Held => on.board.read_flash()?,
+                    Hold::Running => None,
+                };
+                on.relay.off()?;
+                Ok(flash)
+            }
+        }
+    }
+
+    fn report(
+        self,
+        ended: Result<End, CaseError>,
+        link: &LinkCounters,
+        watching: Watching,
+    ) -> CaseReport {
+        self.monitor().shut_down_link();
         let ended = ended.and_then(|end| {
             self.setup.platform.settle()?;
             Ok(end)
         });
+        drop(watching);
         let state = self
             .setup
             .platform
             .device_state(self.setup.device.0)
             .unwrap_or_default();
-        self.add_platform_events();
         let verdict = match ended {
             Ok(End::Cancelled) => None,
             Ok(end) => Some(self.judge(end, &state)),
@@ -373,14 +433,14 @@ impl Run<'_> {
         };
         let monitor = self.monitor();
         let profile = Profile {
-            operations: monitor.operations_in.clone(),
+            operations: monitor.view.operations_in().clone(),
             trial_attempts: self.setup.images.new.manifest().trial_attempts,
             fragments: self.setup.images.new.manifest().fragments(),
         };
         let counts = Counts {
             boots: self.power_ons,
-            resets: u64::from(monitor.resets),
-            flash_operations: monitor.operations,
+            resets: monitor.view.resets(),
+            flash_operations: monitor.view.operations(),
             erases: monitor.oracle.erases(),
             fragments: u64::from(profile.fragments),
             fetched_again: monitor.oracle.fetched_again(),
@@ -394,6 +454,7 @@ impl Run<'_> {
             stack_bytes: self.stack_bytes.map(u64::from),
         };
         let report = CaseReport {
+            rulings: super::judge::rulings(&monitor.oracle, verdict.as_ref()),
             verdict,
             violations: monitor.oracle.violations().to_vec(),
             fired: monitor.trigger.fired().to_vec(),
@@ -407,144 +468,6 @@ impl Run<'_> {
         CaseReport {
             snapshots: self.snapshots,
             ..report
-        }
-    }
-
-    fn add_platform_events(&self) {
-        let mut monitor = self.monitor();
-        for event in self.setup.platform.events(self.setup.device.0) {
-            let text = event.kind.to_string();
-            let phase = Phase::Download;
-            monitor
-                .timeline
-                .add_at(event.at, phase, Happening::Platform(text));
-        }
-    }
-
-    fn judge(&self, end: End, state: &DeviceState) -> Verdict {
-        let mut monitor = self.monitor();
-        let registered = monitor.modem_registered();
-        if end == End::TimedOut {
-            if !registered && monitor.oracle.violations().is_empty() {
-                return Verdict::BenchError {
-                    reason: "the modem never registered with the network; check its SIM, antenna and `modem` in the bench file".to_owned(),
-                };
-            }
-            let silent = monitor.last_sign_of_life.elapsed();
-            if monitor.oracle.violations().is_empty()
-                && silent < SIGN_OF_LIFE.min(self.setup.case.timeout / 4)
-            {
-                return Verdict::Inconclusive {
-                    reason: format!(
-                        "the device was still working when the case's time ({} s) was up; raise timeout_s",
-                        self.setup.case.timeout.as_secs()
-                    ),
-                };
-            }
-            let reason = format!(
-                "power was on and a valid image was there, but the device has been silent for {} s without coming to its end",
-                silent.as_secs()
-            );
-            monitor.oracle.report(Invariant::L2, reason);
-        }
-        for reuse in self.setup.platform.ledger().violations() {
-            monitor.oracle.report(Invariant::S5, reuse.to_string());
-        }
-        if end == End::Rested {
-            self.check_end(&mut monitor, state);
-        }
-        if let Some(violation) = monitor.oracle.violations().first() {
-            return Verdict::FirmwareFailure {
-                invariant: violation.invariant,
-                reason: violation.reason.clone(),
-            };
-        }
-        let missed: Vec<String> = monitor.trigger.waiting().map(Cut::to_string).collect();
-        if !missed.is_empty() {
-            return Verdict::Inconclusive {
-                reason: format!(
-                    "T1: planned cuts never came about: {}; the run did not reach them",
-                    missed.join(", ")
-                ),
-            };
-        }
-        Verdict::Pass
-    }
-
-    /// The end: the right image, the right outcome, and no more erases than needed.
-    fn check_end(&self, monitor: &mut Monitor, state: &DeviceState) {
-        let Some(end) = self.snapshots.last() else {
-            return;
-        };
-        let (layout, images, expect) = (
-            &self.setup.layout,
-            &self.setup.images,
-            self.setup.case.expect,
-        );
-        let active_is = |image: &[u8]| {
-            flash_view::first_difference(&end.after, layout, Slot::Active, Placement::Plain, image)
-                .is_none()
-        };
-        let (is_old, is_new) = (active_is(images.old.image()), active_is(images.new.image()));
-        monitor.oracle.at_end(is_new);
-        let journal = flash_view::journal_state(&end.after, layout);
-        let phase = journal.map(|journal| journal.phase);
-        let outcome = match (phase, state.last_report.map(|status| status.result)) {
-            (Some(JournalPhase::Confirmed), _) if is_new => Some(Outcome::Confirmed),
-            (Some(JournalPhase::Reverted), Some(ResultCode::InstallFailed)) if is_old => {
-                Some(Outcome::Reverted)
-            }
-            (_, Some(result))
-                if is_old && result != ResultCode::Ok && monitor.oracle.trials() == 0 =>
-            {
-                Some(Outcome::Refused)
-            }
-            _ => None,
-        };
-        let wanted = match expect.final_image {
-            FinalImage::From => is_old,
-            FinalImage::To => is_new,
-        };
-        if !wanted || outcome != Some(expect.outcome) {
-            let reason = format!(
-                "the plan expects the upgrade {} and the {} image running; it ended {}, with {} (journal: {})",
-                expect.outcome,
-                expect.final_image,
-                outcome.map_or("in between".to_owned(), |outcome| outcome.to_string()),
-                match (is_old, is_new) {
-                    (true, _) => "the old image",
-                    (_, true) => "the new image",
-                    _ => "neither image",
-                },
-                phase.map_or("unreadable".to_owned(), |phase| Words(phase).to_string()),
-            );
-            monitor.oracle.report(Invariant::Expectation, reason);
-        }
-    }
-}
-
-/// The bench could not do its part.
-#[derive(Debug, thiserror::Error)]
-enum CaseError {
-    #[error(transparent)]
-    Board(#[from] BoardError),
-    #[error(transparent)]
-    Platform(#[from] powercut_platform::PlatformError),
-    #[error(transparent)]
-    Modem(powercut_bench::modem::ModemError),
-}
-
-impl CaseError {
-    fn verdict(&self) -> Verdict {
-        match self {
-            // A core that faults while it handles a fault stops for good: the firmware's doing, not the bench's.
-            Self::Board(error @ BoardError::LockedUp { .. }) => Verdict::FirmwareFailure {
-                invariant: Invariant::S1,
-                reason: error.to_string(),
-            },
-            _ => Verdict::BenchError {
-                reason: self.to_string(),
-            },
         }
     }
 }

@@ -1,361 +1,20 @@
-//! Whole cases without an emulator: the real boot code and session in this process, or a board that does one
-//! thing wrong, against the real virtual modem and a real platform.
-use std::collections::VecDeque;
+//! Whole cases without an emulator, on a board in this process, against the real virtual modem and a real platform.
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 
-use powercut_session::{Line, Next, OverModem, Probation, Session};
-use powercut_upgrade::agent::Agent;
-use powercut_upgrade::boot;
-use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 
+use super::super::fake_board::{Firmware, PLATFORM, board};
 use super::*;
-use crate::plan::Expect;
-use powercut_bench::board::{
-    BoardObserver, Decision, FlashGeometry, Observability, ResetCause, UartToDevice, Waker, tear,
-};
-use powercut_bench::modem::ModemHabits;
-use powercut_oracle::fixture::{
-    self, DEVICE, DEVICE_KEY, DeviceFlash, FLASH_BYTES, Fate, LAYOUT, PAGE,
-};
+use crate::plan::{Expect, FinalImage};
+use powercut_bench::link::Play;
+use powercut_bench::modem::{ModemFault, ModemHabits, ModemPower};
+use powercut_bench::relay::Power;
+use powercut_oracle::fixture::{self, DEVICE, DEVICE_KEY, LAYOUT};
+use powercut_oracle::rulings::Ruling;
+use powercut_oracle::sight::Sight;
+use powercut_oracle::verdict::Outcome;
 use powercut_platform::UdpPlatform;
-
-/// What runs on the board, or what is wrong with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Firmware {
-    /// The real thing.
-    Sound,
-    /// Boots and then confirms nothing, for ever restarting.
-    NeverConfirms,
-    /// Does nothing at all.
-    Silent,
-    /// Sends, and gets nowhere.
-    Chatters,
-    /// Jumps to ACTIVE whatever is there.
-    JumpsBlindly,
-    /// The board cannot be provisioned.
-    NoProvisioning,
-    /// The board does not start.
-    NoStart,
-    /// As silent, but it is the bench that does nothing.
-    StopsAnswering,
-    /// The bench fails while the firmware runs.
-    NoWait,
-    /// The board's record of flash turns out to be wrong.
-    WrongRecord,
-    /// The core locks up.
-    LocksUp,
-}
-
-enum Incoming {
-    Bytes(Vec<u8>),
-    Wake,
-}
-
-struct Uart(Sender<Incoming>);
-
-impl UartToDevice for Uart {
-    fn send(&self, bytes: &[u8]) {
-        // A board that is gone loses them.
-        let _ = self.0.send(Incoming::Bytes(bytes.to_vec()));
-    }
-}
-
-/// What the device does while it has power.
-enum Device {
-    Off,
-    InBootloader,
-    Application(Box<Application>),
-    /// Nothing will happen any more.
-    Stuck,
-}
-
-struct Application {
-    session: OverModem<0, [u8; 1600]>,
-    heard: VecDeque<u8>,
-    start: Instant,
-}
-
-/// A board in this process. The device runs on the caller's thread, in [`Board::wait`].
-struct FakeBoard {
-    firmware: Firmware,
-    flash: TwiceProgrammable<DeviceFlash>,
-    observer: Option<SharedObserver>,
-    device: Device,
-    incoming: Receiver<Incoming>,
-    to_device: Sender<Incoming>,
-}
-
-impl FakeBoard {
-    fn with(firmware: Firmware) -> Self {
-        let (to_device, incoming) = channel();
-        Self {
-            firmware,
-            flash: TwiceProgrammable(DeviceFlash::new(vec![0xFF; FLASH_BYTES])),
-            observer: None,
-            device: Device::Off,
-            incoming,
-            to_device,
-        }
-    }
-
-    fn is_off(&self) -> bool {
-        matches!(self.device, Device::Off)
-    }
-
-    fn failure(doing: &str) -> BoardError {
-        BoardError::Channel {
-            board: "fake".to_owned(),
-            doing: doing.to_owned(),
-            reason: "on purpose".to_owned(),
-        }
-    }
-
-    /// Tells the observer of something; `true` if power goes.
-    fn tell(&mut self, what: impl FnOnce(&mut dyn BoardObserver, &[u8]) -> Decision) -> bool {
-        let observer = self.observer.clone().expect("power is on");
-        let decision = what(&mut *observer.lock().unwrap(), &self.flash.0.bytes);
-        self.flash.0.lost |= decision != Decision::Continue;
-        self.flash.0.lost
-    }
-
-    fn application(&mut self) -> Application {
-        let probation = match self.firmware {
-            // It has no time to hear anybody.
-            Firmware::NeverConfirms => Probation {
-                limit_ms: 0,
-                confirms: false,
-            },
-            _ => Probation::UNLIMITED,
-        };
-        let agent = Agent::start(&mut self.flash, &LAYOUT, [0; 1600]).unwrap();
-        Application {
-            session: OverModem::new(Session::new(agent, 0, probation), ADVERTISED_PLATFORM),
-            heard: VecDeque::new(),
-            start: Instant::now(),
-        }
-    }
-
-    fn boot(&mut self) {
-        self.device = match self.firmware {
-            Firmware::Silent | Firmware::StopsAnswering | Firmware::NoWait | Firmware::LocksUp => {
-                Device::Stuck
-            }
-            Firmware::Chatters | Firmware::JumpsBlindly => {
-                self.tell(|observer, flash| observer.uart_byte(b'A', flash));
-                Device::Stuck
-            }
-            _ => match boot::boot(&mut self.flash, &LAYOUT, &mut || {}) {
-                boot::Outcome::Run { .. } => Device::Application(Box::new(self.application())),
-                boot::Outcome::Stay(_) => Device::Stuck,
-            },
-        };
-    }
-
-    fn reset(&mut self) {
-        self.tell(|observer, flash| {
-            observer.device_reset(ResetCause::Software, flash);
-            Decision::Continue
-        });
-        self.device = Device::InBootloader;
-    }
-
-    /// One round of the application's loop; how long it may sleep.
-    fn round(&mut self, mut app: Box<Application>) -> Duration {
-        let sleep = self.round_of(&mut app);
-        match sleep {
-            Some(sleep) => {
-                self.device = Device::Application(app);
-                sleep
-            }
-            None if self.flash.0.lost => Duration::ZERO,
-            None => {
-                self.reset();
-                Duration::ZERO
-            }
-        }
-    }
-
-    /// `None`: it restarts, or power is gone.
-    fn round_of(&mut self, app: &mut Application) -> Option<Duration> {
-        let now = app.start.elapsed().as_millis() as u64;
-        let line_until = match app.session.line(now, || app.heard.pop_front()) {
-            Line::Transmit(out) => {
-                for &byte in out.bytes {
-                    if self.tell(|observer, flash| observer.uart_byte(byte, flash)) {
-                        return None;
-                    }
-                }
-                return Some(Duration::ZERO);
-            }
-            Line::Received(datagram) => {
-                datagram.take(&mut self.flash, now).ok()?;
-                now
-            }
-            Line::Up => return Some(Duration::ZERO),
-            Line::Idle { until_ms } => until_ms,
-        };
-        match app.session.poll(&mut self.flash, now, line_until).ok()? {
-            Next::Continue | Next::Confirmed => Some(Duration::ZERO),
-            Next::Wait { until_ms } => Some(Duration::from_millis(until_ms.saturating_sub(now))),
-            Next::Restart(_) => None,
-        }
-    }
-}
-
-impl Board for FakeBoard {
-    fn name(&self) -> &'static str {
-        "fake"
-    }
-
-    fn geometry(&self) -> FlashGeometry {
-        FlashGeometry {
-            size_bytes: FLASH_BYTES as u32,
-            page_bytes: PAGE as u32,
-            unit_bytes: 4,
-            programs_per_unit: 2,
-        }
-    }
-
-    fn observability(&self) -> Observability {
-        Observability {
-            flash_operations: true,
-            flash_content: true,
-        }
-    }
-
-    fn provision(&mut self, flash: &[u8]) -> Result<(), BoardError> {
-        if self.firmware == Firmware::NoProvisioning {
-            return Err(Self::failure("provisioning"));
-        }
-        self.flash = TwiceProgrammable(DeviceFlash::new(flash.to_vec()));
-        Ok(())
-    }
-
-    fn power_on(&mut self, observer: SharedObserver) -> Result<(), BoardError> {
-        if self.firmware == Firmware::NoStart {
-            return Err(Self::failure("starting"));
-        }
-        // Bytes for the boot before are lost; a wake is for the next wait, whenever that comes.
-        let wakes = self
-            .incoming
-            .try_iter()
-            .filter(|incoming| matches!(incoming, Incoming::Wake));
-        if wakes.count() > 0 {
-            self.waker().wake();
-        }
-        self.observer = Some(Arc::clone(&observer));
-        self.flash.0.watcher = Some(Box::new(move |op, flash| {
-            match observer.lock().unwrap().flash_op(op, flash) {
-                Decision::Continue => Fate::Happens,
-                Decision::CutAfter => Fate::HappensLast,
-                Decision::Cut { torn } => {
-                    if let Some(shape) = torn {
-                        tear(flash, &op.kind, shape, PAGE);
-                    }
-                    Fate::Lost
-                }
-            }
-        }));
-        self.flash.0.lost = false;
-        self.device = Device::InBootloader;
-        Ok(())
-    }
-
-    fn power_off(&mut self) -> Result<(), BoardError> {
-        self.device = Device::Off;
-        self.observer = None;
-        self.flash.0.watcher = None;
-        Ok(())
-    }
-
-    fn wait(&mut self, timeout: Duration) -> Result<Stopped, BoardError> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            let sleep = match std::mem::replace(&mut self.device, Device::Stuck) {
-                Device::Off => {
-                    self.device = Device::Off;
-                    return Ok(Stopped::PoweredOff);
-                }
-                Device::InBootloader => {
-                    self.boot();
-                    Duration::ZERO
-                }
-                Device::Application(app) => self.round(app),
-                Device::Stuck => match self.firmware {
-                    Firmware::NoWait => return Err(Self::failure("waiting")),
-                    Firmware::LocksUp => {
-                        return Err(BoardError::LockedUp {
-                            board: "fake".to_owned(),
-                        });
-                    }
-                    Firmware::Chatters => {
-                        self.tell(|observer, flash| observer.uart_byte(b'A', flash));
-                        Duration::from_millis(5)
-                    }
-                    _ => timeout,
-                },
-            };
-            if self.flash.0.lost {
-                self.power_off()?;
-                return Ok(Stopped::Cut);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(Stopped::TimedOut);
-            }
-            match self.incoming.recv_timeout(sleep.min(left)) {
-                Ok(Incoming::Bytes(bytes)) => {
-                    if let Device::Application(app) = &mut self.device {
-                        app.heard.extend(bytes);
-                    }
-                }
-                Ok(Incoming::Wake) => return Ok(Stopped::TimedOut),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
-            }
-        }
-    }
-
-    fn waker(&self) -> Waker {
-        let to_device = self.to_device.clone();
-        Waker(Arc::new(move || {
-            let _ = to_device.send(Incoming::Wake);
-        }))
-    }
-
-    fn uart(&self) -> Arc<dyn UartToDevice> {
-        Arc::new(Uart(self.to_device.clone()))
-    }
-
-    fn read_flash(&mut self) -> Result<Vec<u8>, BoardError> {
-        Ok(self.flash.0.bytes.clone())
-    }
-
-    fn check(&mut self) -> Result<(), BoardError> {
-        if self.firmware == Firmware::StopsAnswering {
-            return Err(Self::failure("answering"));
-        }
-        Ok(())
-    }
-
-    fn verify_record(&mut self) -> Result<(), BoardError> {
-        if self.firmware == Firmware::WrongRecord {
-            return Err(BoardError::ShadowMismatch {
-                board: "fake".to_owned(),
-                address: 0,
-                recorded: 0,
-                found: 1,
-            });
-        }
-        self.power_off()
-    }
-
-    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
-        Ok(None)
-    }
-}
 
 /// A case about the small images of the fixture.
 struct Table {
@@ -366,6 +25,7 @@ struct Table {
     timeout: Duration,
     expect: Expect,
     cancel: Cancel,
+    sight: Sight,
 }
 
 impl Table {
@@ -383,6 +43,7 @@ impl Table {
                 refetch_fragments_per_cut: 1,
             },
             cancel: Cancel::default(),
+            sight: Sight::EVERYTHING,
         }
     }
 
@@ -394,11 +55,13 @@ impl Table {
         }
     }
 
-    fn run(&self, board: &mut FakeBoard) -> CaseReport {
-        self.run_and_tell(board, &|_| {})
-    }
-
-    fn run_and_tell(&self, board: &mut FakeBoard, on_cut: &dyn Fn(&FiredCut)) -> CaseReport {
+    fn run_and_tell(&self, firmware: Firmware, on_cut: &dyn Fn(&FiredCut)) -> CaseReport {
+        let link = Play {
+            power: Some(self.modem_power),
+            fault: self.modem_fault,
+        };
+        let mut on = board(firmware, self.sight, link);
+        self.cancel.also_wake(on.board.waker());
         let case = Case {
             plan: "test".to_owned(),
             plan_seed: 1,
@@ -431,20 +94,26 @@ impl Table {
             device: (DEVICE, DEVICE_KEY),
             link: &LinkProfile::ideal(),
             time_scale: TimeScale::REAL,
-            modem_power: self.modem_power,
-            modem_fault: self.modem_fault,
+            marker_pin: 1 << 13,
+            advertised: PLATFORM,
             platform: &platform,
             cancel: &self.cancel,
             on_cut,
         };
-        let report = run(&setup, board);
-        assert!(board.is_off(), "the board is on after the case");
+        let report = run(&setup, &mut on);
+        if firmware != Firmware::RelaySticks {
+            assert_eq!(
+                on.relay.power(),
+                Power::Off,
+                "the board is on after the case"
+            );
+        }
         report
     }
 }
 
 fn ran(table: &Table, firmware: Firmware) -> CaseReport {
-    table.run(&mut FakeBoard::with(firmware))
+    table.run_and_tell(firmware, &|_| {})
 }
 
 /// Class and text of the verdict.
@@ -490,7 +159,7 @@ fn sound_firmware_passes_cut_in_each_way_and_each_cut_is_told_of_with_flash_befo
             ..Table::with_cuts(&cuts)
         };
         let told = std::cell::RefCell::new(Vec::new());
-        let report = table.run_and_tell(&mut FakeBoard::with(Firmware::Sound), &|cut| {
+        let report = table.run_and_tell(Firmware::Sound, &|cut| {
             told.borrow_mut().push(cut.clone());
         });
         assert_eq!(
@@ -630,13 +299,97 @@ fn whatever_the_board_cannot_do_is_an_error_of_the_bench_and_says_what() {
 }
 
 #[test]
+fn power_that_does_not_go_is_an_error_of_the_bench_and_never_a_pass() {
+    for (firmware, what) in [
+        (
+            Firmware::RelaySticks,
+            "relay 3: switching off failed: it was told off and reads back on",
+        ),
+        (
+            Firmware::FedFromElsewhere,
+            "the voltmeter says that 3.3 V are there",
+        ),
+    ] {
+        let report = ran(&Table::with_cuts(&["f5/after-data"]), firmware);
+        let text = verdict(&report);
+        assert!(
+            text.starts_with("bench error: ") && text.contains(what),
+            "{text}"
+        );
+        assert_eq!(report.rulings.checked(), []);
+    }
+}
+
+#[test]
+fn each_invariant_that_was_checked_held_and_only_those_are_said_to_be() {
+    let report = ran(&Table::with_cuts(&["f5/after-data"]), Firmware::Sound);
+    assert_eq!(report.rulings.checked(), Invariant::ALL);
+    let report = ran(&Table::with_cuts(&[]), Firmware::Sound);
+    let not: Vec<_> = report.rulings.not_observed().collect();
+    assert_eq!(not, [(Invariant::T1, "no cut was planned")]);
+}
+
+#[test]
+fn silicon_that_shows_flash_only_when_held_is_cut_by_what_it_sends_and_judged_by_what_is_found() {
+    let silicon = Sight {
+        operations: false,
+        flash: FlashSight::Held,
+        marker: false,
+        ..Sight::EVERYTHING
+    };
+    let table = Table {
+        sight: silicon,
+        ..Table::with_cuts(&["request3/5", "status2/20"])
+    };
+    let report = ran(&table, Firmware::Sound);
+    assert_eq!(report.verdict, Some(Verdict::Pass), "{}", report.timeline);
+    assert_eq!(report.fired.len(), 2);
+    assert_eq!(report.fired[0].phase, None, "the phase cannot be seen");
+    assert_eq!(report.snapshots.len(), 3);
+    for invariant in [Invariant::S3, Invariant::L1, Invariant::L3, Invariant::L4] {
+        let ruling = report.rulings.get(invariant).unwrap();
+        assert!(
+            matches!(ruling, Ruling::NotObserved(why) if why.starts_with("this board cannot show")),
+            "{invariant}: {ruling:?}"
+        );
+    }
+    for invariant in [
+        Invariant::S1,
+        Invariant::S2,
+        Invariant::T1,
+        Invariant::Expectation,
+    ] {
+        assert_eq!(
+            report.rulings.get(invariant),
+            Some(&Ruling::Held),
+            "{invariant}"
+        );
+    }
+}
+
+#[test]
+fn without_a_witness_no_cut_is_proved() {
+    let table = Table {
+        sight: Sight {
+            off_proved: false,
+            ..Sight::EVERYTHING
+        },
+        ..Table::with_cuts(&["f5/after-data"])
+    };
+    let report = ran(&table, Firmware::Sound);
+    assert_eq!(report.verdict, Some(Verdict::Pass));
+    let ruling = report.rulings.get(Invariant::T1).unwrap();
+    assert!(matches!(ruling, Ruling::NotObserved(_)), "{ruling:?}");
+}
+
+#[test]
 fn a_cancelled_case_has_no_verdict() {
     let before = Table::with_cuts(&[]);
     before.cancel.cancel();
     assert_eq!(ran(&before, Firmware::Silent).verdict, None);
 
     let during = Table::with_cuts(&["f5/after-data"]);
-    let report = during.run_and_tell(&mut FakeBoard::with(Firmware::Sound), &|_| {
+    let report = during.run_and_tell(Firmware::Sound, &|_| {
         during.cancel.cancel();
     });
     assert_eq!(report.verdict, None);

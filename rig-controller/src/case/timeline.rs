@@ -1,10 +1,16 @@
 //! What happened in a case, in one order, on one clock.
-use powercut_oracle::{FlashOp, FlashOpKind};
+
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use powercut_upgrade::wire::lean::{Downlink, Uplink, complete_index};
+use powercut_upgrade::wire::pcp;
 
 use crate::plan::Phase;
-use powercut_bench::board::ResetCause;
+use powercut_oracle::seen::{ResetCause, What};
+use powercut_oracle::view::{Effect, Moment};
+use powercut_oracle::{FlashOp, FlashOpKind};
+use powercut_package::words::Words;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +30,8 @@ pub enum Happening {
     Cut(String),
     /// The journal says something new.
     Journal(String),
+    /// The firmware logged a line.
+    Log(String),
     /// A datagram passed the modem; what it is.
     Modem(String),
     /// The platform saw or did something.
@@ -37,39 +45,58 @@ pub enum Happening {
 pub struct Entry {
     /// Since the case began.
     pub at: Duration,
-    /// Where the upgrade stood.
-    pub phase: Phase,
+    /// Where the upgrade stood; `None` where that cannot be seen.
+    pub phase: Option<Phase>,
     /// What happened.
     pub what: Happening,
 }
 
 /// The happenings of one case.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Timeline {
-    start: Instant,
     entries: Vec<Entry>,
 }
 
-impl Default for Timeline {
-    fn default() -> Self {
-        Self {
-            start: Instant::now(),
-            entries: Vec::new(),
-        }
-    }
-}
-
 impl Timeline {
-    /// Adds what happens now.
-    pub fn add(&mut self, phase: Phase, what: Happening) {
-        let at = self.start.elapsed();
+    /// Adds what happened at this time of the case.
+    pub fn add(&mut self, at: Duration, phase: Option<Phase>, what: Happening) {
         self.entries.push(Entry { at, phase, what });
     }
 
-    /// Adds what another clock saw at `instant`.
-    pub fn add_at(&mut self, instant: Instant, phase: Phase, what: Happening) {
-        let at = instant.saturating_duration_since(self.start);
-        self.entries.push(Entry { at, phase, what });
+    /// Takes one event, which had this effect.
+    pub fn read(&mut self, moment: &Moment<'_>, effect: Effect) {
+        let (at, phase) = (moment.seen.at, moment.phase);
+        if moment.starts_application {
+            self.add(at, phase, Happening::Application);
+        }
+        let what = match &moment.seen.what {
+            What::Operation(op) => {
+                self.add(at, phase, Happening::Operation(*op));
+                match moment.after.filter(|_| effect == Effect::Full) {
+                    Some(after) if moment.journal != Some(after) => {
+                        Happening::Journal(Words(after.phase).to_string())
+                    }
+                    _ => return,
+                }
+            }
+            What::Reset(cause) => Happening::Reset(*cause),
+            What::Log(line) => Happening::Log((*line).to_owned()),
+            What::Sent(datagram) => Happening::Modem(sent(datagram)),
+            What::Delivered(datagram) => Happening::Modem(delivered(datagram, moment)),
+            What::RegistrationAsked { registered } => {
+                Happening::Modem(format!("registered: {registered}"))
+            }
+            What::Platform(kind) => Happening::Platform(kind.to_string()),
+            What::PowerOn => Happening::Relay { on: true },
+            What::PowerOff { cut } => {
+                if let Some(cut) = cut {
+                    self.add(at, phase, Happening::Cut((*cut).to_owned()));
+                }
+                Happening::Relay { on: false }
+            }
+            What::Byte(_) | What::Pins(_) | What::Sending { .. } | What::NotOnSilicon(_) => return,
+        };
+        self.add(at, phase, what);
     }
 
     /// Everything, one line each: seconds, phase, what.
@@ -82,7 +109,7 @@ impl Timeline {
                 text,
                 "{:12.6} {:8} ",
                 entry.at.as_secs_f64(),
-                entry.phase.name()
+                entry.phase.map_or("-", Phase::name)
             );
             let _ = match &entry.what {
                 Happening::Relay { on } => {
@@ -111,6 +138,7 @@ impl Timeline {
                     }
                 },
                 Happening::Cut(cut) => writeln!(text, "CUT       {cut}"),
+                Happening::Log(line) => writeln!(text, "log       {}", line.escape_debug()),
                 Happening::Journal(state) => writeln!(text, "journal   {state}"),
                 Happening::Modem(what) => writeln!(text, "modem     {what}"),
                 Happening::Platform(what) => writeln!(text, "platform  {what}"),
@@ -118,5 +146,38 @@ impl Timeline {
             };
         }
         text
+    }
+}
+
+/// The device sent this.
+fn sent(datagram: &[u8]) -> String {
+    if let Ok(frame) = pcp::Uplink::decode(datagram) {
+        return format!("> {}", Words(frame));
+    }
+    match Uplink::decode(datagram) {
+        Ok(Uplink::Status(status)) => format!("> {}", Words(&status)),
+        Ok(Uplink::Request { wanted, .. }) => {
+            let numbers: Vec<String> = wanted.indices().map(|index| index.0.to_string()).collect();
+            format!("> request {}", numbers.join(" "))
+        }
+        Err(_) => format!("> {} bytes that are no message", datagram.len()),
+    }
+}
+
+/// The device was handed this.
+fn delivered(datagram: &[u8], moment: &Moment<'_>) -> String {
+    let mut bytes = datagram.to_vec();
+    if let Ok(frame) = pcp::Downlink::decode(&mut bytes) {
+        return format!("< {}", Words(&frame));
+    }
+    match Downlink::decode(&mut bytes) {
+        Ok(Downlink::Fragment { index, .. }) => match moment.turn {
+            Some(turn) => format!("< fragment {}", complete_index(turn, index).0),
+            None => "< fragment".to_owned(),
+        },
+        Ok(Downlink::Offer { window, .. }) => format!("< offer, window {window}"),
+        Ok(Downlink::Nothing { .. }) => "< nothing".to_owned(),
+        Ok(Downlink::Refusal { result, .. }) => format!("< refusal: {}", Words(result)),
+        Err(_) => format!("< {} bytes that are no message", datagram.len()),
     }
 }

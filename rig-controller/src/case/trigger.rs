@@ -12,9 +12,10 @@ use powercut_upgrade::wire::lean::{
 use powercut_upgrade::wire::pcp;
 
 use crate::plan::{Cut, CutAt, FragmentPhase, Phase, Torn};
-use powercut_bench::board::Decision;
-use powercut_bench::modem::ModemEvent;
+use powercut_bench::feed::Order;
 use powercut_bench::relay::TornShape;
+use powercut_oracle::seen::What;
+use powercut_oracle::view::Moment;
 
 /// A cut that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub struct FiredCut {
     pub planned: Cut,
     /// The last operation that took effect, at least in part.
     pub operation: u64,
-    /// In which phase.
-    pub phase: Phase,
+    /// In which phase; `None` where that cannot be seen.
+    pub phase: Option<Phase>,
     /// The fragment under way, in the download.
     pub fragment: Option<u16>,
 }
@@ -88,13 +89,39 @@ impl Trigger {
             .chain(self.tear_next.iter().map(|(cut, _)| cut))
     }
 
+    /// Takes one event and says whether power goes.
+    pub fn read(&mut self, moment: &Moment<'_>) -> Order {
+        let empty = State::EMPTY;
+        match &moment.seen.what {
+            What::Operation(op) => {
+                let Some(phase) = moment.phase else {
+                    return Order::GoOn;
+                };
+                self.before_operation(&OperationContext {
+                    op,
+                    phase,
+                    number_in_phase: moment.number_in_phase,
+                    before: moment.journal.as_ref().unwrap_or(&empty),
+                    after: moment.after.as_ref().unwrap_or(&empty),
+                })
+            }
+            What::Sending { so_far, length } => self.on_payload(so_far, *length, moment),
+            What::Sent(datagram) => self.on_payload(datagram, datagram.len(), moment),
+            What::Reset(_) | What::PowerOn => {
+                self.power_restored();
+                Order::GoOn
+            }
+            _ => Order::GoOn,
+        }
+    }
+
     /// Power is back: what was under way is not.
     pub fn power_restored(&mut self) {
         self.unrecorded = None;
     }
 
     /// A flash operation is about to happen.
-    pub fn before_operation(&mut self, context: &OperationContext<'_>) -> Decision {
+    pub fn before_operation(&mut self, context: &OperationContext<'_>) -> Order {
         if let Some((cut, shape)) = self.tear_next.take() {
             if fits(cut.torn, context.op) {
                 return self.fire(cut, context, Some(shape));
@@ -112,7 +139,7 @@ impl Trigger {
             self.unrecorded = None;
         }
         let Some(position) = matched else {
-            return Decision::Continue;
+            return Order::GoOn;
         };
         let cut = self.waiting.remove(position);
         match (cut.at, cut.torn) {
@@ -125,7 +152,7 @@ impl Trigger {
             ) => match torn {
                 Torn::Shape(shape) => {
                     self.tear_next = Some((cut, shape));
-                    Decision::Continue
+                    Order::GoOn
                 }
                 Torn::Whole | Torn::Before => self.fire_after(cut, context),
             },
@@ -137,33 +164,25 @@ impl Trigger {
         }
     }
 
-    /// The modem took a byte; `operation` and `phase` are where the device stands.
-    pub fn on_modem(
-        &mut self,
-        event: &ModemEvent,
-        operation: u64,
-        phase: Phase,
-        journal: Option<&State>,
-    ) -> Decision {
-        let (payload, length) = match event {
-            ModemEvent::PayloadByte { so_far, length, .. } => (so_far, *length),
-            ModemEvent::DatagramSent(datagram) => (datagram, datagram.len()),
-            _ => return Decision::Continue,
-        };
+    /// The modem took one more byte of a payload of `length` bytes.
+    fn on_payload(&mut self, payload: &[u8], length: usize, moment: &Moment<'_>) -> Order {
         let Some(here) = self.place_in_payload(payload, length) else {
-            return Decision::Continue;
+            return Order::GoOn;
         };
         let Some(position) = self.waiting.iter().position(|cut| cut.at == here) else {
-            return Decision::Continue;
+            return Order::GoOn;
         };
         let planned = self.waiting.remove(position);
         self.fired.push(FiredCut {
             planned,
-            operation,
-            phase,
-            fragment: journal.and_then(|journal| self.under_way(journal)),
+            operation: moment.operations,
+            phase: moment.phase,
+            fragment: moment
+                .journal
+                .as_ref()
+                .and_then(|journal| self.under_way(journal)),
         });
-        Decision::Cut { torn: None }
+        Order::Cut { torn: None }
     }
 
     /// What a cut right after the last byte of `payload` would be called.
@@ -263,25 +282,25 @@ impl Trigger {
         planned: Cut,
         context: &OperationContext<'_>,
         torn: Option<TornShape>,
-    ) -> Decision {
+    ) -> Order {
         let operation = context.op.number - u64::from(torn.is_none());
         self.fired.push(FiredCut {
             planned,
             operation,
-            phase: context.phase,
+            phase: Some(context.phase),
             fragment: self.under_way(context.before),
         });
-        Decision::Cut { torn }
+        Order::Cut { torn }
     }
 
-    fn fire_after(&mut self, planned: Cut, context: &OperationContext<'_>) -> Decision {
+    fn fire_after(&mut self, planned: Cut, context: &OperationContext<'_>) -> Order {
         self.fired.push(FiredCut {
             planned,
             operation: context.op.number,
-            phase: context.phase,
+            phase: Some(context.phase),
             fragment: self.under_way(context.before),
         });
-        Decision::CutAfter
+        Order::CutAfter
     }
 }
 

@@ -6,12 +6,15 @@ use powercut_upgrade::wire::lean::{
 };
 use powercut_upgrade::wire::{Dialect, MAX_UPLINK_BYTES};
 
+use std::time::Duration;
+
 use super::*;
 use powercut_oracle::fixture::{self, LAYOUT, NEW_BYTES};
+use powercut_oracle::seen::{Seen, Source};
 
-const GO_ON: Decision = Decision::Continue;
-const CLEAN: Decision = Decision::Cut { torn: None };
-const HALF: Decision = Decision::Cut {
+const GO_ON: Order = Order::GoOn;
+const CLEAN: Order = Order::Cut { torn: None };
+const HALF: Order = Order::Cut {
     torn: Some(TornShape::Half),
 };
 const RECORD: u32 = Layout::MICROBIT.identification.start + 80;
@@ -33,7 +36,7 @@ impl Device {
         }
     }
 
-    fn operation(&mut self, phase: Phase, kind: FlashOpKind, committed: u32) -> Decision {
+    fn operation(&mut self, phase: Phase, kind: FlashOpKind, committed: u32) -> Order {
         self.operations += 1;
         let op = FlashOp {
             number: self.operations,
@@ -46,27 +49,27 @@ impl Device {
             before: &downloading(self.committed),
             after: &downloading(committed),
         });
-        if matches!(decision, Decision::Continue | Decision::CutAfter) {
+        if matches!(decision, Order::GoOn | Order::CutAfter) {
             self.committed = committed;
         }
-        if decision != Decision::Continue {
+        if decision != Order::GoOn {
             self.trigger.power_restored();
         }
         decision
     }
 
-    fn word(&mut self, address: u32) -> Decision {
+    fn word(&mut self, address: u32) -> Order {
         let committed = self.committed;
         self.operation(Phase::Download, word(address), committed)
     }
 
     /// One word of the image's data.
-    fn data(&mut self, offset: u32) -> Decision {
+    fn data(&mut self, offset: u32) -> Order {
         self.word(LAYOUT.staging.start + offset)
     }
 
     /// The second word of a record: the one that makes it count.
-    fn record(&mut self, committed: u32) -> Decision {
+    fn record(&mut self, committed: u32) -> Order {
         self.operation(Phase::Download, word(RECORD + 4), committed)
     }
 
@@ -86,20 +89,32 @@ impl Device {
     fn send(&mut self, payload: &[u8]) -> Option<usize> {
         let journal = downloading(self.committed);
         (0..payload.len()).find(|&index| {
-            let so_far = payload[..=index].to_vec();
-            let event = if index + 1 == payload.len() {
-                ModemEvent::DatagramSent(so_far)
+            let so_far = &payload[..=index];
+            let what = if index + 1 == payload.len() {
+                What::Sent(so_far)
             } else {
-                ModemEvent::PayloadByte {
-                    index,
-                    length: payload.len(),
+                What::Sending {
                     so_far,
+                    length: payload.len(),
                 }
             };
-            let operation = self.operations;
-            self.trigger
-                .on_modem(&event, operation, Phase::Download, Some(&journal))
-                != Decision::Continue
+            let seen = Seen {
+                at: Duration::ZERO,
+                by: Source::Link,
+                what,
+            };
+            let order = self.trigger.read(&Moment {
+                seen: &seen,
+                flash: None,
+                phase: Some(Phase::Download),
+                journal: Some(journal),
+                after: Some(journal),
+                operations: self.operations,
+                number_in_phase: 0,
+                starts_application: false,
+                turn: None,
+            });
+            order != Order::GoOn
         })
     }
 }
@@ -158,7 +173,7 @@ fn request(index: u16) -> Vec<u8> {
 fn an_operation_cut_comes_after_the_operation_it_names_and_no_other() {
     let mut device = Device::planned(&["op2"]);
     assert_eq!(device.data(0), GO_ON);
-    assert_eq!(device.data(4), Decision::CutAfter);
+    assert_eq!(device.data(4), Order::CutAfter);
     assert_eq!(device.data(8), GO_ON);
     assert_eq!(device.fired(), [("op2".to_owned(), 2)]);
 }
@@ -188,7 +203,7 @@ fn a_phase_cut_hits_its_number_in_its_phase_only() {
     let mut device = Device::planned(&["swap+2", "swap+3/before", "trial+5/half"]);
     let at = word(LAYOUT.active.start);
     assert_eq!(device.operation(Phase::Swap, at, 0), GO_ON);
-    assert_eq!(device.operation(Phase::Swap, at, 0), Decision::CutAfter);
+    assert_eq!(device.operation(Phase::Swap, at, 0), Order::CutAfter);
     assert_eq!(device.operation(Phase::Swap, at, 0), CLEAN);
     assert_eq!(device.operation(Phase::Trial, at, 0), GO_ON);
     assert_eq!(device.operation(Phase::Trial, at, 0), HALF);
@@ -224,7 +239,7 @@ fn after_record_waits_for_the_word_that_makes_the_record_count() {
     let mut device = Device::planned(&["f0/after-record"]);
     assert_eq!(device.data(156), GO_ON);
     assert_eq!(device.word(RECORD), GO_ON, "half a record is none");
-    assert_eq!(device.record(160), Decision::CutAfter);
+    assert_eq!(device.record(160), Order::CutAfter);
     assert_eq!(device.trigger.fired()[0].fragment, Some(0));
 }
 
@@ -248,7 +263,7 @@ fn the_last_fragment_is_recorded_at_the_end_of_the_image() {
     let last = NEW_BYTES as u32 / 160;
     let mut device = Device::planned(&[&format!("f{last}/after-record")]);
     device.committed = last * 160;
-    assert_eq!(device.record(NEW_BYTES as u32), Decision::CutAfter);
+    assert_eq!(device.record(NEW_BYTES as u32), Order::CutAfter);
 }
 
 #[test]
@@ -266,7 +281,7 @@ fn what_is_planned_twice_happens_twice_one_after_the_other() {
 #[test]
 fn an_event_that_two_cuts_wait_for_fires_one_of_them() {
     let mut device = Device::planned(&["op1", "f0/before-data"]);
-    assert_eq!(device.data(0), Decision::CutAfter);
+    assert_eq!(device.data(0), Order::CutAfter);
     assert_eq!(device.missing(), ["f0/before-data"]);
 }
 

@@ -14,8 +14,8 @@ use crate::run::on_board::NotOnBoardError;
 use crate::run::replay::{Fingerprint, Replayed, replay as run_again};
 use crate::run::{
     Inputs, OutFolder, Progress, Rig, Sources, distrust_program, evidence, result_of,
-    virtual_boards,
 };
+use powercut_bench::board::compose;
 use powercut_bench::cancel::Cancel;
 use powercut_explore::{PlannedLine, Schedule};
 use powercut_platform::UdpPlatform;
@@ -99,7 +99,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
         say::complain(&format!(
             "the folder's bench names the program {}, which is not started: {} is; if you trust the folder, give --trust",
             named.display().to_string().escape_debug(),
-            inputs.bench.qemu.display()
+            powercut_bench::inventory::DEFAULT_QEMU
         ));
     }
     run_on_board(args, &inputs, &line, &|replayed| {
@@ -121,9 +121,8 @@ pub(super) fn run_on_board(
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, inputs.bench.platform_port));
     let platform = UdpPlatform::bind(address)?;
     let display = Display::new(args.times as usize);
-    let boards = virtual_boards(&inputs.bench);
     let listener = |progress: &Progress<'_>| display.show(progress);
-    let rig = Rig::new(inputs, &platform, &boards, &cancel, &listener);
+    let rig = Rig::new(inputs, &platform, &compose, &cancel, &listener);
     let times = args.times as usize;
     let mut code = exit::PASS;
     for case in &inputs.cases {

@@ -8,9 +8,8 @@ use super::progress::Display;
 use super::signals::Signals;
 use super::sources::SourceArgs;
 use super::{CliError, exit, say};
-use crate::run::{
-    DEFAULT_BENCH, Inputs, Keep, Options, RunError, Sources, Summary, run_plan, virtual_boards,
-};
+use crate::run::{DEFAULT_BENCH, Inputs, Keep, Options, RunError, Sources, Summary, run_plan};
+use powercut_bench::board::compose;
 use powercut_bench::cancel::Cancel;
 use powercut_oracle::verdict::VerdictClass;
 
@@ -83,13 +82,9 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let cancel = Cancel::default();
     let signals = Signals::watch(cancel.clone())?;
     let display = Display::new(inputs.cases.len());
-    let ran = run_plan(
-        &inputs,
-        &options,
-        &virtual_boards(&inputs.bench),
-        &cancel,
-        &|progress| display.show(progress),
-    );
+    let ran = run_plan(&inputs, &options, &compose, &cancel, &|progress| {
+        display.show(progress)
+    });
     display.finish();
     let summary = ran?;
     report(&summary, &options);

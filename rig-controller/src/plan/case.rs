@@ -2,7 +2,8 @@
 use powercut_package::suites::suite_name;
 use std::fmt;
 
-use powercut_oracle::verdict::Outcome;
+use powercut_oracle::sight::{Need, Sight};
+use powercut_oracle::verdict::{Invariant, Outcome};
 use std::time::Duration;
 
 use powercut_upgrade::manifest::Suite;
@@ -12,7 +13,7 @@ use powercut_upgrade::wire::lean::MAX_WINDOW;
 use super::schedule::{self, Profile};
 use super::{CaseLine, Cut, CutSpec, LineCuts, PlanError};
 use powercut_bench::modem::{ModemHabits, ModemPower};
-use powercut_document::Place;
+use powercut_document::{Fault, Place};
 use powercut_package::ImageName;
 
 /// One run of one upgrade, as the plan wants it.
@@ -101,6 +102,41 @@ impl Case {
                 None => fault,
             })
         })
+    }
+
+    /// Checks that board `name`, which shows `sight`, can show what this case needs.
+    ///
+    /// # Errors
+    /// The first cut that waits for what cannot be seen, or an expectation that cannot be checked; what to write instead.
+    pub fn check_sight(&self, name: &str, sight: Sight) -> Result<(), PlanError> {
+        for (position, cut) in self.cuts.iter().enumerate() {
+            let Some(need) = sight.lacks(cut.needs()) else {
+                continue;
+            };
+            let instead = if sight.meets(Need::Datagrams) {
+                "hang the cut on what the device sends, such as `at: { request: 17, byte: 3 }`"
+            } else {
+                "run the plan on a board that shows it"
+            };
+            let fault = Fault::new(
+                format!("the cut {cut} cannot happen on board `{name}`, which cannot show {need}"),
+                instead,
+            );
+            return Err(PlanError(match self.cut_places.get(position) {
+                Some(place) => fault.at(place.clone()),
+                None => fault,
+            }));
+        }
+        match sight.lacks(Invariant::Expectation.needs()) {
+            None => Ok(()),
+            Some(need) => Err(PlanError(Fault::new(
+                format!(
+                    "case {}: how the upgrade ends cannot be checked on board `{name}`, which cannot show {need}",
+                    self.index
+                ),
+                "run the plan on a board whose flash can be read at least when it is held",
+            ))),
+        }
     }
 
     /// What is known of the cuts before a reference run: nothing, unless there are none.

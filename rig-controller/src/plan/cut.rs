@@ -19,56 +19,8 @@ use std::str::FromStr;
 use powercut_upgrade::wire::lean::{MIN_REQUEST_BYTES, MIN_STATUS_BYTES};
 
 use powercut_bench::relay::TornShape;
-
-/// A stage of the upgrade, in the order in which an upgrade meets them.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Fragments arrive and are written to staging.
-    Download,
-    /// The staged image is checked against its manifest.
-    Verify,
-    /// The bootloader exchanges the two images.
-    Swap,
-    /// The new image runs unconfirmed.
-    Trial,
-    /// The new image is made permanent.
-    Confirm,
-    /// The old image is put back.
-    Revert,
-}
-
-impl Phase {
-    /// All, in order.
-    pub const ALL: [Self; 6] = [
-        Self::Download,
-        Self::Verify,
-        Self::Swap,
-        Self::Trial,
-        Self::Confirm,
-        Self::Revert,
-    ];
-
-    /// Its name in plans and cut texts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Download => "download",
-            Self::Verify => "verify",
-            Self::Swap => "swap",
-            Self::Trial => "trial",
-            Self::Confirm => "confirm",
-            Self::Revert => "revert",
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+pub use powercut_oracle::phase::Phase;
+use powercut_oracle::sight::Need;
 
 /// A moment in the life of one fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,6 +81,21 @@ pub enum CutAt {
         byte: u16,
     },
 }
+
+impl CutAt {
+    /// What has to be seen for a cut to be hung on this event.
+    pub fn needs(self) -> &'static [Need] {
+        match self {
+            Self::Fragment { .. } | Self::Operation(_) | Self::PhaseOperation { .. } => {
+                BY_OPERATION
+            }
+            Self::RequestPayload { .. } | Self::StatusPayload { .. } => &[Need::Datagrams],
+        }
+    }
+}
+
+/// The needs of cuts that are counted or placed by flash operations and by what the journal says meanwhile.
+pub(super) const BY_OPERATION: &[Need] = &[Need::Operations, Need::RunningFlash];
 
 /// What the cut leaves of the flash operation it meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -25,6 +25,7 @@ use powercut_upgrade::wire::Dialect;
 
 use powercut_bench::modem::{ModemHabits, ModemPower};
 use powercut_document::{Document, Fault, Place};
+use powercut_oracle::sight::Need;
 
 /// A plan cannot be run as it is written. Says file, line and column where it can, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,16 @@ pub enum CutSpec {
     },
     /// One cut, exactly there.
     At(Cut),
+}
+
+impl CutSpec {
+    /// What has to be seen for such cuts to happen.
+    pub fn needs(&self) -> &'static [Need] {
+        match self {
+            Self::Random { .. } => cut::BY_OPERATION,
+            Self::At(cut) => cut.at.needs(),
+        }
+    }
 }
 
 impl fmt::Display for CutSpec {

@@ -87,9 +87,14 @@ fn leads_out(name: &str) -> bool {
 
 /// Puts the usual emulator in place of the program that the bench of `inputs` names; returns that program if it is another.
 pub fn distrust_program(inputs: &mut Inputs) -> Option<PathBuf> {
-    let usual = PathBuf::from(DEFAULT_QEMU);
-    let named = std::mem::replace(&mut inputs.bench.qemu, usual);
-    (named != inputs.bench.qemu).then_some(named)
+    let mut other = None;
+    for board in &mut inputs.bench.boards {
+        let named = std::mem::replace(&mut board.emulator, PathBuf::from(DEFAULT_QEMU));
+        if named != board.emulator {
+            other = Some(named);
+        }
+    }
+    other
 }
 
 #[cfg(test)]

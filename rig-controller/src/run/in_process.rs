@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::inputs::{InputError, Inputs};
 use crate::plan::Case;
-use powercut_bench::inventory::VirtualBoard;
+use powercut_bench::entry::BoardEntry;
 use powercut_explore::{CaseName, PlannedCase, PlannedUpgrade, loss_permille};
 use powercut_link::LinkProfile;
 use powercut_package::DeviceIdentity;
@@ -15,7 +15,7 @@ use powercut_package::DeviceIdentity;
 pub fn upgrade(
     inputs: &Inputs,
     case: &Case,
-    board: &VirtualBoard,
+    board: &BoardEntry,
 ) -> Result<Arc<PlannedUpgrade>, InputError> {
     let plan = || inputs.sources.plan.clone();
     let device = DeviceIdentity::for_tests(board.device_id, case.dialect);

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::plan::{Case, Plan, PlanError};
-use powercut_bench::inventory::{Bench, BenchFileError, VirtualBoard};
+use powercut_bench::board::sight_of;
+use powercut_bench::entry::BoardEntry;
+use powercut_bench::inventory::{Bench, BenchFileError};
 use powercut_explore::SceneError;
 use powercut_link::{LinkError, LinkProfile};
 use powercut_oracle::oracle::Images;
@@ -230,6 +232,11 @@ impl Inputs {
         let mut links = BTreeMap::new();
         let mut packages = BTreeMap::new();
         for case in &cases {
+            for board in &bench.boards {
+                if let Some(sight) = sight_of(board) {
+                    case.check_sight(&board.name, sight)?;
+                }
+            }
             if !links.contains_key(&case.link) {
                 let link = LinkProfile::load(&sources.links, &case.link).map_err(|source| {
                     InputError::Link {
@@ -270,7 +277,7 @@ impl Inputs {
     ///
     /// # Errors
     /// When the bench has none.
-    pub fn board(&self, name: &str) -> Result<&VirtualBoard, InputError> {
+    pub fn board(&self, name: &str) -> Result<&BoardEntry, InputError> {
         let found = self.bench.boards.iter().find(|board| board.name == name);
         found.ok_or_else(|| {
             let known: Vec<&str> = self

@@ -1,16 +1,13 @@
 //! What came of one attempt at a case, and its record for reports.
 use std::sync::Arc;
 
-use powercut_upgrade::manifest::Suite;
-
 use super::inputs::{Inputs, Sources, quoted};
 use super::rig::{happened, modem_power};
 use crate::case::runner::{CaseReport, Snapshot};
 use crate::plan::{Case, CaseLine, Cut, LineCuts};
 use crate::report::{CaseResult, NotObserved};
-use powercut_bench::board::Observability;
-use powercut_bench::inventory::VirtualBoard;
-use powercut_oracle::verdict::{Invariant, Verdict, VerdictClass};
+use powercut_bench::entry::BoardEntry;
+use powercut_oracle::verdict::Verdict;
 
 /// One attempt at a case.
 #[derive(Debug, Clone)]
@@ -68,7 +65,7 @@ impl Attempt {
 pub fn result_of(
     inputs: &Inputs,
     case: &Case,
-    board: &VirtualBoard,
+    board: &BoardEntry,
     attempt: &Attempt,
     verdict: &Verdict,
 ) -> CaseResult {
@@ -78,7 +75,13 @@ pub fn result_of(
         LineCuts::Given(_) => replay_command(&inputs.sources, &line),
         LineCuts::AsPlanned => run_command(inputs, &line),
     };
-    let (checked, not_observed) = observed(verdict.class(), case.suite, VIRTUAL);
+    let not_observed = report
+        .rulings
+        .not_observed()
+        .map(|(invariant, why)| NotObserved {
+            invariant,
+            why: why.to_owned(),
+        });
     CaseResult {
         modem_power: modem_power(case, board),
         cuts: report.fired.iter().map(happened).collect(),
@@ -89,56 +92,12 @@ pub fn result_of(
             .map(|violation| format!("{}: {}", violation.invariant, violation.reason))
             .collect(),
         flash_sha256: report.snapshots.iter().map(Snapshot::digest).collect(),
-        checked,
-        not_observed,
+        checked: report.rulings.checked(),
+        not_observed: not_observed.collect(),
         counts: report.counts,
         seconds: report.duration.as_secs_f64(),
         ..CaseResult::new(case, &board.name, &attempt.cuts, replay, verdict)
     }
-}
-
-/// What can be seen of a board in the emulator: everything.
-const VIRTUAL: Observability = Observability {
-    flash_operations: true,
-    flash_content: true,
-};
-
-/// Why S5 means nothing of the suite `m-sequence`.
-const REUSED: &str = "not judged: the suite reuses its keystream";
-
-/// Which invariants were checked, and why the others were not.
-fn observed(
-    class: VerdictClass,
-    suite: Suite,
-    board: Observability,
-) -> (Vec<Invariant>, Vec<NotObserved>) {
-    let judged = matches!(class, VerdictClass::Pass | VerdictClass::FirmwareFailure);
-    let mut checked = Vec::new();
-    let mut missing = Vec::new();
-    for invariant in Invariant::ALL {
-        let needs_operations = matches!(invariant, Invariant::S3 | Invariant::L3 | Invariant::T1);
-        let needs_content = matches!(invariant, Invariant::S1 | Invariant::S2 | Invariant::S4);
-        let reuses_keystream = suite == Suite::MSequence && invariant == Invariant::S5;
-        let why = if !judged {
-            Some("the case did not come to an end that could be judged")
-        } else if reuses_keystream {
-            Some(REUSED)
-        } else if needs_operations && !board.flash_operations {
-            Some("single flash operations cannot be seen on this board")
-        } else if needs_content && !board.flash_content {
-            Some("flash cannot be read on this board")
-        } else {
-            None
-        };
-        match why {
-            None => checked.push(invariant),
-            Some(why) => missing.push(NotObserved {
-                invariant,
-                why: why.to_owned(),
-            }),
-        }
-    }
-    (checked, missing)
 }
 
 /// The command that runs the case again, with every option whose default would mean something else.
@@ -174,21 +133,6 @@ fn jobs_that_lead_to(inputs: &Inputs, line: &CaseLine) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const SEALED: Suite = Suite::ChaCha20Poly1305;
-
-    #[test]
-    fn the_suite_that_reuses_its_keystream_is_neither_passed_nor_failed_for_it() {
-        let (checked, missing) = observed(VerdictClass::Pass, Suite::MSequence, VIRTUAL);
-        assert_eq!(checked.len(), Invariant::ALL.len() - 1);
-        assert_eq!(
-            missing,
-            [NotObserved {
-                invariant: Invariant::S5,
-                why: "not judged: the suite reuses its keystream".to_owned(),
-            }]
-        );
-    }
-
     #[test]
     fn the_replay_command_names_only_what_is_not_where_replay_looks_for_it() {
         let line: CaseLine = "smoke:1:mb-1:seed=7:cuts=op3".parse().unwrap();
@@ -202,25 +146,5 @@ mod tests {
             replay_command(&sources, &line),
             r"rig replay smoke:1:mb-1:seed=7:cuts=op3 --plan 'my plans/it'\''s.yaml'"
         );
-    }
-
-    #[test]
-    fn a_case_without_a_judgement_has_checked_nothing() {
-        let (checked, missing) = observed(VerdictClass::BenchError, SEALED, VIRTUAL);
-        assert!(checked.is_empty());
-        assert_eq!(missing.len(), Invariant::ALL.len());
-        let (checked, missing) = observed(VerdictClass::Pass, SEALED, VIRTUAL);
-        assert_eq!((checked.len(), missing.len()), (Invariant::ALL.len(), 0));
-    }
-
-    #[test]
-    fn what_a_board_cannot_show_is_listed_as_not_observed() {
-        let blind = Observability {
-            flash_operations: false,
-            flash_content: true,
-        };
-        let (checked, missing) = observed(VerdictClass::Pass, SEALED, blind);
-        assert!(!checked.contains(&Invariant::S3) && checked.contains(&Invariant::S1));
-        assert_eq!(missing.len(), 3);
     }
 }

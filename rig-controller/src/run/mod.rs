@@ -25,4 +25,4 @@ pub use judged::{Attempt, result_of};
 pub use out_folder::{OutFolder, OutFolderError};
 pub use plan_run::{Keep, Options, RunError, Summary, run_plan};
 pub use progress::{Listener, Progress};
-pub use rig::{BoardFactory, Cuts, Rig, virtual_boards};
+pub use rig::{Composer, Cuts, Rig};

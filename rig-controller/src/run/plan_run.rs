@@ -10,11 +10,11 @@ use super::inputs::Inputs;
 use super::judged::{Attempt, result_of};
 use super::out_folder::{OutFolder, OutFolderError};
 use super::progress::{Listener, Progress};
-use super::rig::{BoardFactory, Cuts, Rig};
+use super::rig::{Composer, Cuts, Rig};
 use crate::plan::Case;
 use crate::report::{CaseResult, JsonlWriter, JunitFile, ReportError};
 use powercut_bench::cancel::Cancel;
-use powercut_bench::inventory::VirtualBoard;
+use powercut_bench::entry::BoardEntry;
 use powercut_oracle::verdict::{Verdict, VerdictClass};
 use powercut_platform::UdpPlatform;
 
@@ -100,7 +100,7 @@ impl Summary {
 pub fn run_plan(
     inputs: &Inputs,
     options: &Options,
-    boards: &BoardFactory<'_>,
+    compose: &Composer<'_>,
     cancel: &Cancel,
     listener: &Listener<'_>,
 ) -> Result<Summary, RunError> {
@@ -117,7 +117,7 @@ pub fn run_plan(
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, inputs.bench.platform_port));
     let power_cycles = match UdpPlatform::bind(address) {
         Ok(platform) => {
-            let rig = Rig::new(inputs, &platform, boards, cancel, listener);
+            let rig = Rig::new(inputs, &platform, compose, cancel, listener);
             run.all(&rig);
             rig.reference_power_cycles()
         }
@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
     }
 
     /// Tells, reports and keeps what came of `case`, in this order; nothing if it was cancelled.
-    fn ended(&self, case: &Case, board: &VirtualBoard, attempt: &Attempt) {
+    fn ended(&self, case: &Case, board: &BoardEntry, attempt: &Attempt) {
         let Some(verdict) = &attempt.verdict else {
             return;
         };

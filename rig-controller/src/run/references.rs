@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::case::runner::CaseReport;
 use crate::plan::Case;
-use powercut_bench::inventory::VirtualBoard;
-use powercut_bench::modem::{ModemHabits, ModemPower};
+use powercut_bench::entry::BoardEntry;
+use powercut_bench::modem::{ModemFault, ModemHabits, ModemPower};
 use powercut_link::LinkProfile;
 use powercut_oracle::verdict::{Invariant, Verdict};
 use powercut_package::ImageName;
@@ -28,7 +28,7 @@ struct Key {
     timeout: Duration,
     /// What the board adds: its modem and its watchdog.
     modem_power: ModemPower,
-    modem_fault: powercut_bench::inventory::ModemFault,
+    modem_fault: Option<ModemFault>,
     watchdog: Duration,
 }
 
@@ -44,7 +44,7 @@ impl References {
     pub(super) fn get(
         &self,
         case: &Case,
-        board: &VirtualBoard,
+        board: &BoardEntry,
         modem_power: ModemPower,
         run: impl FnOnce(&Case) -> CaseReport,
     ) -> Shared {

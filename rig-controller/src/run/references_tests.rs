@@ -14,17 +14,17 @@ fn cases(axes: &str) -> Vec<Case> {
     Plan::parse(Path::new("p.yaml"), &text).unwrap().cases()
 }
 
-fn boards(text: &str) -> Vec<VirtualBoard> {
+fn boards(text: &str) -> Vec<BoardEntry> {
     let text = format!("bench: b\nboards:\n{text}");
     Bench::parse(Path::new("b.yaml"), &text).unwrap().boards
 }
 
-fn one_board() -> VirtualBoard {
+fn one_board() -> BoardEntry {
     boards("  - { name: a, virtual: microbit }\n").swap_remove(0)
 }
 
 /// The seeds of the reference runs it takes to run `cases` on `boards` in turn.
-fn runs(cases: &[Case], boards: &[VirtualBoard]) -> Vec<u64> {
+fn runs(cases: &[Case], boards: &[BoardEntry]) -> Vec<u64> {
     let references = References::default();
     let mut seeds = Vec::new();
     for (case, board) in cases.iter().zip(boards.iter().cycle()) {

@@ -1,4 +1,7 @@
-//! One case on one board of the bench: reference run, cuts, the case itself.
+//! One case on one board of the bench: reference run, cuts, the case itself. Boards are composed once for all cases of a run.
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use super::inputs::Inputs;
 use super::judged::Attempt;
 use super::progress::{Listener, Progress};
@@ -7,33 +10,17 @@ use crate::case::runner::{self, CaseReport, CaseSetup};
 use crate::case::trigger::FiredCut;
 use crate::plan::{Case, Cut};
 use crate::report::HappenedCut;
-use powercut_bench::board::{Board, VirtualBoard, VirtualBoardConfig};
+use powercut_bench::board::Composed;
 use powercut_bench::cancel::Cancel;
-use powercut_bench::inventory::{self, VirtualKind};
-use powercut_bench::modem::{ModemFault, ModemPower};
+use powercut_bench::entry::BoardEntry;
+use powercut_bench::modem::ModemPower;
 use powercut_link::LinkProfile;
 use powercut_oracle::verdict::Verdict;
 use powercut_package::DeviceIdentity;
 use powercut_platform::Platform;
 
-/// Makes the board a case runs on, off and erased: from the bench's description, and the seed of everything random
-/// in the emulator.
-pub type BoardFactory<'a> = dyn Fn(&inventory::VirtualBoard, u64) -> Box<dyn Board> + Sync + 'a;
-
-/// Boards in QEMU, as `bench` describes them.
-pub fn virtual_boards(
-    bench: &inventory::Bench,
-) -> impl Fn(&inventory::VirtualBoard, u64) -> Box<dyn Board> + Sync + use<> {
-    let qemu = bench.qemu.clone();
-    move |board, seed| match board.kind {
-        VirtualKind::Microbit => Box::new(VirtualBoard::new(VirtualBoardConfig {
-            name: board.name.clone(),
-            qemu: qemu.clone(),
-            seed,
-            watchdog: board.watchdog,
-        })),
-    }
-}
+/// Composes the board of an entry of the bench file, off and erased; [`compose`](powercut_bench::board::compose) does.
+pub type Composer<'a> = dyn Fn(&BoardEntry) -> Option<Composed> + 'a;
 
 /// Which cuts a case gets.
 #[derive(Debug, Clone, Copy)]
@@ -48,21 +35,28 @@ pub enum Cuts<'a> {
 pub struct Rig<'a> {
     inputs: &'a Inputs,
     platform: &'a dyn Platform,
-    boards: &'a BoardFactory<'a>,
+    boards: HashMap<&'a str, Mutex<Composed>>,
     cancel: &'a Cancel,
     listener: &'a Listener<'a>,
     references: References,
 }
 
 impl<'a> Rig<'a> {
-    /// A rig with nothing run yet.
+    /// A rig with nothing run yet, and the boards of the bench composed and off.
     pub fn new(
         inputs: &'a Inputs,
         platform: &'a dyn Platform,
-        boards: &'a BoardFactory<'a>,
+        compose: &Composer<'_>,
         cancel: &'a Cancel,
         listener: &'a Listener<'a>,
     ) -> Self {
+        let boards = inputs.bench.boards.iter();
+        let boards = boards.filter_map(|entry| {
+            let composed = compose(entry)?;
+            cancel.also_wake(composed.board.waker());
+            Some((entry.name.as_str(), Mutex::new(composed)))
+        });
+        let boards = boards.collect();
         Self {
             inputs,
             platform,
@@ -84,7 +78,7 @@ impl<'a> Rig<'a> {
     }
 
     /// Runs `case` on `board`.
-    pub fn attempt(&self, case: &Case, board: &inventory::VirtualBoard, cuts: Cuts<'_>) -> Attempt {
+    pub fn attempt(&self, case: &Case, board: &BoardEntry, cuts: Cuts<'_>) -> Attempt {
         (self.listener)(&Progress::Started {
             case,
             board: &board.name,
@@ -114,11 +108,7 @@ impl<'a> Rig<'a> {
     }
 
     /// The case's cuts, or how the case ends because there are none to be had.
-    fn resolve(
-        &self,
-        case: &Case,
-        board: &inventory::VirtualBoard,
-    ) -> Result<Vec<Cut>, Box<Attempt>> {
+    fn resolve(&self, case: &Case, board: &BoardEntry) -> Result<Vec<Cut>, Box<Attempt>> {
         let power = modem_power(case, board);
         let reference = self.references.get(case, board, power, |uncut| {
             (self.listener)(&Progress::Reference {
@@ -144,7 +134,7 @@ impl<'a> Rig<'a> {
     fn run(
         &self,
         case: &Case,
-        board: &inventory::VirtualBoard,
+        board: &BoardEntry,
         cuts: &[Cut],
         link: &LinkProfile,
         on_cut: &dyn Fn(&FiredCut),
@@ -166,28 +156,37 @@ impl<'a> Rig<'a> {
                 });
             }
         };
+        let Some(on) = self.boards.get(board.name.as_str()) else {
+            return CaseReport::not_run(Verdict::BenchError {
+                reason: format!("no board `{}` was composed", board.name),
+            });
+        };
         let setup = CaseSetup {
             case,
             cuts,
             layout: self.inputs.firmware.layout(),
+            marker_pin: MARKER_PIN,
+            advertised: ADVERTISED_PLATFORM,
             flash: &flash,
             images,
             device: (device.id, device.key),
             link,
             time_scale: self.inputs.bench.time_scale,
-            modem_power: modem_power(case, board),
-            modem_fault: match board.modem.fault {
-                inventory::ModemFault::None => None,
-                inventory::ModemFault::NeverRegisters => Some(ModemFault::NeverRegisters),
-            },
             platform: self.platform,
             cancel: self.cancel,
             on_cut,
         };
-        let mut board = (self.boards)(board, case.seed);
-        runner::run(&setup, board.as_mut())
+        // A worker that panicked has left the board off: dropping the emulator takes its power.
+        let mut on = on.lock().unwrap_or_else(PoisonError::into_inner);
+        runner::run(&setup, &mut on)
     }
 }
+
+/// The pin only an application drives (P0.13); a bootloader in distress drives others.
+const MARKER_PIN: u32 = 1 << 13;
+/// Images have this address of the platform built in.
+const ADVERTISED_PLATFORM: std::net::SocketAddrV4 =
+    std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 47110);
 
 impl std::fmt::Debug for Rig<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -199,7 +198,7 @@ impl std::fmt::Debug for Rig<'_> {
 
 /// Whether the modem keeps power: the bench knows what is wired, the plan says what is wanted where the bench leaves
 /// it open.
-pub(super) fn modem_power(case: &Case, board: &inventory::VirtualBoard) -> ModemPower {
+pub(super) fn modem_power(case: &Case, board: &BoardEntry) -> ModemPower {
     board.modem.power.unwrap_or(case.modem_power)
 }
 
@@ -208,7 +207,7 @@ pub(super) fn happened(fired: &FiredCut) -> HappenedCut {
     HappenedCut {
         planned: fired.planned.to_string(),
         operation: fired.operation,
-        phase: Some(fired.phase),
+        phase: fired.phase,
         fragment: fired.fragment,
     }
 }

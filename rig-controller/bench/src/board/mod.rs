@@ -1,21 +1,24 @@
 //! What a board is to the rig: something that can be provisioned, powered, watched and read.
 //!
-//! A driver reports what it sees to a [`BoardObserver`], in the order in which the device did it, and cuts
-//! power exactly where the observer says so. It knows nothing of plans, packages or journals.
+//! A driver tells a [`Feed`] what it sees, in the order in which the device did it, and cuts power exactly where the answer
+//! says so, where it can. It knows nothing of plans, packages or journals. A [`Composed`] board is one with its relay, its
+//! witness and its link; [`KINDS`] lists the kinds there are.
+mod composed;
 mod torn;
 mod virtual_board;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use powercut_oracle::FlashOp;
+use powercut_oracle::sight::Sight;
 
-use crate::relay::TornShape;
+use crate::feed::Feed;
+use crate::uart::UartToDevice;
 
+pub use composed::{Composed, KINDS, Kind, compose, sight_of};
 pub use torn::tear;
-pub use virtual_board::VirtualBoard;
 #[cfg(feature = "fuzzing")]
 pub use virtual_board::fuzz_trace;
 
@@ -32,70 +35,15 @@ pub struct FlashGeometry {
     pub programs_per_unit: u8,
 }
 
-/// What the observer wants after an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Go on.
-    Continue,
-    /// Cut power here: nothing the device did after this event happened. If the event is a flash operation
-    /// (reported *before* it takes effect), `torn` says what is left of it; `None` leaves nothing of it.
-    Cut {
-        /// Partial effect of the operation that was about to happen.
-        torn: Option<TornShape>,
-    },
-    /// Let this flash operation take full effect, then cut.
-    CutAfter,
-}
-
-/// Receives what the device does, in program order, on the driver's reader thread. Must not block.
-pub trait BoardObserver: Send {
-    /// A flash operation is about to take effect; `flash` is the content before it.
-    fn flash_op(&mut self, op: &FlashOp, flash: &[u8]) -> Decision;
-    /// The operation has taken full effect; `flash` is the content after it. Not called for a torn one.
-    fn flash_op_done(&mut self, op: &FlashOp, flash: &[u8]);
-    /// The device sent one byte on its UART.
-    fn uart_byte(&mut self, byte: u8, flash: &[u8]) -> Decision;
-    /// The device wrote its GPIO outputs (register offset in the GPIO block, value).
-    fn pin_write(&mut self, register: u32, value: u32, flash: &[u8]) -> Decision;
-    /// The device reset itself (software reset or watchdog); power stayed on.
-    fn device_reset(&mut self, cause: ResetCause, flash: &[u8]);
-    /// The device did something this board's silicon cannot do; the message names it.
-    fn not_on_silicon(&mut self, what: &str);
-}
-
-/// Why a board reset without losing power.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResetCause {
-    /// The firmware asked for it.
-    Software,
-    /// The watchdog the firmware had started was not fed.
-    Watchdog,
-}
-
 /// Why [`Board::wait`] returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stopped {
-    /// The observer asked for a cut and power is off, exactly there.
+    /// A cut was ordered and power is off, exactly there.
     Cut,
     /// Power was switched off through the relay.
     PoweredOff,
     /// The time was up; the board is still powered.
     TimedOut,
-}
-
-/// Sends bytes to the device's UART. Bytes sent while the board is off are lost.
-pub trait UartToDevice: Send + Sync {
-    /// Queue bytes for the device; never blocks, never fails (a dead board loses them).
-    fn send(&self, bytes: &[u8]);
-}
-
-/// What a board kind cannot show the oracle; listed in every result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Observability {
-    /// Single flash operations, and so exact cuts and program counts, can be seen.
-    pub flash_operations: bool,
-    /// Flash content can be read while the board is off.
-    pub flash_content: bool,
 }
 
 /// Something wrong with the bench, not with the firmware: the verdict class of every variant but [`BoardError::LockedUp`] is
@@ -175,45 +123,61 @@ pub enum BoardError {
     },
 }
 
-/// Shared by the driver's reader thread and the case runner.
-pub type SharedObserver = Arc<Mutex<dyn BoardObserver>>;
+/// What is known of a board before anything is switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Its flash.
+    pub geometry: FlashGeometry,
+    /// What it can show.
+    pub sight: Sight,
+    /// Without a sign of life for so long, a powered board is not on its way any more.
+    pub silence: Duration,
+}
 
-/// One device under test. All calls come from one thread; the observer is called from the driver's own: do not
-/// hold its lock during a call that switches power, waits or verifies.
+/// How a board comes up when it gets power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Its core waits for [`Board::release`] and has not run an instruction: flash is what the last cut left.
+    Held,
+    /// Its core runs already.
+    Running,
+}
+
+/// One device under test, without its relay. All calls come from one thread; events are told on the driver's own.
 pub trait Board: Send {
     /// The name the bench gives it.
     fn name(&self) -> &str;
-    /// Its flash.
-    fn geometry(&self) -> FlashGeometry;
-    /// What it can show.
-    fn observability(&self) -> Observability;
-    /// Put `flash` on the board (whole flash, `geometry().size_bytes` bytes) and restart operation numbers at 1.
-    /// The board must be off.
+    /// What is known of it beforehand.
+    fn facts(&self) -> Facts;
+    /// Puts `flash` on the board (whole flash), restarts operation numbers at 1, and draws everything random in the board
+    /// from `seed` from here on. The board must be off.
     ///
     /// # Errors
     /// The board is powered, or `flash` has the wrong size, or it cannot be written.
-    fn provision(&mut self, flash: &[u8]) -> Result<(), BoardError>;
-    /// Give it power. Reports to `observer` until power goes.
+    fn provision(&mut self, flash: &[u8], seed: u64) -> Result<(), BoardError>;
+    /// Has everything that is seen from the next power-on on told to `feed`.
+    fn watch(&mut self, feed: Feed);
+    /// The relay has given power: takes hold of the core before it runs, where this kind of board can.
     ///
     /// # Errors
-    /// The board cannot be started; it is off then.
-    fn power_on(&mut self, observer: SharedObserver) -> Result<(), BoardError>;
-    /// Take power. Idempotent; must succeed in turning it off even if everything else is broken.
+    /// The board does not answer; it may have power.
+    fn hold(&mut self) -> Result<Hold, BoardError>;
+    /// Lets a core that is held run. Nothing happens if it runs.
     ///
     /// # Errors
-    /// Something else than switching off went wrong: power is gone all the same.
-    fn power_off(&mut self) -> Result<(), BoardError>;
-    /// Wait until the board is cut, or `timeout` passes, or [`Waker::wake`] of [`Board::waker`] is called
+    /// The board does not answer; it may have power.
+    fn release(&mut self) -> Result<(), BoardError>;
+    /// Waits until the board is cut, or `timeout` passes, or [`Waker::wake`] of [`Board::waker`] is called
     /// (then `TimedOut` is returned early).
     ///
     /// # Errors
-    /// The bench failed while the firmware ran; the board is off then.
+    /// The bench failed while the firmware ran.
     fn wait(&mut self, timeout: Duration) -> Result<Stopped, BoardError>;
-    /// Make sure that the bench still does its part for a powered board, before its silence is held against the firmware.
+    /// Makes sure that the bench still does its part for a powered board, before its silence is held against the firmware.
     /// A board that is off, or that cannot tell, has nothing to say.
     ///
     /// # Errors
-    /// The bench does not do its part; the board is off then.
+    /// The bench does not do its part.
     fn check(&mut self) -> Result<(), BoardError> {
         Ok(())
     }
@@ -221,21 +185,25 @@ pub trait Board: Send {
     fn waker(&self) -> Waker;
     /// A handle that sends to the device's UART; stays valid across power cycles.
     fn uart(&self) -> Arc<dyn UartToDevice>;
-    /// Flash content, whole. When the board is off this is what the next boot will find.
+    /// Flash content, whole; `None` if it cannot be read now.
     ///
     /// # Errors
-    /// Flash cannot be read now.
-    fn read_flash(&mut self) -> Result<Vec<u8>, BoardError>;
-    /// Compare the rig's record with what the powered board really holds; the board is off afterwards.
+    /// Reading it failed.
+    fn read_flash(&mut self) -> Result<Option<Vec<u8>>, BoardError>;
+    /// Compares the rig's record with what the powered board really holds, where there is a record.
     ///
     /// # Errors
     /// The two differ, or cannot be compared, as when the board is off.
-    fn verify_record(&mut self) -> Result<(), BoardError>;
+    fn verify_record(&mut self) -> Result<(), BoardError> {
+        Ok(())
+    }
     /// Most bytes of stack in use at any time since power-on, if the board can tell: used for figures.
     ///
     /// # Errors
     /// When the board does not answer.
-    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError>;
+    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
+        Ok(None)
+    }
 }
 
 /// Ends a wait from another thread.
@@ -257,13 +225,13 @@ impl fmt::Debug for Waker {
 
 /// How to start a virtual board.
 #[derive(Debug, Clone)]
-pub struct VirtualBoardConfig {
+pub(crate) struct VirtualBoardConfig {
     /// Name on the bench.
     pub name: String,
     /// Emulator program, `qemu-system-arm` unless the bench says otherwise.
     pub qemu: PathBuf,
-    /// Seed of everything random in the emulator: RNG and the garbage in RAM at power-on.
-    pub seed: u64,
     /// Silence after which a started watchdog that was not fed bites (host time; the device does nothing observable meanwhile).
     pub watchdog: Duration,
+    /// Silence after which a powered board counts as gone.
+    pub silence: Duration,
 }

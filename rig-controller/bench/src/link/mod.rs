@@ -1,7 +1,65 @@
-//! How a board reaches the platform, in real time: the link of a profile played between sockets of this host.
-mod schedule;
+//! How a board reaches the platform. [`Link`] is the contract of a way that is open; [`LinkKind`] opens one for a case.
+//!
+//! So far there is one kind, [`play`]: the rig is the modem on the device's UART. [`UdpRelay`] plays a link between any two
+//! programs of this host.
+mod play;
 mod udp_relay;
 
-pub use schedule::LinkClock;
-pub(crate) use schedule::{Appointments, Schedule};
+use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use powercut_link::{Impairment, LinkProfile, TimeScale};
+
+use crate::modem::{ModemError, ModemEvent, ModemHabits, ModemPower};
+use crate::uart::UartToDevice;
+
+pub use play::Play;
 pub use udp_relay::{UdpRelay, UdpRelayCounters, UdpRelayError, UdpRelayWay};
+
+/// What a case wants of its link.
+#[derive(Debug, Clone)]
+pub struct LinkSetup<'a> {
+    /// What the way is like.
+    pub profile: &'a LinkProfile,
+    /// What becomes of datagrams; made from the same profile.
+    pub impairment: Impairment,
+    /// How the modem answers, and what it needs.
+    pub habits: &'a ModemHabits,
+    /// Whether the modem keeps power in a cut, where the bench does not say.
+    pub modem_power: ModemPower,
+    /// How much faster than real the way is.
+    pub time_scale: TimeScale,
+    /// Where the platform listens.
+    pub platform: SocketAddr,
+    /// The address of the platform that images have built in.
+    pub advertised: SocketAddrV4,
+}
+
+/// A kind of link: opens the way of one board, case after case.
+pub trait LinkKind: Send {
+    /// Opens the way; what comes from the platform goes out on `uart`.
+    fn open(&self, setup: &LinkSetup<'_>, uart: Arc<dyn UartToDevice>) -> Box<dyn Link>;
+}
+
+/// An open way between one board and the platform. [`Link::from_device`] is called in the exact order in which the device sent.
+pub trait Link: Send {
+    /// Takes one byte from the device.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "it is where the byte comes from, not a conversion"
+    )]
+    fn from_device(&mut self, byte: u8) -> Option<ModemEvent>;
+    /// The board lost power. Bytes still on their way to the device are lost.
+    fn board_power_lost(&mut self);
+    /// The board is about to get power; call it before the board can send.
+    fn board_power_restored(&mut self);
+    /// Whether the modem has registered with the network. One that is still not when a case times out is a *bench error*.
+    fn registered(&self) -> bool;
+    /// What the link could not do, if anything, since this was last asked.
+    fn take_failure(&mut self) -> Option<ModemError>;
+    /// The longest time for which this link can keep a healthy device waiting, and so silent.
+    fn silence(&self) -> Duration;
+    /// Ends all traffic; nothing is sent to the board after this returns.
+    fn shut_down(&mut self);
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use powercut_link::{Air, Direction, Impairment, LinkProfile, TimeScale};
 
-use super::{Appointments, LinkClock, Schedule};
+use crate::schedule::{Appointments, LinkClock, Schedule};
 
 /// Clients at a time: each takes a socket and a thread.
 const MOST_CLIENTS: usize = 256;

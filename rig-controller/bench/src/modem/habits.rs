@@ -111,6 +111,11 @@ impl AnswerTimes {
         self
     }
 
+    /// The longest of them.
+    pub fn longest(&self) -> Duration {
+        self.0.into_iter().max().unwrap_or_default()
+    }
+
     /// Whether any answer takes time.
     pub fn take_time(&self) -> bool {
         self.0.iter().any(|time| !time.is_zero())

@@ -17,8 +17,8 @@ use super::at_command::{SOCKETS, SocketId};
 use super::at_engine::{Network, Wish};
 use super::paced_engine::PacedEngine;
 use super::{Modem, ModemError, ModemEvent, ModemFault, ModemHabits, ModemPower};
-use crate::board::UartToDevice;
-use crate::link::{Appointments, LinkClock, Schedule};
+use crate::schedule::{Appointments, LinkClock, Schedule};
+use crate::uart::UartToDevice;
 use powercut_link::{Air, Direction, Impairment, LinkProfile, SerialLine, TimeScale};
 
 /// How a virtual modem behaves.

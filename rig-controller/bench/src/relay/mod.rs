@@ -1,7 +1,9 @@
 //! What switches a board's power, and what a cut leaves of the operation it interrupts.
 mod virtual_relay;
 
-pub use virtual_relay::{Switched, VirtualRelay};
+use std::fmt;
+
+pub(crate) use virtual_relay::{Switched, VirtualRelay};
 
 /// What a cut leaves of the flash operation it hits. Deterministic: a shape and an operation give one result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,30 +23,70 @@ pub enum TornShape {
     ByteBits(u64),
 }
 
-/// A relay failed to do what it was told: always a *bench error*.
+/// Whether a board has power, as far as can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// It has.
+    On,
+    /// It has none.
+    Off,
+    /// It cannot be told: switching failed, or the relay does not read back.
+    Unknown,
+}
+
+/// Why a relay did not do what it was told.
 #[derive(Debug, thiserror::Error)]
-#[error("relay {relay}: switching {to} failed: {reason}")]
+pub enum RelayFault {
+    /// What hangs on it did not come up, or did not go down.
+    #[error("{0}")]
+    Load(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It reads back otherwise than it was told.
+    #[error("it was told {wanted} and reads back {found}; see whether its contact sticks")]
+    Sticks {
+        /// What it was told.
+        wanted: Power,
+        /// What it reads back.
+        found: Power,
+    },
+}
+
+/// A relay failed to do what it was told: always a *bench error*. Power is unknown then.
+#[derive(Debug, thiserror::Error)]
+#[error("{relay}: switching {to} failed: {fault}")]
 pub struct RelayError {
     /// Which relay.
     pub relay: String,
-    /// `on` or `off`.
-    pub to: &'static str,
-    /// What went wrong and what to check.
-    pub reason: String,
+    /// What it was told.
+    pub to: Power,
+    /// Why it did not.
+    #[source]
+    pub fault: RelayFault,
 }
 
 /// Switches one board's power.
 pub trait Relay: Send {
-    /// Give power. Idempotent.
+    /// Its name in reports.
+    fn name(&self) -> &str;
+    /// Gives power. Idempotent.
     ///
     /// # Errors
-    /// The load did not come up; what to check is in the reason.
+    /// The load did not come up; power is off or unknown.
     fn on(&mut self) -> Result<(), RelayError>;
-    /// Take power. Idempotent.
+    /// Takes power. Idempotent.
     ///
     /// # Errors
     /// Power may still be there.
     fn off(&mut self) -> Result<(), RelayError>;
-    /// Whether the relay believes power is on.
-    fn is_on(&self) -> bool;
+    /// What the relay knows of the board's power.
+    fn power(&self) -> Power;
+}
+
+impl fmt::Display for Power {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::Unknown => "unknown",
+        })
+    }
 }

@@ -2,40 +2,37 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Relay, RelayError};
+use super::{Power, Relay, RelayError, RelayFault};
 
 /// Something a virtual relay can feed. Usable from any thread at any time.
-pub trait Switched: Send + Sync {
+pub(crate) trait Switched: Send + Sync {
     /// Contact closed: power is there when this returns. Idempotent.
     ///
     /// # Errors
-    /// What went wrong and what to check.
-    fn close(&self) -> Result<(), String>;
+    /// Anything that kept it from coming up.
+    fn close(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
     /// Contact open: power is gone when this returns. Idempotent.
-    ///
-    /// # Errors
-    /// What went wrong and what to check.
-    fn open(&self) -> Result<(), String>;
+    fn open(&self);
     /// Whether there is power.
-    fn is_powered(&self) -> bool;
+    fn power(&self) -> Power;
 }
 
 /// Switches one virtual board.
 #[derive(Clone)]
-pub struct VirtualRelay {
+pub(crate) struct VirtualRelay {
     name: String,
     load: Arc<dyn Switched>,
 }
 
 impl VirtualRelay {
     /// A relay that feeds `load`, in whatever state it is.
-    pub fn new(name: String, load: Arc<dyn Switched>) -> Self {
+    pub(crate) fn new(name: String, load: Arc<dyn Switched>) -> Self {
         Self { name, load }
     }
 
-    fn failed(&self, to: &'static str) -> impl FnOnce(String) -> RelayError {
+    fn failed(&self, to: Power, fault: RelayFault) -> RelayError {
         let relay = self.name.clone();
-        move |reason| RelayError { relay, to, reason }
+        RelayError { relay, to, fault }
     }
 }
 
@@ -46,15 +43,69 @@ impl fmt::Debug for VirtualRelay {
 }
 
 impl Relay for VirtualRelay {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn on(&mut self) -> Result<(), RelayError> {
-        self.load.close().map_err(self.failed("on"))
+        let closed = self.load.close();
+        closed.map_err(|error| self.failed(Power::On, RelayFault::Load(error)))
     }
 
     fn off(&mut self) -> Result<(), RelayError> {
-        self.load.open().map_err(self.failed("off"))
+        self.load.open();
+        match self.load.power() {
+            Power::Off => Ok(()),
+            found => {
+                let wanted = Power::Off;
+                Err(self.failed(wanted, RelayFault::Sticks { wanted, found }))
+            }
+        }
     }
 
-    fn is_on(&self) -> bool {
-        self.load.is_powered()
+    fn power(&self) -> Power {
+        self.load.power()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A load that stays as it is.
+    struct Stuck(Power);
+
+    impl Switched for Stuck {
+        fn close(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            Err("no fuse".into())
+        }
+
+        fn open(&self) {}
+
+        fn power(&self) -> Power {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_load_that_does_not_go_down_is_an_error_that_names_the_relay() {
+        let relay = |power| VirtualRelay::new("relay 3".to_owned(), Arc::new(Stuck(power)));
+        assert!(relay(Power::Off).off().is_ok());
+        for power in [Power::On, Power::Unknown] {
+            let error = relay(power).off().unwrap_err();
+            assert!(matches!(error.fault, RelayFault::Sticks { found, .. } if found == power));
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("relay 3: switching off failed")
+            );
+        }
+    }
+
+    #[test]
+    fn a_load_that_does_not_come_up_says_why() {
+        let mut relay = VirtualRelay::new("relay 3".to_owned(), Arc::new(Stuck(Power::Off)));
+        let error = relay.on().unwrap_err();
+        assert_eq!(error.to_string(), "relay 3: switching on failed: no fuse");
     }
 }

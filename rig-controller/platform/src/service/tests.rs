@@ -389,18 +389,21 @@ fn devices_do_not_see_each_other_s_tasks() {
 }
 
 #[test]
-fn events_go_to_the_device_s_watcher() {
+fn events_go_to_all_watchers_of_the_device_until_they_are_dropped() {
     let (mut service, _) = service_with(package(7, 1000, 160));
-    let heard = Arc::new(Mutex::new(0));
-    let counter = Arc::clone(&heard);
-    service.book.watch(
-        DEVICE,
-        Some(Arc::new(move |_: &PlatformEvent| {
-            *counter.lock().unwrap() += 1;
-        })),
-    );
+    let watch = |book: &MemoryBook| {
+        let heard = Arc::new(Mutex::new(0));
+        let counter = Arc::clone(&heard);
+        let watcher = move |_: &PlatformEvent| *counter.lock().unwrap() += 1;
+        (heard, book.watch(DEVICE, Arc::new(watcher)))
+    };
+    let (first, _first_watches) = watch(&service.book);
+    let (second, second_watches) = watch(&service.book);
     service.handle(&bytes(Uplink::Status(status(Activity::Idle))), from());
-    assert_eq!(*heard.lock().unwrap(), 2);
+    drop(second_watches);
+    service.handle(&bytes(Uplink::Status(status(Activity::Idle))), from());
+    assert_eq!(*first.lock().unwrap(), 4);
+    assert_eq!(*second.lock().unwrap(), 2);
 }
 
 proptest! {

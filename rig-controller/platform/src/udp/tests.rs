@@ -75,12 +75,12 @@ fn everything_sent_before_is_in_the_log_once_it_has_settled() {
 fn a_watcher_knows_of_a_fragment_before_the_device_gets_it() {
     let (platform, handle) = platform_with_task();
     let (sender, heard) = channel();
-    platform.watch(
+    let _watching = platform.watch(
         DEVICE,
-        Some(Arc::new(move |event: &PlatformEvent| {
+        Arc::new(move |event: &PlatformEvent| {
             // The test may have ended already.
             let _ = sender.send(event.kind.clone());
-        })),
+        }),
     );
     let device = device(&platform);
     device.send(&request(handle, 0)).unwrap();

@@ -17,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
 
 use super::status::Status;
-use crate::board::UartToDevice;
+use crate::uart::UartToDevice;
 
 /// How long the emulator may take to answer; generous, for hosts that do other things.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);

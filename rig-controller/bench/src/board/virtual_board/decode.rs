@@ -1,10 +1,11 @@
-//! Turns register and flash writes into what the observer hears: flash operations, UART bytes, pin writes and
+//! Turns register and flash writes into what is told: flash operations, UART bytes, pin writes and
 //! resets, in program order, and applies each operation to the record. Pure: it owns no process and no clock.
 use super::memory_map as map;
 use super::shadow::FlashShadow;
 use super::trace::TraceEvent;
-use crate::board::{BoardObserver, Decision, ResetCause};
+use crate::feed::{OpenFeed, Order};
 use powercut_oracle::FlashOpKind;
+use powercut_oracle::seen::{ResetCause, Source, What};
 
 /// What the reader has to do after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub(super) enum Step {
 pub(super) struct Decoder {
     uart: Uart,
     watchdog_running: bool,
+    locked_up: bool,
     reset_requested: bool,
     told: Told,
 }
@@ -46,12 +48,17 @@ impl Decoder {
         self.watchdog_running
     }
 
+    /// Whether the core has locked up since power-on.
+    pub(super) fn locked_up(&self) -> bool {
+        self.locked_up
+    }
+
     /// The watchdog, which the rig plays, resets the device.
-    pub(super) fn watchdog_reset(&mut self, shadow: &mut FlashShadow, to: &mut dyn BoardObserver) {
+    pub(super) fn watchdog_reset(&mut self, shadow: &mut FlashShadow, to: &mut OpenFeed<'_>) {
         self.peripherals_reset(shadow);
         self.watchdog_running = false;
         self.reset_requested = false;
-        to.device_reset(ResetCause::Watchdog, shadow.content());
+        tell(to, What::Reset(ResetCause::Watchdog), shadow);
     }
 
     /// The next thing the device does.
@@ -59,7 +66,7 @@ impl Decoder {
         &mut self,
         event: TraceEvent,
         shadow: &mut FlashShadow,
-        to: &mut dyn BoardObserver,
+        to: &mut OpenFeed<'_>,
     ) -> Step {
         match event {
             TraceEvent::FlashWrite { address, value } => match shadow.program(address, value) {
@@ -69,12 +76,16 @@ impl Decoder {
             TraceEvent::RegisterWrite { address, value } => {
                 self.register(address, value, shadow, to)
             }
+            TraceEvent::LockUp => {
+                self.locked_up = true;
+                Step::GoOn
+            }
             TraceEvent::Reset => {
                 self.peripherals_reset(shadow);
                 // One reset shows as several lines; the first one answers the request. The watchdog runs on:
                 // on the nRF51 only its own reset, or losing power, stops it.
                 if std::mem::take(&mut self.reset_requested) {
-                    to.device_reset(ResetCause::Software, shadow.content());
+                    tell(to, What::Reset(ResetCause::Software), shadow);
                 }
                 Step::GoOn
             }
@@ -91,7 +102,7 @@ impl Decoder {
         address: u32,
         value: u32,
         shadow: &mut FlashShadow,
-        to: &mut dyn BoardObserver,
+        to: &mut OpenFeed<'_>,
     ) -> Step {
         match address {
             map::NVMC_CONFIG => shadow.write_config(value),
@@ -114,12 +125,12 @@ impl Decoder {
             map::UART_STARTTX if self.uart.enabled && value == 1 => self.uart.transmitting = true,
             map::UART_STOPTX | map::UART_SUSPEND if value == 1 => self.uart.transmitting = false,
             map::UART_TXD if self.uart.enabled && self.uart.transmitting => {
-                return after_event(to.uart_byte(value as u8, shadow.content()));
+                return after_event(tell(to, What::Byte(value as u8), shadow));
             }
             map::UART_STARTRX if value == 1 => return Step::WakeReceiver,
             map::WDT_START if value == 1 => self.watchdog_running = true,
             map::GPIO_OUT..=map::GPIO_OUTCLR => {
-                return after_event(to.pin_write(address - map::GPIO, value, shadow.content()));
+                return after_event(tell(to, What::Pins(value), shadow));
             }
             map::SCB_AIRCR
                 if value >> 16 == map::AIRCR_KEY && value & map::AIRCR_SYSRESETREQ != 0 =>
@@ -128,11 +139,13 @@ impl Decoder {
             }
             map::SCB_VTOR if !self.told.vector_table => {
                 self.told.vector_table = true;
-                to.not_on_silicon("the firmware wrote VTOR (0xe000ed08), which the nRF51's Cortex-M0 does not have");
+                let what = "the firmware wrote VTOR (0xe000ed08), which the nRF51's Cortex-M0 does not have";
+                tell(to, What::NotOnSilicon(what), shadow);
             }
             map::SYST_CSR..=map::SYST_CALIB if !self.told.systick => {
                 self.told.systick = true;
-                to.not_on_silicon("the firmware wrote SysTick (0xe000e010..0xe000e01c), which the nRF51 does not have");
+                let what = "the firmware wrote SysTick (0xe000e010..0xe000e01c), which the nRF51 does not have";
+                tell(to, What::NotOnSilicon(what), shadow);
             }
             _ => {}
         }
@@ -140,28 +153,30 @@ impl Decoder {
     }
 }
 
+fn tell(to: &mut OpenFeed<'_>, what: What<'_>, shadow: &FlashShadow) -> Order {
+    to.tell(Source::Board, what, Some(shadow.content()))
+}
+
 /// A byte or a pin has happened once it is reported, so both kinds of cut mean the same.
-fn after_event(decision: Decision) -> Step {
-    match decision {
-        Decision::Continue => Step::GoOn,
-        Decision::Cut { .. } | Decision::CutAfter => Step::Cut,
+fn after_event(order: Order) -> Step {
+    match order {
+        Order::GoOn => Step::GoOn,
+        Order::Cut { .. } | Order::CutAfter => Step::Cut,
     }
 }
 
-fn operation(kind: FlashOpKind, shadow: &mut FlashShadow, to: &mut dyn BoardObserver) -> Step {
+fn operation(kind: FlashOpKind, shadow: &mut FlashShadow, to: &mut OpenFeed<'_>) -> Step {
     let op = shadow.number(kind);
-    match to.flash_op(&op, shadow.content()) {
-        Decision::Continue => {
+    match tell(to, What::Operation(op), shadow) {
+        Order::GoOn => {
             shadow.apply(&kind);
-            to.flash_op_done(&op, shadow.content());
             Step::GoOn
         }
-        Decision::CutAfter => {
+        Order::CutAfter => {
             shadow.apply(&kind);
-            to.flash_op_done(&op, shadow.content());
             Step::Cut
         }
-        Decision::Cut { torn } => {
+        Order::Cut { torn } => {
             if let Some(shape) = torn {
                 shadow.apply_torn(&kind, shape);
             }
@@ -173,42 +188,37 @@ fn operation(kind: FlashOpKind, shadow: &mut FlashShadow, to: &mut dyn BoardObse
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::FlashOp;
+    use std::sync::{Arc, Mutex};
+
+    use crate::feed::{Feed, Sink};
+    use powercut_oracle::seen::{Clock, Seen};
+    use powercut_oracle::sight::Sight;
 
     #[derive(Default)]
     struct Log(Vec<String>);
 
-    impl BoardObserver for Log {
-        fn flash_op(&mut self, op: &FlashOp, _: &[u8]) -> Decision {
-            self.0.push(format!("op {}", op.number));
-            Decision::Continue
-        }
-        fn flash_op_done(&mut self, op: &FlashOp, _: &[u8]) {
-            self.0.push(format!("done {}", op.number));
-        }
-        fn uart_byte(&mut self, byte: u8, _: &[u8]) -> Decision {
-            self.0.push(format!("byte {byte:#x}"));
-            Decision::Continue
-        }
-        fn pin_write(&mut self, register: u32, value: u32, _: &[u8]) -> Decision {
-            self.0.push(format!("pin {register:#x}={value:#x}"));
-            Decision::Continue
-        }
-        fn device_reset(&mut self, cause: ResetCause, _: &[u8]) {
-            self.0.push(format!("{cause:?} reset"));
-        }
-        fn not_on_silicon(&mut self, what: &str) {
-            self.0.push(what.to_owned());
+    impl Sink for Log {
+        fn seen(&mut self, seen: &Seen<'_>, _: Option<&[u8]>) -> Order {
+            self.0.push(match &seen.what {
+                What::Operation(op) => format!("op {}", op.number),
+                What::Byte(byte) => format!("byte {byte:#x}"),
+                What::Pins(pins) => format!("pins {pins:#x}"),
+                What::Reset(cause) => format!("{cause:?} reset"),
+                other => format!("{other:?}"),
+            });
+            Order::GoOn
         }
     }
 
     fn run(events: &[TraceEvent]) -> (Vec<String>, Decoder) {
-        let (mut decoder, mut shadow, mut log) =
-            (Decoder::default(), FlashShadow::erased(), Log::default());
+        let (mut decoder, mut shadow) = (Decoder::default(), FlashShadow::erased());
+        let log = Arc::new(Mutex::new(Log::default()));
+        let feed = Feed::new(log.clone(), Clock::start(), Sight::EVERYTHING);
         for event in events {
-            decoder.event(*event, &mut shadow, &mut log);
+            decoder.event(*event, &mut shadow, &mut feed.open());
         }
-        (log.0, decoder)
+        let said = std::mem::take(&mut log.lock().unwrap().0);
+        (said, decoder)
     }
 
     fn write(address: u32, value: u32) -> TraceEvent {
@@ -264,7 +274,7 @@ mod tests {
     #[test]
     fn an_erase_of_everything_is_one_operation_a_page() {
         let (log, _) = run(&[write(map::NVMC_CONFIG, 2), write(map::NVMC_ERASEALL, 1)]);
-        assert_eq!(log.len(), 512);
-        assert_eq!(log.last().unwrap(), "done 256");
+        assert_eq!(log.len(), 256);
+        assert_eq!(log.last().unwrap(), "op 256");
     }
 }

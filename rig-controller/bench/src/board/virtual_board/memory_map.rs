@@ -23,7 +23,6 @@ pub(super) const NVMC_ERASEALL: u32 = 0x4001_E50C;
 /// The second name of ERASEPAGE.
 pub(super) const NVMC_ERASEPCR0: u32 = 0x4001_E510;
 
-pub(super) const GPIO: u32 = 0x5000_0000;
 pub(super) const GPIO_OUT: u32 = 0x5000_0504;
 pub(super) const GPIO_OUTCLR: u32 = 0x5000_050C;
 

@@ -10,6 +10,8 @@
 mod channels;
 mod decode;
 mod guard;
+mod launch;
+mod memory;
 mod memory_map;
 mod process;
 mod reader;
@@ -34,32 +36,71 @@ use std::time::Duration;
 
 use self::supply::Supply;
 use super::{
-    Board, BoardError, FlashGeometry, Observability, SharedObserver, Stopped, UartToDevice,
-    VirtualBoardConfig, Waker,
+    Board, BoardError, Composed, Facts, FlashGeometry, Hold, Kind, Stopped, VirtualBoardConfig,
+    Waker,
 };
+use crate::entry::BoardEntry;
+use crate::feed::Feed;
+use crate::link::Play;
 use crate::relay::VirtualRelay;
+use crate::uart::UartToDevice;
+use crate::witness::ProcessWitness;
+use powercut_oracle::sight::Sight;
+
+/// Silence of the device after which it counts as gone: it sends or writes flash every few milliseconds while it upgrades.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// `virtual: microbit`.
+pub(super) const KIND: Kind = Kind {
+    name: "microbit",
+    sight: Sight::EVERYTHING,
+    compose,
+};
+
+fn compose(entry: &BoardEntry) -> Composed {
+    let board = VirtualBoard::new(VirtualBoardConfig {
+        name: entry.name.clone(),
+        qemu: entry.emulator.clone(),
+        watchdog: entry.watchdog,
+        silence: entry.silence.unwrap_or(SILENCE),
+    });
+    Composed {
+        relay: Box::new(board.relay()),
+        witness: Some(Box::new(board.witness())),
+        link: Box::new(Play {
+            power: entry.modem.power,
+            fault: entry.modem.fault,
+        }),
+        hides: entry.hides,
+        board: Box::new(board),
+    }
+}
 
 /// A micro:bit in QEMU. Dropping it switches it off; no emulator outlives the rig.
 ///
-/// Calls that switch power off wait for the thread that reports to the observer: do not hold the observer's lock
-/// during a call.
-pub struct VirtualBoard {
+/// Calls that switch power off wait for the thread that tells the feed: do not hold the sink's lock during a call.
+pub(crate) struct VirtualBoard {
     supply: Arc<Supply>,
 }
 
 impl VirtualBoard {
     /// A board that is off and whose flash is erased. Nothing is started yet.
-    pub fn new(config: VirtualBoardConfig) -> Self {
+    pub(crate) fn new(config: VirtualBoardConfig) -> Self {
         Self {
             supply: Arc::new(Supply::new(config)),
         }
     }
 
     /// The relay this board hangs on. It can be switched from any thread, also while another one waits for the
-    /// board; switching it on needs a first [`Board::power_on`], which says who watches.
-    pub fn relay(&self) -> VirtualRelay {
+    /// board; switching it on needs a [`Board::watch`] before.
+    pub(crate) fn relay(&self) -> VirtualRelay {
         let name = format!("virtual relay of {}", self.supply.config().name);
         VirtualRelay::new(name, Arc::clone(&self.supply) as _)
+    }
+
+    /// Sees whether the board's process is gone.
+    pub(crate) fn witness(&self) -> ProcessWitness {
+        ProcessWitness(Arc::clone(&self.supply) as _)
     }
 }
 
@@ -76,34 +117,34 @@ impl Board for VirtualBoard {
         &self.supply.config().name
     }
 
-    fn geometry(&self) -> FlashGeometry {
-        FlashGeometry {
-            size_bytes: memory_map::FLASH_BYTES as u32,
-            page_bytes: memory_map::PAGE_BYTES as u32,
-            unit_bytes: 4,
-            programs_per_unit: 2,
+    fn facts(&self) -> Facts {
+        Facts {
+            geometry: FlashGeometry {
+                size_bytes: memory_map::FLASH_BYTES as u32,
+                page_bytes: memory_map::PAGE_BYTES as u32,
+                unit_bytes: 4,
+                programs_per_unit: 2,
+            },
+            sight: KIND.sight,
+            silence: self.supply.config().silence,
         }
     }
 
-    fn observability(&self) -> Observability {
-        Observability {
-            flash_operations: true,
-            flash_content: true,
-        }
+    fn provision(&mut self, flash: &[u8], seed: u64) -> Result<(), BoardError> {
+        self.supply.provision(flash, seed)
     }
 
-    fn provision(&mut self, flash: &[u8]) -> Result<(), BoardError> {
-        self.supply.provision(flash)
+    fn watch(&mut self, feed: Feed) {
+        self.supply.attach(feed);
     }
 
-    fn power_on(&mut self, observer: SharedObserver) -> Result<(), BoardError> {
-        self.supply.attach(observer);
-        self.supply.power_on()
+    fn hold(&mut self) -> Result<Hold, BoardError> {
+        // The emulator starts with its core stopped.
+        Ok(Hold::Held)
     }
 
-    fn power_off(&mut self) -> Result<(), BoardError> {
-        self.supply.power_off();
-        Ok(())
+    fn release(&mut self) -> Result<(), BoardError> {
+        self.supply.run_core()
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<Stopped, BoardError> {
@@ -123,8 +164,8 @@ impl Board for VirtualBoard {
         Arc::clone(&self.supply.line) as _
     }
 
-    fn read_flash(&mut self) -> Result<Vec<u8>, BoardError> {
-        Ok(self.supply.shadow().content().to_vec())
+    fn read_flash(&mut self) -> Result<Option<Vec<u8>>, BoardError> {
+        Ok(Some(self.supply.shadow().content().to_vec()))
     }
 
     fn verify_record(&mut self) -> Result<(), BoardError> {

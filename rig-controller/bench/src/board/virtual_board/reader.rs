@@ -1,5 +1,5 @@
-//! The trace reader: one thread per power-on that follows the trace, lets the decoder speak to the observer, and
-//! takes power exactly where the observer says so. It never waits for another channel of the emulator: while it
+//! The trace reader: one thread per power-on that follows the trace, lets the decoder tell what it says, and
+//! takes power exactly where the answer says so. It never waits for another channel of the emulator: while it
 //! does not read, the core stands still with the emulator's big lock held.
 use std::fs::File;
 use std::io::Read;
@@ -16,7 +16,7 @@ use super::process::Process;
 use super::shadow::FlashShadow;
 use super::status::{End, Question, Status};
 use super::trace::{Lines, parse};
-use crate::board::SharedObserver;
+use crate::feed::Feed;
 
 /// Everything the reader works on.
 pub(super) struct Reader {
@@ -25,7 +25,7 @@ pub(super) struct Reader {
     pub(super) asked: UnixStream,
     pub(super) prod: Prod,
     pub(super) process: Arc<Process>,
-    pub(super) observer: SharedObserver,
+    pub(super) feed: Feed,
     pub(super) shadow: Arc<Mutex<FlashShadow>>,
     pub(super) status: Arc<Status>,
 }
@@ -33,7 +33,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Follow the trace to its end.
     pub(super) fn run(mut self) {
-        // An observer that panics takes this thread with it; whoever waits must still learn of the end.
+        // A sink that panics takes this thread with it; whoever waits must still learn of the end.
         let _ends = EndsAnyway(Arc::clone(&self.status), Arc::clone(&self.process));
         let mut decoder = Decoder::default();
         let end = self.follow(&mut decoder);
@@ -95,25 +95,26 @@ impl Reader {
     /// Decode what was read; true if power is to go. Locks are taken once for all of it.
     fn batch(&mut self, bytes: &[u8], lines: &mut Lines, decoder: &mut Decoder) -> bool {
         let mut shadow = self.shadow.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut feed = self.feed.open();
         let mut cut = false;
         lines.push(bytes, |line| {
             let Some(event) = parse(line) else {
                 return true;
             };
-            match decoder.event(event, &mut shadow, &mut *observer) {
+            match decoder.event(event, &mut shadow, &mut feed) {
                 Step::GoOn => {}
                 Step::WakeReceiver => self.prod.prod(),
                 Step::Cut => cut = true,
             }
             !cut
         });
-        drop(observer);
+        drop(feed);
         drop(shadow);
         let mut state = self.status.lock();
         state.last_activity = Instant::now();
         let started = decoder.watchdog_running() && !state.watchdog_running;
         state.watchdog_running = decoder.watchdog_running();
+        state.locked_up = decoder.locked_up();
         drop(state);
         if started {
             // Whoever waits must now also watch the time.
@@ -134,8 +135,7 @@ impl Reader {
                 let bites = decoder.watchdog_running() && silence >= after;
                 if bites {
                     let mut shadow = self.shadow.lock().unwrap_or_else(PoisonError::into_inner);
-                    let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
-                    decoder.watchdog_reset(&mut shadow, &mut *observer);
+                    decoder.watchdog_reset(&mut shadow, &mut self.feed.open());
                 }
                 bites
             }

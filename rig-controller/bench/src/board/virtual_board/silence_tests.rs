@@ -9,25 +9,17 @@ use nix::unistd::Pid;
 
 use super::toy_firmware::{Then, firmware};
 use super::*;
-use crate::board::{BoardObserver, Decision, ResetCause};
-use powercut_oracle::FlashOp;
+use crate::feed::{Order, Sink};
+use crate::relay::Relay;
+use powercut_oracle::seen::{Clock, Seen};
 
 /// Hears nothing and asks for nothing.
 struct Deaf;
 
-impl BoardObserver for Deaf {
-    fn flash_op(&mut self, _: &FlashOp, _: &[u8]) -> Decision {
-        Decision::Continue
+impl Sink for Deaf {
+    fn seen(&mut self, _: &Seen<'_>, _: Option<&[u8]>) -> Order {
+        Order::GoOn
     }
-    fn flash_op_done(&mut self, _: &FlashOp, _: &[u8]) {}
-    fn uart_byte(&mut self, _: u8, _: &[u8]) -> Decision {
-        Decision::Continue
-    }
-    fn pin_write(&mut self, _: u32, _: u32, _: &[u8]) -> Decision {
-        Decision::Continue
-    }
-    fn device_reset(&mut self, _: ResetCause, _: &[u8]) {}
-    fn not_on_silicon(&mut self, _: &str) {}
 }
 
 /// A powered board whose firmware does nothing at all.
@@ -35,11 +27,16 @@ fn hanging(qemu: &Path) -> VirtualBoard {
     let mut board = VirtualBoard::new(VirtualBoardConfig {
         name: "mb-test".to_owned(),
         qemu: qemu.to_owned(),
-        seed: 7,
         watchdog: Duration::from_secs(2),
+        silence: Duration::from_secs(5),
     });
-    board.provision(&firmware(&[], &[], &Then::Hang)).unwrap();
-    board.power_on(Arc::new(Mutex::new(Deaf))).unwrap();
+    board
+        .provision(&firmware(&[], &[], &Then::Hang), 7)
+        .unwrap();
+    let sink = Arc::new(Mutex::new(Deaf));
+    board.watch(Feed::new(sink, Clock::start(), Sight::EVERYTHING));
+    board.supply.power_on().unwrap();
+    board.release().unwrap();
     board
 }
 
@@ -86,7 +83,7 @@ fn a_device_that_does_nothing_is_no_fault_of_the_bench() {
         Stopped::TimedOut
     );
     board.check().unwrap();
-    board.power_off().unwrap();
+    board.relay().off().unwrap();
     board.check().unwrap();
 }
 
@@ -142,7 +139,7 @@ fn an_emulator_that_is_killed_is_a_bench_error() {
 fn an_emulator_behind_a_script_goes_with_the_power() {
     let folder = tempfile::tempdir().unwrap();
     let (program, id) = wrapper(folder.path(), "");
-    let mut board = hanging(&program);
+    let board = hanging(&program);
     assert!(runs(&id));
     // One that can still be told to end would also end otherwise.
     let emulator = std::fs::read_to_string(&id)
@@ -151,7 +148,7 @@ fn an_emulator_behind_a_script_goes_with_the_power() {
         .parse()
         .unwrap();
     kill(Pid::from_raw(emulator), Signal::SIGSTOP).unwrap();
-    board.power_off().unwrap();
+    board.relay().off().unwrap();
     assert!(ends(&id));
 }
 
@@ -159,8 +156,8 @@ fn an_emulator_behind_a_script_goes_with_the_power() {
 fn an_emulator_that_a_script_has_put_out_of_reach_ends_when_told_and_holds_nobody_up() {
     let folder = tempfile::tempdir().unwrap();
     let (program, id) = wrapper(folder.path(), "setsid");
-    let mut board = hanging(&program);
+    let board = hanging(&program);
     assert!(runs(&id));
-    board.power_off().unwrap();
+    board.relay().off().unwrap();
     assert!(ends(&id));
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Why the trace has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// The observer asked for a cut.
+    /// A cut was ordered.
     Cut,
     /// The relay opened.
     PoweredOff,
@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) last_activity: Instant,
     /// The firmware has started the watchdog.
     pub(super) watchdog_running: bool,
+    /// The core faulted while it handled a fault: it has locked up.
+    pub(super) locked_up: bool,
     pub(super) question: Option<Question>,
     pub(super) answer: Option<bool>,
     /// When the emulator, of whose device nothing is heard, was asked for a sign of life it has not given yet.
@@ -70,6 +72,7 @@ impl Status {
                 woken: false,
                 last_activity: Instant::now(),
                 watchdog_running: false,
+                locked_up: false,
                 question: None,
                 answer: None,
                 beat_asked: None,
@@ -88,6 +91,7 @@ impl Status {
         state.end = None;
         state.opening = false;
         state.watchdog_running = false;
+        state.locked_up = false;
         state.last_activity = Instant::now();
         state.question = None;
         state.answer = None;

@@ -11,9 +11,11 @@ use super::memory_map::{
 };
 use super::toy_firmware::{DATA, MARKER, Store, Then, erase, firmware, transmitter};
 use super::*;
-use crate::board::{BoardObserver, Decision, ResetCause};
-use crate::relay::{Relay, TornShape};
-use powercut_oracle::{FlashOp, FlashOpKind};
+use crate::feed::{Order, Sink};
+use crate::relay::{Power, Relay, TornShape};
+use crate::witness::{Proof, Witness};
+use powercut_oracle::FlashOpKind;
+use powercut_oracle::seen::{Clock, ResetCause, Seen, What};
 
 /// Longer than anything here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(30);
@@ -23,51 +25,37 @@ const FINISHED: Store = (GPIO_OUT, 0xF1F1);
 #[derive(Debug, Clone, PartialEq)]
 enum Event {
     Op(u64, FlashOpKind),
-    Done(u64),
     Byte(u8),
-    Pin(u32, u32),
+    Pins(u32),
     Reset(ResetCause),
     NotOnSilicon(String),
 }
 
-type Decide = Box<dyn FnMut(&Event) -> Decision + Send>;
+type Decide = Box<dyn FnMut(&Event) -> Order + Send>;
 
 /// Writes down what it hears, decides by a function, wakes the board when the firmware has finished.
-struct Witness {
+struct Listener {
     events: Vec<Event>,
     decide: Decide,
     waker: Waker,
 }
 
-impl Witness {
-    fn hear(&mut self, event: Event) -> Decision {
-        let decision = (self.decide)(&event);
-        if event == Event::Pin(0x504, FINISHED.1) {
+impl Sink for Listener {
+    fn seen(&mut self, seen: &Seen<'_>, _: Option<&[u8]>) -> Order {
+        let event = match &seen.what {
+            What::Operation(op) => Event::Op(op.number, op.kind),
+            What::Byte(byte) => Event::Byte(*byte),
+            What::Pins(pins) => Event::Pins(*pins),
+            What::Reset(cause) => Event::Reset(*cause),
+            What::NotOnSilicon(what) => Event::NotOnSilicon((*what).to_owned()),
+            other => panic!("a board does not tell of {other:?}"),
+        };
+        let order = (self.decide)(&event);
+        if event == Event::Pins(FINISHED.1) {
             self.waker.wake();
         }
         self.events.push(event);
-        decision
-    }
-}
-
-impl BoardObserver for Witness {
-    fn flash_op(&mut self, op: &FlashOp, _: &[u8]) -> Decision {
-        self.hear(Event::Op(op.number, op.kind))
-    }
-    fn flash_op_done(&mut self, op: &FlashOp, _: &[u8]) {
-        self.hear(Event::Done(op.number));
-    }
-    fn uart_byte(&mut self, byte: u8, _: &[u8]) -> Decision {
-        self.hear(Event::Byte(byte))
-    }
-    fn pin_write(&mut self, register: u32, value: u32, _: &[u8]) -> Decision {
-        self.hear(Event::Pin(register, value))
-    }
-    fn device_reset(&mut self, cause: ResetCause, _: &[u8]) {
-        self.hear(Event::Reset(cause));
-    }
-    fn not_on_silicon(&mut self, what: &str) {
-        self.hear(Event::NotOnSilicon(what.to_owned()));
+        order
     }
 }
 
@@ -75,49 +63,65 @@ fn config() -> VirtualBoardConfig {
     VirtualBoardConfig {
         name: "mb-test".to_owned(),
         qemu: "qemu-system-arm".into(),
-        seed: 7,
         watchdog: Duration::from_millis(300),
+        silence: Duration::from_secs(5),
     }
 }
 
 fn board_with(image: &[u8]) -> VirtualBoard {
     let mut board = VirtualBoard::new(config());
-    board.provision(image).unwrap();
+    board.provision(image, 7).unwrap();
     board
 }
 
-fn witness(
+fn listener(
     board: &VirtualBoard,
-    decide: impl FnMut(&Event) -> Decision + Send + 'static,
-) -> Arc<Mutex<Witness>> {
-    Arc::new(Mutex::new(Witness {
+    decide: impl FnMut(&Event) -> Order + Send + 'static,
+) -> Arc<Mutex<Listener>> {
+    Arc::new(Mutex::new(Listener {
         events: Vec::new(),
         decide: Box::new(decide),
         waker: board.waker(),
     }))
 }
 
+/// Gives power and lets the core run.
+fn power_on(board: &mut VirtualBoard, sink: Arc<Mutex<dyn Sink>>) -> Result<(), BoardError> {
+    board.watch(Feed::new(sink, Clock::start(), Sight::EVERYTHING));
+    board.supply.power_on()?;
+    assert_eq!(board.hold()?, Hold::Held);
+    board.release()
+}
+
+fn power_off(board: &VirtualBoard) {
+    board.relay().off().unwrap();
+}
+
+fn flash_of(board: &mut VirtualBoard) -> Vec<u8> {
+    board.read_flash().unwrap().unwrap()
+}
+
 /// One power-on until the board is cut or the firmware has finished; what was heard.
 fn boot(
     board: &mut VirtualBoard,
-    decide: impl FnMut(&Event) -> Decision + Send + 'static,
+    decide: impl FnMut(&Event) -> Order + Send + 'static,
 ) -> (Stopped, Vec<Event>) {
-    let witness = witness(board, decide);
-    board.power_on(witness.clone()).unwrap();
+    let listener = listener(board, decide);
+    power_on(board, listener.clone()).unwrap();
     let stopped = board.wait(LONG).unwrap();
-    let events = witness.lock().unwrap().events.clone();
+    let events = listener.lock().unwrap().events.clone();
     (stopped, events)
 }
 
-fn go_on(_: &Event) -> Decision {
-    Decision::Continue
+fn go_on(_: &Event) -> Order {
+    Order::GoOn
 }
 
 /// Decides for operation `number`, goes on with everything else.
-fn at_op(number: u64, decision: Decision) -> impl FnMut(&Event) -> Decision + Send {
+fn at_op(number: u64, decision: Order) -> impl FnMut(&Event) -> Order + Send {
     move |event| match event {
         Event::Op(n, _) if *n == number => decision,
-        _ => Decision::Continue,
+        _ => Order::GoOn,
     }
 }
 
@@ -144,10 +148,10 @@ fn process_exists(pid: u32) -> bool {
 fn a_cut_after_operation_n_keeps_exactly_n_operations() {
     for n in 1..=9 {
         let mut board = board_with(&nine_operations());
-        let (stopped, events) = boot(&mut board, at_op(n, Decision::CutAfter));
+        let (stopped, events) = boot(&mut board, at_op(n, Order::CutAfter));
         assert_eq!(stopped, Stopped::Cut);
-        assert_eq!(events.last(), Some(&Event::Done(n)));
-        let flash = board.read_flash().unwrap();
+        assert!(matches!(events.last(), Some(Event::Op(last, _)) if *last == n));
+        let flash = flash_of(&mut board);
         for word in 0..8 {
             let programmed = (word as u64) < n - 1;
             let expected = if programmed {
@@ -163,9 +167,13 @@ fn a_cut_after_operation_n_keeps_exactly_n_operations() {
 #[test]
 fn a_cut_at_an_operation_leaves_nothing_of_it_and_the_next_boot_goes_on_from_there() {
     let mut board = board_with(&nine_operations());
-    let (stopped, events) = boot(&mut board, at_op(1, Decision::Cut { torn: None }));
+    let (stopped, events) = boot(&mut board, at_op(1, Order::Cut { torn: None }));
     assert_eq!((stopped, events.len()), (Stopped::Cut, 1));
-    assert_eq!(data_word(&board.read_flash().unwrap(), 0), 0x0F0F_0F0F);
+    assert_eq!(
+        board.witness().look(),
+        Proof::Off("the emulator's process is gone".to_owned())
+    );
+    assert_eq!(data_word(&flash_of(&mut board), 0), 0x0F0F_0F0F);
 
     let (stopped, events) = boot(&mut board, go_on);
     assert_eq!(stopped, Stopped::TimedOut);
@@ -174,18 +182,18 @@ fn a_cut_at_an_operation_leaves_nothing_of_it_and_the_next_boot_goes_on_from_the
         Event::Op(2, FlashOpKind::Erase { address: DATA })
     );
     board.verify_record().unwrap();
-    assert_eq!(data_word(&board.read_flash().unwrap(), 7), 0x7777_7777);
+    assert_eq!(data_word(&flash_of(&mut board), 7), 0x7777_7777);
 }
 
 #[test]
 fn a_torn_operation_leaves_the_part_its_shape_says() {
     let torn = |n, shape| {
         let mut board = board_with(&nine_operations());
-        let decision = Decision::Cut { torn: Some(shape) };
+        let decision = Order::Cut { torn: Some(shape) };
         let (stopped, events) = boot(&mut board, at_op(n, decision));
         assert_eq!(stopped, Stopped::Cut);
-        assert!(!events.contains(&Event::Done(n)));
-        board.read_flash().unwrap()
+        assert!(matches!(events.last(), Some(Event::Op(last, _)) if *last == n));
+        flash_of(&mut board)
     };
     let erased = torn(1, TornShape::Half);
     assert_eq!(data_word(&erased, 127), u32::MAX);
@@ -197,17 +205,39 @@ fn a_torn_operation_leaves_the_part_its_shape_says() {
 }
 
 #[test]
+fn a_board_that_is_held_has_run_nothing_and_shows_what_flash_holds() {
+    let mut board = board_with(&nine_operations());
+    let listener = listener(&board, go_on);
+    board.watch(Feed::new(
+        listener.clone(),
+        Clock::start(),
+        Sight::EVERYTHING,
+    ));
+    board.relay().on().unwrap();
+    assert_eq!(board.hold().unwrap(), Hold::Held);
+    assert_eq!(flash_of(&mut board), nine_operations());
+    assert_eq!(
+        board.wait(Duration::from_millis(200)).unwrap(),
+        Stopped::TimedOut
+    );
+    assert_eq!(listener.lock().unwrap().events, []);
+    board.release().unwrap();
+    assert_eq!(board.wait(LONG).unwrap(), Stopped::TimedOut);
+    assert_eq!(listener.lock().unwrap().events.len(), 10);
+}
+
+#[test]
 fn a_torn_state_is_what_the_next_boot_really_runs_on() {
     let mut board = board_with(&nine_operations());
-    let decision = Decision::Cut {
+    let decision = Order::Cut {
         torn: Some(TornShape::Half),
     };
     boot(&mut board, at_op(1, decision));
-    let witness = witness(&board, at_op(2, Decision::Cut { torn: None }));
-    board.power_on(witness).unwrap();
+    let listener = listener(&board, at_op(2, Order::Cut { torn: None }));
+    power_on(&mut board, listener).unwrap();
     board.wait(LONG).unwrap();
     // Cut before the second erase: the half-erased page was what this boot started from.
-    assert_eq!(data_word(&board.read_flash().unwrap(), 128), 0x0F0F_0F0F);
+    assert_eq!(data_word(&flash_of(&mut board), 128), 0x0F0F_0F0F);
 }
 
 #[test]
@@ -222,11 +252,11 @@ fn the_same_run_twice_gives_the_same_flash_and_the_same_events() {
     let run = || {
         let mut board = board_with(&image);
         let torn = Some(TornShape::Bits(3));
-        let (_, first) = boot(&mut board, at_op(41, Decision::Cut { torn }));
-        let cut = board.read_flash().unwrap();
+        let (_, first) = boot(&mut board, at_op(41, Order::Cut { torn }));
+        let cut = flash_of(&mut board);
         let (_, second) = boot(&mut board, go_on);
         board.verify_record().unwrap();
-        (first, cut, second, board.read_flash().unwrap())
+        (first, cut, second, flash_of(&mut board))
     };
     let (one, two) = (run(), run());
     assert!(one.0.len() > 100);
@@ -239,14 +269,14 @@ fn nothing_the_device_does_after_a_cut_at_a_byte_is_reported_or_kept() {
     stores.extend(b"ABCDEF".map(|byte| (UART_TXD, u32::from(byte))));
     stores.extend([(NVMC_CONFIG, 1), (DATA, 0), FINISHED]);
     let mut board = board_with(&firmware(&stores, &[], &Then::Hang));
-    let cut = Decision::Cut { torn: None };
+    let cut = Order::Cut { torn: None };
     let (stopped, events) = boot(&mut board, move |event| match event {
         Event::Byte(b'C') => cut,
-        _ => Decision::Continue,
+        _ => Order::GoOn,
     });
     assert_eq!(stopped, Stopped::Cut);
     assert_eq!(events, b"ABC".map(Event::Byte));
-    assert_eq!(data_word(&board.read_flash().unwrap(), 0), u32::MAX);
+    assert_eq!(data_word(&flash_of(&mut board), 0), u32::MAX);
 }
 
 #[test]
@@ -259,23 +289,23 @@ fn an_echo_comes_back_without_the_receivers_start_stalling_for_a_second() {
     for _ in 0..6 {
         uart.send(b"lost: the board is off");
         let waker = board.waker();
-        let witness = witness(&board, move |event| {
+        let listener = listener(&board, move |event| {
             if *event == Event::Byte(b'!') {
                 waker.wake();
             }
-            Decision::Continue
+            Order::GoOn
         });
-        board.power_on(witness.clone()).unwrap();
+        power_on(&mut board, listener.clone()).unwrap();
         uart.send(b"over and out");
         uart.send(b"!");
         for _finished_then_echoed in 0..2 {
-            let echoed = |w: &Witness| w.events.contains(&Event::Byte(b'!'));
-            if !echoed(&witness.lock().unwrap()) {
+            let echoed = |w: &Listener| w.events.contains(&Event::Byte(b'!'));
+            if !echoed(&listener.lock().unwrap()) {
                 assert_eq!(board.wait(LONG).unwrap(), Stopped::TimedOut);
             }
         }
-        board.power_off().unwrap();
-        let heard: Vec<u8> = witness
+        power_off(&board);
+        let heard: Vec<u8> = listener
             .lock()
             .unwrap()
             .events
@@ -309,11 +339,9 @@ fn a_software_reset_is_reported_in_order_and_flash_survives_it() {
         events,
         [
             Event::Op(1, program(MARKER, 0)),
-            Event::Done(1),
             Event::Reset(ResetCause::Software),
             Event::Op(2, program(DATA + 4, 5)),
-            Event::Done(2),
-            Event::Pin(0x504, FINISHED.1),
+            Event::Pins(FINISHED.1),
         ]
     );
     board.verify_record().unwrap();
@@ -326,11 +354,8 @@ fn a_watchdog_that_is_started_and_not_fed_resets_the_device_once() {
     let (stopped, events) = boot(&mut board, go_on);
     assert_eq!(stopped, Stopped::TimedOut);
     assert_eq!(
-        events[2..],
-        [
-            Event::Reset(ResetCause::Watchdog),
-            Event::Pin(0x504, FINISHED.1)
-        ]
+        events[1..],
+        [Event::Reset(ResetCause::Watchdog), Event::Pins(FINISHED.1)]
     );
     // Its own reset has stopped it.
     assert_eq!(
@@ -343,11 +368,11 @@ fn a_watchdog_that_is_started_and_not_fed_resets_the_device_once() {
 #[test]
 fn a_device_that_hangs_without_a_watchdog_is_left_alone() {
     let mut board = board_with(&firmware(&[], &[], &Then::Hang));
-    let witness = witness(&board, go_on);
-    board.power_on(witness.clone()).unwrap();
+    let listener = listener(&board, go_on);
+    power_on(&mut board, listener.clone()).unwrap();
     let waited = board.wait(Duration::from_millis(700)).unwrap();
     assert_eq!(waited, Stopped::TimedOut);
-    assert!(witness.lock().unwrap().events.is_empty());
+    assert!(listener.lock().unwrap().events.is_empty());
 }
 
 #[test]
@@ -373,7 +398,7 @@ fn the_stack_reaches_down_to_where_untouched_ram_ends() {
 fn a_record_that_differs_from_the_boards_flash_is_a_mismatch() {
     let mut board = board_with(&nine_operations());
     boot(&mut board, go_on);
-    let mut wrong = board.read_flash().unwrap();
+    let mut wrong = flash_of(&mut board);
     wrong[0x3_8000] = 0x55;
     board.supply.shadow().provision(&wrong);
     match board.verify_record() {
@@ -393,12 +418,12 @@ fn a_missing_emulator_is_named() {
         qemu: "/nonexistent/qemu-system-arm".into(),
         ..config()
     });
-    let witness = witness(&board, go_on);
-    match board.power_on(witness) {
+    let listener = listener(&board, go_on);
+    match power_on(&mut board, listener) {
         Err(BoardError::NoEmulator { program, .. }) => assert!(program.contains("nonexistent")),
         other => panic!("{other:?}"),
     }
-    board.power_off().unwrap();
+    power_off(&board);
 }
 
 #[test]
@@ -407,8 +432,8 @@ fn a_program_that_is_no_emulator_is_a_bench_error_and_not_a_wait() {
         qemu: "/bin/false".into(),
         ..config()
     });
-    let witness = witness(&board, go_on);
-    let result = board.power_on(witness);
+    let listener = listener(&board, go_on);
+    let result = power_on(&mut board, listener);
     assert!(
         matches!(result, Err(BoardError::EmulatorDied { .. })),
         "{result:?}"
@@ -433,8 +458,8 @@ fn an_emulator_killed_from_outside_is_reported_as_died_and_the_board_can_be_powe
 #[test]
 fn a_locked_up_core_without_a_watchdog_is_told_from_an_emulator_that_died() {
     let mut board = board_with(&vec![0xFF; 256 * 1024]);
-    let witness = witness(&board, go_on);
-    let result = board.power_on(witness).and_then(|()| board.wait(LONG));
+    let listener = listener(&board, go_on);
+    let result = power_on(&mut board, listener).and_then(|()| board.wait(LONG));
     assert!(
         matches!(&result, Err(BoardError::LockedUp { .. })),
         "{result:?}"
@@ -454,19 +479,16 @@ fn a_locked_up_core_stands_still_until_the_watchdog_resets_it() {
     let (stopped, events) = boot(&mut board_with(&flash), go_on);
     assert_eq!(stopped, Stopped::TimedOut);
     assert_eq!(
-        events[2..],
-        [
-            Event::Reset(ResetCause::Watchdog),
-            Event::Pin(0x504, FINISHED.1)
-        ]
+        events[1..],
+        [Event::Reset(ResetCause::Watchdog), Event::Pins(FINISHED.1)]
     );
 }
 
 #[test]
 fn no_emulator_remains_after_a_cut_after_power_off_or_after_the_board_is_dropped() {
     let mut board = board_with(&nine_operations());
-    let witness_of_cut = witness(&board, at_op(5, Decision::CutAfter));
-    board.power_on(witness_of_cut).unwrap();
+    let listener_of_cut = listener(&board, at_op(5, Order::CutAfter));
+    power_on(&mut board, listener_of_cut).unwrap();
     let cut = board.supply.emulator_pid();
     board.wait(LONG).unwrap();
     assert!(!process_exists(cut.unwrap()));
@@ -474,8 +496,8 @@ fn no_emulator_remains_after_a_cut_after_power_off_or_after_the_board_is_dropped
     boot(&mut board, go_on);
     let switched_off = board.supply.emulator_pid().unwrap();
     assert!(process_exists(switched_off));
-    board.power_off().unwrap();
-    board.power_off().unwrap();
+    power_off(&board);
+    power_off(&board);
     assert!(!process_exists(switched_off));
 
     boot(&mut board, go_on);
@@ -504,16 +526,19 @@ fn the_relay_ends_a_wait_from_another_thread_and_gives_power_again() {
     let mut relay = board.relay();
     assert!(relay.on().is_err(), "nobody watches yet");
     boot(&mut board, go_on);
-    assert!(relay.is_on());
+    assert_eq!(relay.power(), Power::On);
+    let witness = board.witness().look();
+    assert!(matches!(witness, Proof::StillOn(_)), "{witness:?}");
     let switching = std::thread::spawn(move || {
         relay.off().unwrap();
         relay
     });
     assert_eq!(board.wait(LONG).unwrap(), Stopped::PoweredOff);
     let mut relay = switching.join().unwrap();
-    assert!(!relay.is_on());
+    assert_eq!(relay.power(), Power::Off);
     relay.on().unwrap();
-    assert!(relay.is_on());
+    assert_eq!(relay.power(), Power::On);
+    board.release().unwrap();
     assert_eq!(board.wait(LONG).unwrap(), Stopped::TimedOut);
     board.verify_record().unwrap();
 }
@@ -521,9 +546,9 @@ fn the_relay_ends_a_wait_from_another_thread_and_gives_power_again() {
 #[test]
 fn an_image_of_the_wrong_size_and_a_powered_board_are_not_provisioned() {
     let mut board = VirtualBoard::new(config());
-    assert!(board.provision(&[0; 100]).is_err());
+    assert!(board.provision(&[0; 100], 7).is_err());
     let image = nine_operations();
-    board.provision(&image).unwrap();
+    board.provision(&image, 7).unwrap();
     boot(&mut board, go_on);
-    assert!(board.provision(&image).is_err());
+    assert!(board.provision(&image, 7).is_err());
 }

@@ -21,10 +21,14 @@ pub(super) enum TraceEvent {
     },
     /// The machine goes through reset.
     Reset,
+    /// The core has a fault to take while it handles one: it locks up. QEMU aborts right after this line (target/arm and
+    /// hw/intc, `armv7m_nvic.c`: a fault that cannot be escalated since the running priority is that of a fault).
+    LockUp,
 }
 
 const WRITE: &[u8] = b"memory_region_ops_write ";
 const RESET: &[u8] = b"resettable_reset ";
+const ESCALATION: &[u8] = b"nvic_escalate_prio ";
 const FLASH_REGION: &[u8] = b"nrf51_soc.flash'";
 /// Below this is memory, above are registers.
 const FIRST_REGISTER: u32 = 0x4000_0000;
@@ -42,6 +46,11 @@ pub(super) fn parse(line: &[u8]) -> Option<TraceEvent> {
         return rest
             .ends_with(FLASH_REGION)
             .then_some(TraceEvent::FlashWrite { address, value });
+    }
+    if line.starts_with(ESCALATION) {
+        // ".. insufficient priority PRIORITY >= RUNNING": only faults and NMI run at a negative one.
+        let running = line.rsplit(|byte| *byte == b' ').next()?;
+        return running.starts_with(b"-").then_some(TraceEvent::LockUp);
     }
     line.starts_with(RESET).then_some(TraceEvent::Reset)
 }

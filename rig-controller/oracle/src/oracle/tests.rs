@@ -4,12 +4,23 @@ use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::{Challenge, WIRE_VERSION};
 
 use super::*;
+use crate::FlashOpKind;
 use crate::fixture::{self, CHAIN, LAYOUT, PAGE, state};
+use powercut_upgrade::slots::{Placement, Slot};
+use powercut_upgrade::wire::ResultCode;
+use powercut_upgrade::wire::lean::{Activity, Status};
 
 const SHIFTED: Placement = Placement::Shifted(CHAIN);
 
 fn oracle() -> Oracle {
-    Oracle::new(&LAYOUT, fixture::images(), 1, 2, &fixture::provisioned())
+    Oracle::new(
+        &LAYOUT,
+        fixture::images(),
+        1,
+        2,
+        Sight::EVERYTHING,
+        &fixture::provisioned(),
+    )
 }
 
 /// What the oracle complains of, in order.

@@ -1,0 +1,72 @@
+//! A board with everything that hangs on it, composed from an entry of the bench file once a run.
+use super::{Board, Facts};
+use crate::entry::{BoardEntry, Hidden};
+use crate::link::LinkKind;
+use crate::relay::Relay;
+use crate::witness::Witness;
+use powercut_oracle::sight::Sight;
+
+/// One board of the bench, ready for any number of cases.
+pub struct Composed {
+    /// The device.
+    pub board: Box<dyn Board>,
+    /// Its power.
+    pub relay: Box<dyn Relay>,
+    /// What proves that power went.
+    pub witness: Option<Box<dyn Witness>>,
+    /// Its way to the platform.
+    pub link: Box<dyn LinkKind>,
+    /// What the bench file hides of what it can show.
+    pub hides: Hidden,
+}
+
+impl Composed {
+    /// What is known of it beforehand; its sight is what it shows in this run.
+    pub fn facts(&self) -> Facts {
+        let facts = self.board.facts();
+        let off_proved = self.witness.is_some();
+        let sight = Sight {
+            off_proved,
+            ..facts.sight
+        };
+        let sight = sight.and(self.hides.sight());
+        Facts { sight, ..facts }
+    }
+}
+
+impl std::fmt::Debug for Composed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Composed")
+            .field("board", &self.board.name())
+            .field("relay", &self.relay.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A kind of board.
+pub struct Kind {
+    /// Its name in bench files, after `virtual:`.
+    pub name: &'static str,
+    /// What boards of this kind show; known before one is made.
+    pub sight: Sight,
+    /// Makes one, off and erased, as a bench file's entry says.
+    pub compose: fn(&BoardEntry) -> Composed,
+}
+
+/// The kinds of boards there are.
+pub const KINDS: &[Kind] = &[super::virtual_board::KIND];
+
+/// The kind that `entry` names.
+fn kind_of(entry: &BoardEntry) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == entry.kind)
+}
+
+/// Composes the board that `entry` describes; `None` if there is no such kind, which no bench file gets past its reader with.
+pub fn compose(entry: &BoardEntry) -> Option<Composed> {
+    kind_of(entry).map(|kind| (kind.compose)(entry))
+}
+
+/// What the board that `entry` describes will show, before it is composed.
+pub fn sight_of(entry: &BoardEntry) -> Option<Sight> {
+    kind_of(entry).map(|kind| kind.sight.and(entry.hides.sight()))
+}

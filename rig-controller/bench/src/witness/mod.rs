@@ -1,0 +1,21 @@
+//! What proves that power went, without the relay's word.
+mod process;
+
+pub(crate) use process::{Emulated, ProcessWitness};
+
+/// What a witness can say of a board that ought to be off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// Power is gone; how that shows.
+    Off(String),
+    /// Power is there; how that shows.
+    StillOn(String),
+}
+
+/// Looks at one board from a side of its own.
+pub trait Witness: Send {
+    /// Its name in reports.
+    fn name(&self) -> &str;
+    /// Looks at a board whose relay has been told to open.
+    fn look(&mut self) -> Proof;
+}

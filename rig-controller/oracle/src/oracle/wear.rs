@@ -1,0 +1,124 @@
+//! S3 and L3: how often units are programmed and pages erased.
+use std::collections::BTreeMap;
+
+use super::{Invariant, Oracle};
+use crate::flash_view;
+use crate::{FlashOp, FlashOpKind};
+
+impl Oracle {
+    /// S3, and what a device never writes; counts erases for L3.
+    pub(super) fn wear(&mut self, op: &FlashOp) {
+        let (FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address }) = op.kind;
+        if address < self.layout.identification.start {
+            let reason = format!(
+                "operation {} is at {address:#x}, in BOOT or FACTORY, which a device never writes: a cut there leaves nothing that boots",
+                op.number
+            );
+            self.report(Invariant::S1, reason);
+        }
+        let units = self.layout.page_bytes as usize / 4;
+        match op.kind {
+            FlashOpKind::Program { address, .. } => {
+                let Some(programs) = self.programs.get_mut(address as usize / 4) else {
+                    return;
+                };
+                *programs = programs.saturating_add(1);
+                if *programs > self.programs_allowed {
+                    let reason = format!(
+                        "operation {} programs the unit at {address:#x} for the {}th time since its page was erased; this flash allows {}",
+                        op.number, *programs, self.programs_allowed
+                    );
+                    self.report(Invariant::S3, reason);
+                }
+            }
+            FlashOpKind::Erase { address } => {
+                let page = address as usize / self.layout.page_bytes as usize;
+                if let Some(erases) = self.erases.get_mut(page) {
+                    *erases += 1;
+                }
+                if let Some(programs) = self.programs.get_mut(page * units..(page + 1) * units) {
+                    programs.fill(0);
+                }
+            }
+        }
+    }
+
+    /// The case is over: no page was erased more often than the swap, the journal and the cuts account for (L3).
+    pub fn at_end(&mut self, installed: bool) {
+        if !self.sight.operations {
+            return;
+        }
+        self.look_at(Invariant::L3);
+        let (layout, new) = (self.layout, self.images.new.manifest());
+        let pages = u32::from(
+            layout.image_pages(new.size_bytes.max(self.images.old.manifest().size_bytes)),
+        ) + 1;
+        let reverted = u32::from(self.reverted);
+        let swapped = u32::from(installed || self.reverted);
+        let download = u32::from(layout.image_pages(new.size_bytes)) + 1;
+        let bounds = [
+            (
+                "ACTIVE",
+                layout.active,
+                pages * (swapped + reverted) + self.cuts,
+                swapped + reverted + self.cuts,
+            ),
+            (
+                "STAGING",
+                layout.staging,
+                download + (pages + 1) * (swapped + reverted) + 2 * self.cuts,
+                1 + swapped + reverted + self.cuts,
+            ),
+        ];
+        let mut reasons = Vec::new();
+        for (name, region, total_allowed, page_allowed) in bounds {
+            let counts = self.counts(region);
+            let (total, most) = (
+                counts.iter().sum::<u32>(),
+                counts.iter().max().copied().unwrap_or(0),
+            );
+            if total > total_allowed || most > page_allowed {
+                reasons.push(format!("{name} was erased {total} times ({most} times the same page); {total_allowed} ({page_allowed}) would do"));
+            }
+        }
+        // Bootloader and application each open a page in a boot; a cut may cost one more in either.
+        let capacity = flash_view::journal_page_capacity(&layout);
+        let journal: u32 = self.counts(layout.identification).iter().sum();
+        let allowed =
+            self.journal_records.div_ceil(capacity) as u32 + 2 * self.boots + 2 * self.cuts;
+        if journal > allowed {
+            reasons.push(format!(
+                "the journal was erased {journal} times; {allowed} would do"
+            ));
+        }
+        for reason in reasons {
+            self.report(Invariant::L3, reason);
+        }
+    }
+
+    fn counts(&self, region: powercut_upgrade::slots::Region) -> Vec<u32> {
+        let first = (region.start / self.layout.page_bytes) as usize;
+        self.erases[first..first + usize::from(region.pages)].to_vec()
+    }
+
+    /// Erases of each region, by name, for reports.
+    pub fn erases_by_region(&self) -> BTreeMap<&'static str, u64> {
+        let layout = self.layout;
+        [
+            ("active", layout.active),
+            ("staging", layout.staging),
+            ("identification", layout.identification),
+        ]
+        .into_iter()
+        .map(|(name, region)| {
+            (
+                name,
+                self.counts(region)
+                    .iter()
+                    .map(|count| u64::from(*count))
+                    .sum(),
+            )
+        })
+        .collect()
+    }
+}

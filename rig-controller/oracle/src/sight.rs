@@ -1,0 +1,163 @@
+//! Sight: what a board can show, what each invariant needs to see, and so what cannot be ruled on a bench.
+use std::fmt;
+
+use crate::verdict::Invariant;
+
+/// When the rig can read a board's flash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FlashSight {
+    /// Never.
+    Never,
+    /// While the core is held, after power-on and before its first instruction.
+    Held,
+    /// At any moment, also while the firmware runs.
+    Always,
+}
+
+/// What a board, with everything that hangs on it, can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    /// Single flash operations, in order and before they take effect.
+    pub operations: bool,
+    /// Flash content.
+    pub flash: FlashSight,
+    /// The bytes that device and modem exchange, and so datagrams.
+    pub datagrams: bool,
+    /// Lines the firmware logs.
+    pub log: bool,
+    /// The pin that only an application drives.
+    pub marker: bool,
+    /// A witness proves, without the relay's word, that power went.
+    pub off_proved: bool,
+}
+
+/// One thing that has to be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Need {
+    /// Single flash operations.
+    Operations,
+    /// Flash content whenever the core is held.
+    HeldFlash,
+    /// Flash content while the firmware runs.
+    RunningFlash,
+    /// Datagrams on their way through the modem.
+    Datagrams,
+    /// Proof that power went.
+    OffProved,
+}
+
+impl Sight {
+    /// Everything there is, as an emulated board shows it.
+    pub const EVERYTHING: Self = Self {
+        operations: true,
+        flash: FlashSight::Always,
+        datagrams: true,
+        log: true,
+        marker: true,
+        off_proved: true,
+    };
+
+    /// Whether a board that shows this meets `need`.
+    pub fn meets(self, need: Need) -> bool {
+        match need {
+            Need::Operations => self.operations,
+            Need::HeldFlash => self.flash >= FlashSight::Held,
+            Need::RunningFlash => self.flash >= FlashSight::Always,
+            Need::Datagrams => self.datagrams,
+            Need::OffProved => self.off_proved,
+        }
+    }
+
+    /// The first of `needs` that a board that shows this does not meet.
+    pub fn lacks(self, needs: &[Need]) -> Option<Need> {
+        needs.iter().copied().find(|need| !self.meets(*need))
+    }
+
+    /// What both can show: a board's sight, with some of it hidden.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            operations: self.operations && other.operations,
+            flash: self.flash.min(other.flash),
+            datagrams: self.datagrams && other.datagrams,
+            log: self.log && other.log,
+            marker: self.marker && other.marker,
+            off_proved: self.off_proved && other.off_proved,
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    /// Completes "this board cannot show ..".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Operations => "single flash operations",
+            Self::HeldFlash => "what flash holds",
+            Self::RunningFlash => "what flash holds while the firmware runs",
+            Self::Datagrams => "the datagrams of the device",
+            Self::OffProved => "that power is off, without the relay's word",
+        })
+    }
+}
+
+impl Invariant {
+    /// What has to be seen for the oracle to rule on this invariant.
+    pub fn needs(self) -> &'static [Need] {
+        match self {
+            Self::S1 | Self::S2 | Self::S4 | Self::Expectation => &[Need::HeldFlash],
+            Self::S3 | Self::L3 => &[Need::Operations],
+            Self::L1 => &[Need::Operations, Need::Datagrams],
+            Self::L4 => &[Need::RunningFlash, Need::Datagrams],
+            Self::T1 => &[Need::OffProved],
+            Self::S5 | Self::L2 => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_that_shows_everything_lacks_nothing() {
+        for invariant in Invariant::ALL {
+            assert_eq!(Sight::EVERYTHING.lacks(invariant.needs()), None);
+        }
+    }
+
+    #[test]
+    fn silicon_that_is_read_when_held_shows_images_but_neither_wear_nor_the_truth_of_reports() {
+        let silicon = Sight {
+            operations: false,
+            flash: FlashSight::Held,
+            ..Sight::EVERYTHING
+        };
+        let ruled: Vec<Invariant> = Invariant::ALL
+            .into_iter()
+            .filter(|invariant| silicon.lacks(invariant.needs()).is_none())
+            .collect();
+        assert_eq!(
+            ruled,
+            [
+                Invariant::S1,
+                Invariant::S2,
+                Invariant::S4,
+                Invariant::S5,
+                Invariant::L2,
+                Invariant::T1,
+                Invariant::Expectation
+            ]
+        );
+    }
+
+    #[test]
+    fn hiding_something_takes_it_away_and_adds_nothing() {
+        let blind = Sight {
+            datagrams: false,
+            flash: FlashSight::Never,
+            ..Sight::EVERYTHING
+        };
+        assert_eq!(Sight::EVERYTHING.and(blind), blind);
+        assert_eq!(blind.and(Sight::EVERYTHING), blind);
+    }
+}
