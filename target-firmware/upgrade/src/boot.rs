@@ -9,13 +9,14 @@
 //! image back. An image that passes and then faults, hangs or restarts uses up the attempt that was recorded before the
 //! jump; the watchdog, started before the jump too, ends what would not end by itself.
 use crate::factory::Factory;
-use crate::flash::{FlashError, UpgradeFlash};
+use crate::flash::FlashError;
 use crate::image::{self, Location};
 use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{SecurityCounter, SignedManifest};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::{ChainLength, Layout, Placement, Slot};
 use crate::swap::{self, Direction};
+use crate::watched::WatchedFlash;
 
 /// What the bootloader does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub enum StayReason {
 
 /// Does everything between reset and jump. `alive` is called at least once per page read or written, to feed a
 /// watchdog that an earlier trial may have left running.
-pub fn boot<F: UpgradeFlash>(flash: &mut F, layout: &Layout, alive: &mut dyn FnMut()) -> Outcome {
+pub fn boot<F: WatchedFlash>(flash: &mut F, layout: &Layout, alive: &mut dyn FnMut()) -> Outcome {
     let Ok(factory) = Factory::load(flash, layout) else {
         return Outcome::Stay(StayReason::NotProvisioned);
     };
@@ -66,7 +67,7 @@ struct Boot<'a, F> {
     alive: &'a mut dyn FnMut(),
 }
 
-impl<F: UpgradeFlash> Boot<'_, F> {
+impl<F: WatchedFlash> Boot<'_, F> {
     fn run(&mut self) -> Result<Outcome, FlashError> {
         if self.journal.is_empty() {
             return self.run_without_journal();

@@ -7,15 +7,16 @@
 //! again and programmed once more with the same bytes. If it may have been torn twice, its units are used up: progress
 //! goes back to the start of its page ([`resume_point`]). Elsewhere a page is collected in RAM, written once, read back
 //! and then recorded.
-use crate::flash::{self, FlashError, UpgradeFlash};
+use crate::flash::{self, FlashError};
 use crate::image::Location;
 use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{FragmentIndex, Manifest, SignedManifest};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::Layout;
+use crate::watched::WatchedFlash;
 use crate::wire::CRC;
 use crate::wire::pcp::{PackageFacts, VersionText};
-use embedded_storage::nor_flash::NorFlashErrorKind;
+use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind};
 
 /// Where a download goes on after a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct ResumePoint {
 }
 
 /// Where to go on, from what the journal says.
-pub const fn resume_point<F: UpgradeFlash>(
+pub const fn resume_point<F: WatchedFlash>(
     layout: &Layout,
     committed: u32,
     programs: u8,
@@ -83,7 +84,7 @@ impl<const PAGE: usize> Store<PAGE> {
     }
 
     /// Takes the wanted fragment's plaintext, whole; what is in flash already is not written again.
-    pub fn take<F: UpgradeFlash>(
+    pub fn take<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         layout: &Layout,
@@ -124,7 +125,7 @@ impl<const PAGE: usize> Store<PAGE> {
 
     /// Before the first program of a boot: what was read from the journal is stated anew, with how often the units
     /// ahead may have been programmed.
-    fn reassert<F: UpgradeFlash>(
+    fn reassert<F: WatchedFlash>(
         &self,
         flash: &mut F,
         journal: &mut Journal,
@@ -146,7 +147,7 @@ impl<const PAGE: usize> Store<PAGE> {
         journal.open(flash, state)
     }
 
-    fn write_through<F: UpgradeFlash>(
+    fn write_through<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         layout: &Layout,
@@ -187,7 +188,7 @@ impl<const PAGE: usize> Store<PAGE> {
         Ok(Stored::Progress)
     }
 
-    fn write_page<F: UpgradeFlash>(
+    fn write_page<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         layout: &Layout,
@@ -214,7 +215,7 @@ impl<const PAGE: usize> Store<PAGE> {
     }
 
     /// The page does not hold what was written: forget what was fetched of it.
-    fn rewind<F: UpgradeFlash>(
+    fn rewind<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         layout: &Layout,
@@ -250,7 +251,7 @@ const TRIES: u8 = 3;
 
 /// Puts the manifest of a download in its place, erasing what was there, and checks it: without it a whole image would
 /// be refused. Beside it, what a PCP platform calls the package.
-pub(crate) fn store_manifest<F: UpgradeFlash>(
+pub(crate) fn store_manifest<F: NorFlash>(
     flash: &mut F,
     layout: &Layout,
     signed: &SignedManifest,
@@ -273,7 +274,7 @@ pub(crate) fn store_manifest<F: UpgradeFlash>(
 }
 
 /// What a PCP platform called the package whose manifest is in STAGING; `None` if that is not known.
-pub(crate) fn read_facts<F: UpgradeFlash>(flash: &mut F, layout: &Layout) -> Option<PackageFacts> {
+pub(crate) fn read_facts<F: NorFlash>(flash: &mut F, layout: &Layout) -> Option<PackageFacts> {
     let address = layout.manifest(Location::STAGING.slot, Location::STAGING.placement);
     let mut bytes = [0; FACTS_BYTES];
     flash::read(flash, address + FACTS_OFFSET, &mut bytes)

@@ -6,7 +6,7 @@
 //! announces itself anew. How it talks is up to its dialect (`lean`, `pcp`); what it does is the same in both.
 use crate::cipher::FragmentCipher;
 use crate::factory::{DeviceKey, Factory};
-use crate::flash::{FlashError, UpgradeFlash};
+use crate::flash::FlashError;
 use crate::image::{self, Hashing, Location};
 use crate::journal::{Journal, Phase, Record, State};
 use crate::m_sequence;
@@ -15,6 +15,7 @@ use crate::seeded::{Bug, Received, is_planted};
 use crate::slots::{ChainLength, Layout};
 use crate::store::{self, ResumePoint, Store, Stored};
 use crate::timer::RetransmissionTimer;
+use crate::watched::WatchedFlash;
 use crate::wire::lean::{Activity, Challenge, Handle, LeanKey};
 use crate::wire::pcp::PackageFacts;
 use crate::wire::{Dialect, MAX_UPLINK_BYTES, ResultCode};
@@ -224,7 +225,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]>> Hash for Agent<PAGE, HELD> {
 
 impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     /// Reads who this device is, what it runs and where its upgrade stands. Writes nothing to flash.
-    pub fn start<F: UpgradeFlash>(
+    pub fn start<F: WatchedFlash>(
         flash: &mut F,
         layout: &Layout,
         held: HELD,
@@ -293,7 +294,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     /// The self-test passed: the image is in force from here on, and so is its security counter.
-    pub fn confirm<F: UpgradeFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
+    pub fn confirm<F: WatchedFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
         if !self.in_trial() {
             return Ok(());
         }
@@ -303,7 +304,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     /// Takes a datagram; it is decrypted in place. What is not understood or not expected is ignored.
-    pub fn on_datagram<F: UpgradeFlash>(
+    pub fn on_datagram<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -316,7 +317,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     /// Does what is due and says what comes next.
-    pub fn poll<F: UpgradeFlash>(
+    pub fn poll<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -470,7 +471,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     /// Takes up a download that an earlier boot began, if its manifest is in STAGING.
     #[inline(never)]
-    fn resume<F: UpgradeFlash>(&mut self, flash: &mut F) {
+    fn resume<F: WatchedFlash>(&mut self, flash: &mut F) {
         let state = *self.journal.state();
         if state.phase == Phase::Ready {
             // A torn READY that the bootloader did not see. It was written after the image was verified, so it is true.
@@ -547,7 +548,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     /// Why this device does not install an image; `None` if it does.
     #[inline(never)]
-    fn refusal<F: UpgradeFlash>(
+    fn refusal<F: WatchedFlash>(
         &self,
         flash: &mut F,
         signed: &SignedManifest,
@@ -594,7 +595,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     /// Begins the session, or goes on with it if only the manifest is missing from STAGING.
     #[inline(never)]
-    fn accept<F: UpgradeFlash>(
+    fn accept<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         signed: SignedManifest,
@@ -634,7 +635,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     /// Stores the fragment whose turn it is, and those that waited for it. Whether all went well: flash that keeps
     /// losing what was written ends in silence and a new announcement, not in a busy loop.
     #[inline(never)]
-    fn store<F: UpgradeFlash>(
+    fn store<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         fragment: &[u8],
@@ -664,7 +665,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     /// The image in STAGING has this digest: it is ready, or it is fetched anew, or it is refused.
     #[inline(never)]
-    fn on_digest<F: UpgradeFlash>(
+    fn on_digest<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         digest: [u8; 32],

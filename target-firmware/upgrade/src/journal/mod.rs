@@ -24,11 +24,12 @@ mod tests;
 
 pub use state::{Phase, Record, SessionId, State};
 
-use crate::flash::{self, FlashError, PageQuestion, UpgradeFlash};
+use crate::flash::{self, FlashError};
 use crate::manifest::{ImageId, SecurityCounter};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::Layout;
-use embedded_storage::nor_flash::NorFlashErrorKind;
+use crate::watched::{PageQuestion, WatchedFlash};
+use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind};
 use page::{HEADER_BYTES, PageFormat};
 
 /// Number of a journal page in the order of opening; compared modulo 2^32.
@@ -103,7 +104,7 @@ pub struct Journal {
 
 impl Journal {
     /// Reads the identification area; writes nothing.
-    pub fn recover<F: UpgradeFlash>(flash: &mut F, layout: &Layout) -> Self {
+    pub fn recover<F: WatchedFlash>(flash: &mut F, layout: &Layout) -> Self {
         let mut journal = Self {
             layout: *layout,
             state: State::EMPTY,
@@ -160,18 +161,18 @@ impl Journal {
     }
 
     /// Records a page takes on this flash.
-    pub const fn capacity<F: UpgradeFlash>(layout: &Layout) -> u16 {
+    pub const fn capacity<F: NorFlash>(layout: &Layout) -> u16 {
         PageFormat::new(layout.page_bytes, F::WRITE_SIZE).capacity()
     }
 
     /// States what was read anew in a fresh sealed page, before it is acted on.
-    pub fn reassert<F: UpgradeFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
+    pub fn reassert<F: WatchedFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
         self.open(flash, self.state)
     }
 
     /// Makes sure that a state at rest (nothing under way) reads the same ever after. Writes nothing if it does
     /// already, so an idle boot costs no flash.
-    pub fn settle<F: UpgradeFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
+    pub fn settle<F: WatchedFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
         if (self.anchored && !is_planted(Bug::AnchorIgnored)) || is_planted(Bug::RestNotSettled) {
             return Ok(());
         }
@@ -181,7 +182,7 @@ impl Journal {
 
     /// Takes a step that ends in a state at rest, and anchors it: one fresh page, where a record and a later
     /// [`Journal::settle`] would take two.
-    pub fn conclude<F: UpgradeFlash>(
+    pub fn conclude<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         record: Record,
@@ -195,7 +196,7 @@ impl Journal {
     }
 
     /// States `state` in a fresh sealed page.
-    pub fn open<F: UpgradeFlash>(&mut self, flash: &mut F, state: State) -> Result<(), FlashError> {
+    pub fn open<F: WatchedFlash>(&mut self, flash: &mut F, state: State) -> Result<(), FlashError> {
         let format = self.format::<F>();
         let generation = self.highest.map_or(Generation(1), Generation::next);
         // A page that does not take what is written is passed over; with all of them bad the part is worn out.
@@ -234,7 +235,7 @@ impl Journal {
 
     /// Adds a record; opens a fresh page if none was opened in this boot or it is full. A record that cannot follow
     /// the present state is refused.
-    pub fn append<F: UpgradeFlash>(
+    pub fn append<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         record: Record,
@@ -264,7 +265,7 @@ impl Journal {
     }
 
     /// Writes what a factory leaves: `image` confirmed, with this security counter in force.
-    pub fn provision<F: UpgradeFlash>(
+    pub fn provision<F: WatchedFlash>(
         flash: &mut F,
         layout: &Layout,
         image: ImageId,
@@ -274,7 +275,7 @@ impl Journal {
     }
 
     /// The same for a device whose journal is of some age: `last` was the generation before, if none is there.
-    pub fn provision_after<F: UpgradeFlash>(
+    pub fn provision_after<F: WatchedFlash>(
         flash: &mut F,
         layout: &Layout,
         image: ImageId,
@@ -287,7 +288,7 @@ impl Journal {
         journal.append(flash, Record::Anchor)
     }
 
-    fn format<F: UpgradeFlash>(&self) -> PageFormat {
+    fn format<F: NorFlash>(&self) -> PageFormat {
         let format = PageFormat::new(self.layout.page_bytes, F::WRITE_SIZE);
         if is_planted(Bug::TwoRecordsInOneUnit) {
             return format.packed();
@@ -296,7 +297,7 @@ impl Journal {
     }
 
     /// The page to erase next, of those that were not `tried` (a bit each).
-    fn victim<F: UpgradeFlash>(&self, flash: &mut F, tried: u64) -> Option<u16> {
+    fn victim<F: WatchedFlash>(&self, flash: &mut F, tried: u64) -> Option<u16> {
         let pages = self.layout.identification.pages;
         let mut sealed: Option<Opened> = None;
         let mut oldest: Option<Opened> = None;
@@ -350,14 +351,14 @@ impl Journal {
     }
 
     /// What stands in a page, if its HEADER is valid.
-    fn look_at<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
+    fn look_at<F: WatchedFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
         let address = self.layout.identification_page(page);
         flash.ask(address, PageQuestion::Header, |flash| {
             self.read_opening(flash, page)
         })
     }
 
-    fn read_opening<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
+    fn read_opening<F: NorFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
         let (generation, state) = self
             .read_header(flash, page)
             .filter(|(_, state)| state.chain.0 <= self.layout.active.pages)?;
@@ -374,23 +375,19 @@ impl Journal {
         Some(Opening { opened, state })
     }
 
-    fn is_readable<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> bool {
+    fn is_readable<F: NorFlash>(&self, flash: &mut F, page: u16) -> bool {
         let mut header = [0; HEADER_BYTES];
         flash::read(flash, self.layout.identification_page(page), &mut header)
     }
 
-    fn read_header<F: UpgradeFlash>(
-        &self,
-        flash: &mut F,
-        page: u16,
-    ) -> Option<(Generation, State)> {
+    fn read_header<F: NorFlash>(&self, flash: &mut F, page: u16) -> Option<(Generation, State)> {
         let mut header = [0; HEADER_BYTES];
         flash::read(flash, self.layout.identification_page(page), &mut header);
         page::decode_header(&header)
     }
 
     /// Applies the records of the newest page to the state its header gave.
-    fn replay<F: UpgradeFlash>(&mut self, flash: &mut F, page: u16) {
+    fn replay<F: WatchedFlash>(&mut self, flash: &mut F, page: u16) {
         let address = self.layout.identification_page(page);
         let replayed = flash.ask(address, PageQuestion::Records, |flash| {
             self.read_records(flash, page)
@@ -404,7 +401,7 @@ impl Journal {
         }
     }
 
-    fn read_records<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Replayed {
+    fn read_records<F: WatchedFlash>(&self, flash: &mut F, page: u16) -> Replayed {
         let format = self.format::<F>();
         let start = self.layout.identification_page(page);
         let mut reading = Reading {
@@ -446,7 +443,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn read_next<F: UpgradeFlash>(&mut self, flash: &mut F, address: u32) {
+    fn read_next<F: NorFlash>(&mut self, flash: &mut F, address: u32) {
         let mut bytes = [0; 8];
         flash::read(flash, address, &mut bytes);
         let record = page::decode_record(self.session, self.slot, bytes);
