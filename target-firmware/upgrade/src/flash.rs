@@ -74,7 +74,6 @@ pub(crate) fn program<F: NorFlash>(
     bytes: &[u8],
 ) -> Result<(), FlashError> {
     let unit_bytes = F::WRITE_SIZE;
-    let mut padded = [0xFF_u8; MAX_UNIT_BYTES];
     for (index, chunk) in bytes.chunks(unit_bytes).enumerate() {
         if chunk.iter().all(|byte| *byte == 0xFF) {
             continue;
@@ -83,12 +82,20 @@ pub(crate) fn program<F: NorFlash>(
         if chunk.len() == unit_bytes {
             flash.write(at, chunk).map_err(failed)?;
         } else {
-            padded[..chunk.len()].copy_from_slice(chunk);
-            flash.write(at, &padded[..unit_bytes]).map_err(failed)?;
-            if is_planted(Bug::TailProgrammedTwice) {
-                flash.write(at, &padded[..unit_bytes]).map_err(failed)?;
-            }
+            program_tail(flash, at, chunk)?;
         }
+    }
+    Ok(())
+}
+
+/// Programs the last unit of what is written, which it does not fill.
+fn program_tail<F: NorFlash>(flash: &mut F, address: u32, tail: &[u8]) -> Result<(), FlashError> {
+    let mut padded = [0xFF_u8; MAX_UNIT_BYTES];
+    padded[..tail.len()].copy_from_slice(tail);
+    let unit = &padded[..F::WRITE_SIZE];
+    flash.write(address, unit).map_err(failed)?;
+    if is_planted(Bug::TailProgrammedTwice) {
+        flash.write(address, unit).map_err(failed)?;
     }
     Ok(())
 }
@@ -104,6 +111,11 @@ pub(crate) fn holds<F: NorFlash>(flash: &mut F, address: u32, bytes: &[u8]) -> b
         }
     }
     true
+}
+
+/// Reads back what was written: whether flash holds it. `unread` is the bug of not looking.
+pub(crate) fn took<F: NorFlash>(flash: &mut F, address: u32, bytes: &[u8], unread: Bug) -> bool {
+    is_planted(unread) || holds(flash, address, bytes)
 }
 
 /// A driver that may program a unit twice between erases, with the bits of the first program kept (nRF parts).

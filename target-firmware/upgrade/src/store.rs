@@ -11,7 +11,7 @@ use crate::flash::{self, FlashError};
 use crate::image::Location;
 use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{FragmentIndex, Manifest, SignedManifest};
-use crate::seeded::{Bug, is_planted};
+use crate::seeded::{self, Bug, is_planted};
 use crate::slots::Layout;
 use crate::watched::WatchedFlash;
 use crate::wire::CRC;
@@ -96,8 +96,7 @@ impl<const PAGE: usize> Store<PAGE> {
         let known = self.offset() % u32::from(manifest.fragment_bytes);
         let mut rest = fragment.get(known as usize..).unwrap_or_default();
         if F::PROGRAMS_PER_UNIT > 1 {
-            let is_last = self.committed + rest.len() as u32 == manifest.size_bytes;
-            return self.write_through(flash, layout, journal, rest, is_last);
+            return self.write_through(flash, layout, journal, manifest, rest);
         }
         let page_bytes = F::ERASE_SIZE.min(PAGE);
         while !rest.is_empty() {
@@ -105,10 +104,7 @@ impl<const PAGE: usize> Store<PAGE> {
             self.buffer[self.buffered..self.buffered + now.len()].copy_from_slice(now);
             self.buffered += now.len();
             rest = later;
-            if is_planted(Bug::RamCountedAsWritten) {
-                let committed = self.offset();
-                journal.append(flash, Record::Progress { committed })?;
-            }
+            seeded::record_early(Bug::RamCountedAsWritten, flash, journal, self.offset())?;
             let is_last = self.offset() == manifest.size_bytes;
             if (self.buffered == page_bytes || is_last)
                 && self.write_page(flash, layout, journal)? == Stored::Rewound
@@ -152,15 +148,29 @@ impl<const PAGE: usize> Store<PAGE> {
         flash: &mut F,
         layout: &Layout,
         journal: &mut Journal,
+        manifest: &Manifest,
         data: &[u8],
-        is_last: bool,
     ) -> Result<Stored, FlashError> {
         let committed = self.committed + data.len() as u32;
-        let record_first =
-            cfg!(feature = "seeded-bug-record-before-data") || is_planted(Bug::RecordBeforeData);
-        if record_first {
+        seeded::record_early(Bug::RecordBeforeData, flash, journal, committed)?;
+        if !self.program_pages(flash, layout, data)? {
+            return self.rewind(flash, layout, journal);
+        }
+        if seeded::is_recorded(committed, manifest) {
             journal.append(flash, Record::Progress { committed })?;
         }
+        self.committed = committed;
+        self.programs = 0;
+        Ok(Stored::Progress)
+    }
+
+    /// Programs what comes next, page by page. Whether flash took it.
+    fn program_pages<F: NorFlash>(
+        &self,
+        flash: &mut F,
+        layout: &Layout,
+        data: &[u8],
+    ) -> Result<bool, FlashError> {
         let mut at = self.committed;
         let mut rest = data;
         while !rest.is_empty() {
@@ -169,23 +179,17 @@ impl<const PAGE: usize> Store<PAGE> {
                 rest.split_at(rest.len().min((layout.page_bytes - into_page) as usize));
             let address =
                 layout.image_byte(Location::STAGING.slot, Location::STAGING.placement, at);
-            if into_page == 0 || (is_planted(Bug::ResumedPageErased) && self.programs > 0) {
+            if into_page == 0 || seeded::erases_again(self.programs) {
                 flash::erase_page(flash, page_to_erase(address, at))?;
             }
             flash::program(flash, address, now)?;
-            if !is_planted(Bug::DataNotReadBack) && !flash::holds(flash, address, now) {
-                return self.rewind(flash, layout, journal);
+            if !flash::took(flash, address, now, Bug::DataNotReadBack) {
+                return Ok(false);
             }
             at += now.len() as u32;
             rest = later;
         }
-        let record_after = !(is_last && is_planted(Bug::LastFragmentNotRecorded));
-        if record_after && !record_first {
-            journal.append(flash, Record::Progress { committed })?;
-        }
-        self.committed = committed;
-        self.programs = 0;
-        Ok(Stored::Progress)
+        Ok(true)
     }
 
     fn write_page<F: WatchedFlash>(
@@ -202,7 +206,7 @@ impl<const PAGE: usize> Store<PAGE> {
         );
         flash::erase_page(flash, page_to_erase(address, self.committed))?;
         flash::program(flash, address, data)?;
-        if !is_planted(Bug::DataNotReadBack) && !flash::holds(flash, address, data) {
+        if !flash::took(flash, address, data, Bug::DataNotReadBack) {
             return self.rewind(flash, layout, journal);
         }
         let committed = self.offset();
@@ -266,7 +270,7 @@ pub(crate) fn store_manifest<F: NorFlash>(
             // Should it be lost, the header is fetched again.
             flash::program(flash, address + FACTS_OFFSET, &encode_facts(facts))?;
         }
-        if is_planted(Bug::ManifestNotReadBack) || flash::holds(flash, address, &bytes) {
+        if flash::took(flash, address, &bytes, Bug::ManifestNotReadBack) {
             return Ok(());
         }
     }

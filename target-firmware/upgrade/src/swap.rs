@@ -63,7 +63,7 @@ fn copy_page<F: NorFlash>(flash: &mut F, from: u32, to: u32) -> Result<bool, Fla
         // What cannot be read belongs to no image (its digest was checked); it is copied as zeros.
         flash::read(flash, from + offset, &mut chunk);
         flash::program(flash, to + offset, &chunk)?;
-        if !is_planted(Bug::CopyNotReadBack) && !flash::holds(flash, to + offset, &chunk) {
+        if !flash::took(flash, to + offset, &chunk, Bug::CopyNotReadBack) {
             return Ok(false);
         }
     }

@@ -3,8 +3,8 @@ use super::window::Arrival;
 use super::{Activities, Agent};
 use crate::cipher::overhead_bytes;
 use crate::flash::FlashError;
-use crate::manifest::{FragmentIndex, SIGNED_MANIFEST_BYTES, SignedManifest};
-use crate::seeded::{Bug, is_planted};
+use crate::manifest::{SIGNED_MANIFEST_BYTES, SignedManifest};
+use crate::seeded;
 use crate::watched::WatchedFlash;
 use crate::wire::lean::{
     Activity, Downlink, MAX_WINDOW, Status, Uplink, WIRE_VERSION, complete_index,
@@ -220,11 +220,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         } else {
             body
         };
-        let nonce = if is_planted(Bug::NonceCountsFromReset) && !self.journal.is_open() {
-            FragmentIndex(0)
-        } else {
-            index
-        };
+        let nonce = seeded::nonce(index, &self.journal);
         let Ok(fragment) = download.cipher.open(nonce, body) else {
             return Ok(());
         };

@@ -5,13 +5,13 @@
 //! and never goes back. The agent asks for fragments, asks again when no answer comes, and after a while of silence
 //! announces itself anew. How it talks is up to its dialect (`lean`, `pcp`); what it does is the same in both.
 use crate::cipher::FragmentCipher;
-use crate::factory::{DeviceKey, Factory};
+use crate::factory::Factory;
 use crate::flash::FlashError;
 use crate::image::{self, Hashing, Location};
 use crate::journal::{Journal, Phase, Record, State};
 use crate::m_sequence;
 use crate::manifest::{FragmentIndex, ImageId, SecurityCounter, SignedManifest, Suite, Version};
-use crate::seeded::{Bug, Received, is_planted};
+use crate::seeded::{self, Bug, Received, is_planted};
 use crate::slots::{ChainLength, Layout};
 use crate::store::{self, ResumePoint, Store, Stored};
 use crate::timer::RetransmissionTimer;
@@ -335,11 +335,8 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         match &mut self.doing {
             Activities::Verifying(hashing) => {
                 let mut digest = hashing.next_page(flash, &self.layout);
-                if is_planted(Bug::FirstPageVerified)
-                    && let Some(download) = &self.download
-                {
-                    digest = Some(download.signed.manifest().image_digest);
-                }
+                let signed = self.download.as_ref().map(|download| &download.signed);
+                seeded::believe_first_page(&mut digest, signed);
                 if let Some(digest) = digest {
                     self.on_digest(flash, digest)?;
                 }
@@ -357,10 +354,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             _ => {}
         }
         match self.timer.deadline_ms() {
-            Some(until_ms)
-                if (now_ms < until_ms || is_planted(Bug::NothingAskedTwice))
-                    && !self.tells_resume =>
-            {
+            Some(until_ms) if seeded::is_early(now_ms, until_ms) && !self.tells_resume => {
                 let more = self.ask_for_more(now_ms, out);
                 return Ok(more.map_or(Wish::Wait { until_ms }, Wish::Send));
             }
@@ -489,7 +483,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             .filter(|signed| signed.image_id() == state.image);
         if let Some(signed) = signed {
             // Of an image that is all there no unit is programmed any more: nothing of its last page is used up.
-            let mut at = if committed == signed.manifest().size_bytes {
+            let at = if committed == signed.manifest().size_bytes {
                 ResumePoint {
                     committed,
                     programs,
@@ -497,16 +491,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             } else {
                 store::resume_point::<F>(&self.layout, committed, programs)
             };
-            let fragment = u32::from(signed.manifest().fragment_bytes);
-            if is_planted(Bug::ResumeOneTooFar) {
-                at.committed = (at.committed + fragment).min(signed.manifest().size_bytes);
-            }
-            if is_planted(Bug::ResumeTwoTooFar) {
-                at.committed = (at.committed + 2 * fragment).min(signed.manifest().size_bytes);
-            }
-            if is_planted(Bug::ResumeTwoTooEarly) {
-                at.committed = at.committed.saturating_sub(2 * fragment);
-            }
+            let at = seeded::displaced(at, signed.manifest());
             let is_all_there = at.committed == signed.manifest().size_bytes;
             self.begin(signed, at);
             let is_lean = self.factory.dialect == Dialect::Lean;
@@ -521,12 +506,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     #[inline(never)]
     fn begin(&mut self, signed: SignedManifest, at: ResumePoint) {
-        let no_key = DeviceKey([0; 32]);
-        let key = if is_planted(Bug::CipherNotInitialisedOnResume) && at.committed > 0 {
-            &no_key
-        } else {
-            &self.factory.device_key
-        };
+        let key = seeded::download_key(&self.factory.device_key, at);
         let store = Store::new(at);
         let manifest = *signed.manifest();
         let base = store
@@ -559,18 +539,10 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         if id == self.running {
             return Some(ResultCode::LatestAlready);
         }
-        if id == state.image
-            && state.phase == Phase::Reverted
-            && !is_planted(Bug::RevertedForgotten)
-        {
+        if id == state.image && seeded::is_remembered_as_reverted(state.phase) {
             return Some(ResultCode::InstallFailed);
         }
-        let in_use = match state.phase {
-            Phase::Rejected => is_planted(Bug::RejectedSlotInUse),
-            Phase::Accepted => is_planted(Bug::InterruptedEraseInUse),
-            _ => false,
-        };
-        if in_use {
+        if seeded::is_slot_in_use(state.phase) {
             return Some(ResultCode::InUse);
         }
         if id == state.image && state.phase == Phase::Rejected {
@@ -601,12 +573,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         signed: SignedManifest,
         facts: Option<PackageFacts>,
     ) -> Result<(), FlashError> {
-        let committed = match self.journal.state().phase {
-            Phase::Downloading { committed, .. } if is_planted(Bug::ProgressNotBoundToSession) => {
-                committed.min(signed.manifest().size_bytes)
-            }
-            _ => 0,
-        };
+        let at = seeded::beginning(self.journal.state().phase, signed.manifest());
         let state = State {
             image: signed.image_id(),
             image_counter: signed.manifest().security_counter,
@@ -618,13 +585,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         self.journal.open(flash, state)?;
         store::store_manifest(flash, &self.layout, &signed, facts.as_ref())?;
         self.journal.append(flash, Record::ManifestStored)?;
-        self.begin(
-            signed,
-            ResumePoint {
-                committed,
-                programs: 0,
-            },
-        );
+        self.begin(signed, at);
         if let Some(download) = &mut self.download {
             download.facts = facts;
         }

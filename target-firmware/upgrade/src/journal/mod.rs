@@ -16,8 +16,9 @@
 //! - a state at rest is followed by an *anchor* right behind the SEAL. Reading it proves that the SEAL was finished,
 //!   and nothing comes after it, so an idle boot ([`Journal::settle`]) of an anchored state writes nothing.
 //!
-//! The format is described in `page.rs`, the meaning of records in `state.rs`.
+//! The format is described in `page.rs`, the meaning of records in `state.rs`; `reading.rs` reads them.
 mod page;
+mod reading;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use crate::slots::Layout;
 use crate::watched::{PageQuestion, WatchedFlash};
 use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind};
 use page::{HEADER_BYTES, PageFormat};
+use reading::{Reading, Replayed};
 
 /// Number of a journal page in the order of opening; compared modulo 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,14 +84,6 @@ impl core::hash::Hash for Opening {
     }
 }
 
-/// What the records of a page come to.
-#[derive(Debug, Clone, Copy, Hash)]
-struct Replayed {
-    state: State,
-    anchored: bool,
-    next_slot: Option<u16>,
-}
-
 /// The journal as read, and, once something was written in this boot, the page being written.
 #[derive(Debug, Clone, Hash)]
 pub struct Journal {
@@ -114,30 +108,38 @@ impl Journal {
             next_slot: None,
         };
         for page in 0..layout.identification.pages {
-            let Some(Opening { opened, state }) = journal.look_at(flash, page) else {
-                if is_planted(Bug::ReadErrorFatal) && !journal.is_readable(flash, page) {
-                    break;
-                }
-                continue;
-            };
-            if journal
-                .highest
-                .is_none_or(|highest| opened.generation.is_newer_than(highest))
-            {
-                journal.highest = Some(opened.generation);
-            }
-            if journal
-                .newest
-                .is_none_or(|newest| opened.is_preferred_to(newest))
-            {
-                journal.newest = Some(opened);
-                journal.state = state;
+            match journal.look_at(flash, page) {
+                Some(opening) => journal.consider(opening),
+                None if journal.gives_up_at(flash, page) => break,
+                None => {}
             }
         }
         if let Some(newest) = journal.newest {
             journal.replay(flash, newest.page);
         }
         journal
+    }
+
+    /// Takes what a page opens with for the state, if it is preferred to what was found so far.
+    fn consider(&mut self, Opening { opened, state }: Opening) {
+        if self
+            .highest
+            .is_none_or(|highest| opened.generation.is_newer_than(highest))
+        {
+            self.highest = Some(opened.generation);
+        }
+        if self
+            .newest
+            .is_none_or(|newest| opened.is_preferred_to(newest))
+        {
+            self.newest = Some(opened);
+            self.state = state;
+        }
+    }
+
+    /// Whether a page without a HEADER ends the search. None does, readable or not.
+    fn gives_up_at<F: NorFlash>(&self, flash: &mut F, page: u16) -> bool {
+        is_planted(Bug::ReadErrorFatal) && !self.is_readable(flash, page)
     }
 
     /// What it says.
@@ -173,11 +175,16 @@ impl Journal {
     /// Makes sure that a state at rest (nothing under way) reads the same ever after. Writes nothing if it does
     /// already, so an idle boot costs no flash.
     pub fn settle<F: WatchedFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
-        if (self.anchored && !is_planted(Bug::AnchorIgnored)) || is_planted(Bug::RestNotSettled) {
+        if self.is_settled() {
             return Ok(());
         }
         self.reassert(flash)?;
         self.append(flash, Record::Anchor)
+    }
+
+    /// Whether a state at rest needs no anchor any more.
+    fn is_settled(&self) -> bool {
+        (self.anchored && !is_planted(Bug::AnchorIgnored)) || is_planted(Bug::RestNotSettled)
     }
 
     /// Takes a step that ends in a state at rest, and anchors it: one fresh page, where a record and a later
@@ -206,17 +213,8 @@ impl Journal {
             let address = self.layout.identification_page(page);
             let header = page::encode_header(generation, &state);
             let seal = page::encode_seal(state.session(), generation);
-            let seal_first = is_planted(Bug::SealBeforeHeader);
             flash::erase_page(flash, address)?;
-            if seal_first {
-                flash::program(flash, address + format.seal(), &seal)?;
-            }
-            flash::program(flash, address, &header)?;
-            let header_holds = flash::holds(flash, address, &header);
-            if header_holds && !seal_first {
-                flash::program(flash, address + format.seal(), &seal)?;
-            }
-            if !header_holds || !flash::holds(flash, address + format.seal(), &seal) {
+            if !write_opening(flash, (address, &header), (address + format.seal(), &seal))? {
                 continue;
             }
             self.newest = Some(Opened {
@@ -254,7 +252,7 @@ impl Journal {
         let bytes = page::encode_record(self.state.session(), slot, record);
         let address = self.layout.identification_page(newest.page) + format.slot(slot);
         flash::program(flash, address, &bytes)?;
-        if !is_planted(Bug::RecordNotReadBack) && !flash::holds(flash, address, &bytes) {
+        if !flash::took(flash, address, &bytes, Bug::RecordNotReadBack) {
             // The unit did not take it: say the same in a page that does.
             return self.open(flash, next);
         }
@@ -316,38 +314,21 @@ impl Journal {
         let spared = sealed.or(oldest);
         // The next in line, so that all of them wear alike.
         let first = self.newest.map_or(0, |newest| newest.page + 1);
-        let mut best: Option<(u8, u32, u16)> = None;
+        let mut best: Option<(Rank, u16)> = None;
         for step in 0..pages {
             let page = (first + step) % pages;
             if tried >> page & 1 == 1 {
                 continue;
             }
-            let (class, rank) = match (self.look_at(flash, page), spared) {
-                (Some(Opening { opened, .. }), Some(spared)) if opened.page == spared.page => {
-                    if !is_planted(Bug::LivePageErased) {
-                        continue;
-                    }
-                    (0, 0)
-                }
-                (Some(Opening { opened, .. }), Some(spared)) => {
-                    let age = spared.generation.0.wrapping_sub(opened.generation.0);
-                    match (
-                        opened.generation.is_newer_than(spared.generation),
-                        opened.sealed,
-                    ) {
-                        (false, false) => (2, 0),
-                        // The oldest first, and below the newest first: that one is the furthest from 0 downwards.
-                        (false, true) => (3, u32::MAX - age),
-                        (true, _) => (4, age),
-                    }
-                }
-                _ => (1, 0),
+            let opened = self.look_at(flash, page).map(|opening| opening.opened);
+            let Some(rank) = rank(opened, spared) else {
+                continue;
             };
-            if best.is_none_or(|(b_class, b_rank, _)| (class, rank) < (b_class, b_rank)) {
-                best = Some((class, rank, page));
+            if best.is_none_or(|(best, _)| rank < best) {
+                best = Some((rank, page));
             }
         }
-        best.map(|(_, _, page)| page)
+        best.map(|(_, page)| page)
     }
 
     /// What stands in a page, if its HEADER is valid.
@@ -395,9 +376,11 @@ impl Journal {
         self.state = replayed.state;
         self.anchored = replayed.anchored;
         self.next_slot = replayed.next_slot;
-        if let Phase::Downloading { programs, .. } = &mut self.state.phase {
+        if let Phase::Downloading { programs, .. } = &mut self.state.phase
+            && !is_planted(Bug::ProgramsNotCounted)
+        {
             // The boot that wrote this page may have programmed what comes next.
-            *programs = programs.saturating_add(u8::from(!is_planted(Bug::ProgramsNotCounted)));
+            *programs = programs.saturating_add(1);
         }
     }
 
@@ -431,45 +414,42 @@ impl Journal {
     }
 }
 
-/// The records of a page as far as they were read.
-#[derive(Debug, Clone, Hash)]
-struct Reading {
-    session: SessionId,
-    /// The next.
-    slot: u16,
-    replayed: Replayed,
-    /// All so far were records.
-    goes_on: bool,
+/// Writes a HEADER and, once it is there, a SEAL, each to its address. Whether both are there.
+fn write_opening<F: NorFlash>(
+    flash: &mut F,
+    (header_at, header): (u32, &[u8]),
+    (seal_at, seal): (u32, &[u8]),
+) -> Result<bool, FlashError> {
+    if is_planted(Bug::SealBeforeHeader) {
+        flash::program(flash, seal_at, seal)?;
+        flash::program(flash, header_at, header)?;
+        return Ok(flash::holds(flash, header_at, header) && flash::holds(flash, seal_at, seal));
+    }
+    flash::program(flash, header_at, header)?;
+    if !flash::holds(flash, header_at, header) {
+        return Ok(false);
+    }
+    flash::program(flash, seal_at, seal)?;
+    Ok(flash::holds(flash, seal_at, seal))
 }
 
-impl Reading {
-    fn read_next<F: NorFlash>(&mut self, flash: &mut F, address: u32) {
-        let mut bytes = [0; 8];
-        flash::read(flash, address, &mut bytes);
-        let record = page::decode_record(self.session, self.slot, bytes);
-        let Some(next) = record.and_then(|record| self.replayed.state.after(record)) else {
-            let is_blank = bytes == [0xFF; 8];
-            if is_planted(Bug::AppendAfterReset) && is_blank {
-                self.replayed.next_slot = Some(self.slot);
-            }
-            let state = &mut self.replayed.state;
-            if is_planted(Bug::SlotErasedOnCrcError)
-                && !is_blank
-                && matches!(state.phase, Phase::Downloading { .. })
-            {
-                state.phase = Phase::Accepted;
-            }
-            if is_planted(Bug::TornRecordForgetsProgress)
-                && !is_blank
-                && let Phase::Downloading { committed, .. } = &mut state.phase
-            {
-                *committed = 0;
-            }
-            self.goes_on = false;
-            return;
-        };
-        self.replayed.anchored = self.slot == 0 && record == Some(Record::Anchor);
-        self.replayed.state = next;
-        self.slot += 1;
+/// How soon a page is erased, the lowest first: by class, and in it by age.
+type Rank = (u8, u32);
+
+/// The rank of a page that was `opened` like this, or not at all; `None` if it is the one to be spared.
+fn rank(opened: Option<Opened>, spared: Option<Opened>) -> Option<Rank> {
+    let (Some(opened), Some(spared)) = (opened, spared) else {
+        return Some((1, 0));
+    };
+    if opened.page == spared.page {
+        return is_planted(Bug::LivePageErased).then_some((0, 0));
     }
+    let is_newer = opened.generation.is_newer_than(spared.generation);
+    let age = spared.generation.0.wrapping_sub(opened.generation.0);
+    Some(match (is_newer, opened.sealed) {
+        (false, false) => (2, 0),
+        // The oldest first, and below the newest first: that one is the furthest from 0 downwards.
+        (false, true) => (3, u32::MAX - age),
+        (true, _) => (4, age),
+    })
 }
