@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use nor_flash_model::{CutEffect, ModelError, NorFlashModel, fold};
-use powercut_upgrade::flash::{PageQuestion, UpgradeFlash};
 use powercut_upgrade::slots::Region;
+use powercut_upgrade::watched::{PageQuestion, WatchedFlash};
 
 use super::explorer::Explorer;
 use super::fault::Fault;
@@ -343,7 +343,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
     }
 }
 
-impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize> UpgradeFlash
+impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize> WatchedFlash
     for Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
 {
     const PROGRAMS_PER_UNIT: u8 = PROGRAMS;

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use nor_flash_model::{NorFlashModel, fold};
-use powercut_upgrade::flash::PageQuestion;
+use powercut_upgrade::watched::PageQuestion;
 
 use super::merge::Answers;
 

@@ -1,7 +1,7 @@
 //! Which runs need not go on. Between two resets the device is a deterministic program whose only inputs are the
 //! flash it reads and the answers of a platform that is deterministic itself. Where it stands is therefore said by what it
 //! has read and erased since its reset, or, where bootloader and application say what they go on with
-//! ([`goes_on_with`](powercut_upgrade::flash::UpgradeFlash::goes_on_with)), by that and what was read and erased since. Two
+//! ([`goes_on_with`](powercut_upgrade::watched::WatchedFlash::goes_on_with)), by that and what was read and erased since. Two
 //! runs that stand at the same place, with equal oracle memory, equally many cuts to come and flash that is equal wherever
 //! the first of them went on to look, have the same future: see `footprint.rs`. Runs ask at each reset, at each such
 //! statement and after each erase: there an interrupted page is whole again, whichever of its hundreds of operations was
@@ -11,7 +11,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 
 use nor_flash_model::{NorFlashModel, fold};
-use powercut_upgrade::flash::PageQuestion;
+use powercut_upgrade::watched::PageQuestion;
 
 use super::footprint::Footprint;
 use super::recent::Recent;

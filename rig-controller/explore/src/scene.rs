@@ -1,7 +1,7 @@
 //! Everything about an exploration that no cut changes: the layout, the two images, what an uncut run costs.
-use powercut_upgrade::flash::UpgradeFlash;
 use powercut_upgrade::journal::{Generation, Journal};
 use powercut_upgrade::slots::{Layout, Placement, Slot};
+use powercut_upgrade::watched::WatchedFlash;
 
 use super::geometry::Geometry;
 use super::package::{Package, Recipe, factory};
@@ -138,7 +138,7 @@ impl Scene {
     ///
     /// # Errors
     /// When the flash refuses: the scene is larger than it.
-    pub(super) fn provision<F: UpgradeFlash>(&self, flash: &mut F) -> Result<(), F::Error> {
+    pub(super) fn provision<F: WatchedFlash>(&self, flash: &mut F) -> Result<(), F::Error> {
         let mut write = |at: u32, bytes: &[u8]| {
             let mut padded = bytes.to_vec();
             padded.resize(bytes.len().next_multiple_of(F::WRITE_SIZE), 0xFF);

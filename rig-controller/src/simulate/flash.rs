@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use nor_flash_model::{Cut, CutEffect, ModelError, NorFlashModel};
-use powercut_upgrade::flash::UpgradeFlash;
+use powercut_upgrade::watched::WatchedFlash;
 
 use super::clock::Clock;
 use super::part::Part;
@@ -113,7 +113,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> NorFlash
     }
 }
 
-impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> UpgradeFlash
+impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> WatchedFlash
     for TimedFlash<UNIT, PAGE, PROGRAMS>
 {
     const PROGRAMS_PER_UNIT: u8 = PROGRAMS;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use embedded_storage::nor_flash::{NorFlashError, NorFlashErrorKind};
 use nor_flash_model::NorFlashModel;
 use powercut_upgrade::factory::Factory;
-use powercut_upgrade::flash::UpgradeFlash;
 use powercut_upgrade::journal::Journal;
 use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET, Polynomial, Register, Stream};
 use powercut_upgrade::manifest::SignedManifest;
 use powercut_upgrade::slots::{Layout, Placement, Slot};
+use powercut_upgrade::watched::WatchedFlash;
 use powercut_upgrade::wire::Dialect;
 
 use super::clock::Stage;
@@ -381,7 +381,7 @@ fn m_sequence() -> Option<Configuration> {
 }
 
 /// Makes `flash` that of a device that runs `old`.
-fn provision<F: UpgradeFlash>(
+fn provision<F: WatchedFlash>(
     flash: &mut F,
     layout: &Layout,
     dialect: Dialect,

@@ -3,7 +3,8 @@
 use core::net::SocketAddrV4;
 
 use powercut_at_client::{AtClient, Event};
-use powercut_upgrade::flash::{FlashError, UpgradeFlash};
+use powercut_upgrade::flash::FlashError;
+use powercut_upgrade::watched::WatchedFlash;
 use powercut_upgrade::wire::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
 
 use crate::overheard::Overheard;
@@ -56,7 +57,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Received<'_, PAGE, HELD
     }
 
     /// Gives the datagram to the session.
-    pub fn take<F: UpgradeFlash>(self, flash: &mut F, now_ms: u64) -> Result<(), FlashError> {
+    pub fn take<F: WatchedFlash>(self, flash: &mut F, now_ms: u64) -> Result<(), FlashError> {
         self.session.on_datagram(flash, now_ms, self.datagram)
     }
 }
@@ -184,7 +185,7 @@ where
     }
 
     /// Gives the session the copy of a datagram, in place of [`Received::take`].
-    pub fn on_datagram<F: UpgradeFlash>(
+    pub fn on_datagram<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -196,7 +197,7 @@ where
     /// The second half of a round: does what is due for the session, in flash too, and says what comes next. After a
     /// datagram `line_until_ms` is now: what the agent asks next goes before reading on, or a full modem would keep it
     /// waiting.
-    pub fn poll<F: UpgradeFlash>(
+    pub fn poll<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,

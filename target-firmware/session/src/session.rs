@@ -1,7 +1,8 @@
 //! Agent and probation, over anything that carries datagrams.
 
 use powercut_upgrade::agent::{Agent, Wish};
-use powercut_upgrade::flash::{FlashError, UpgradeFlash};
+use powercut_upgrade::flash::FlashError;
+use powercut_upgrade::watched::WatchedFlash;
 use powercut_upgrade::wire::MAX_UPLINK_BYTES;
 
 use crate::over_modem::Next;
@@ -55,7 +56,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Session<PAGE, HELD> {
 
     /// Takes a datagram; the agent decrypts it in place. What it does not understand or expect, it ignores. Poll
     /// afterwards.
-    pub fn on_datagram<F: UpgradeFlash>(
+    pub fn on_datagram<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -65,7 +66,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Session<PAGE, HELD> {
     }
 
     /// Does what is due, in flash too, and says what comes next. The owner can send a datagram now.
-    pub fn poll<F: UpgradeFlash>(
+    pub fn poll<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -88,7 +89,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Session<PAGE, HELD> {
 
     /// Judges the attempt of an image on probation. A confirmation goes before anything else the agent has to do; while
     /// there is none, the agent goes on, until the time that [`Next::Wait`] names.
-    pub(crate) fn judge<F: UpgradeFlash>(
+    pub(crate) fn judge<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,

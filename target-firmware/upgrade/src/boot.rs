@@ -9,13 +9,14 @@
 //! image back. An image that passes and then faults, hangs or restarts uses up the attempt that was recorded before the
 //! jump; the watchdog, started before the jump too, ends what would not end by itself.
 use crate::factory::Factory;
-use crate::flash::{FlashError, UpgradeFlash};
+use crate::flash::FlashError;
 use crate::image::{self, Location};
 use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{SecurityCounter, SignedManifest};
-use crate::seeded::{Bug, is_planted};
+use crate::seeded::{self, Bug, is_planted};
 use crate::slots::{ChainLength, Layout, Placement, Slot};
 use crate::swap::{self, Direction};
+use crate::watched::WatchedFlash;
 
 /// What the bootloader does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub enum StayReason {
 
 /// Does everything between reset and jump. `alive` is called at least once per page read or written, to feed a
 /// watchdog that an earlier trial may have left running.
-pub fn boot<F: UpgradeFlash>(flash: &mut F, layout: &Layout, alive: &mut dyn FnMut()) -> Outcome {
+pub fn boot<F: WatchedFlash>(flash: &mut F, layout: &Layout, alive: &mut dyn FnMut()) -> Outcome {
     let Ok(factory) = Factory::load(flash, layout) else {
         return Outcome::Stay(StayReason::NotProvisioned);
     };
@@ -66,10 +67,13 @@ struct Boot<'a, F> {
     alive: &'a mut dyn FnMut(),
 }
 
-impl<F: UpgradeFlash> Boot<'_, F> {
+impl<F: WatchedFlash> Boot<'_, F> {
     fn run(&mut self) -> Result<Outcome, FlashError> {
         if self.journal.is_empty() {
             return self.run_without_journal();
+        }
+        if seeded::is_unknown(self.journal.state()) {
+            return Ok(Outcome::Stay(StayReason::NoImage));
         }
         match self.journal.state().phase {
             // Only the application acts on these, and states them anew itself.
@@ -77,20 +81,13 @@ impl<F: UpgradeFlash> Boot<'_, F> {
             Phase::Idle | Phase::Confirmed | Phase::Reverted | Phase::Rejected => {
                 self.journal.settle(self.flash)?;
             }
-            Phase::Reverting { copies }
-                if is_planted(Bug::FinishedRevertUnknown)
-                    && copies == self.journal.state().chain.copies() =>
-            {
-                return Ok(Outcome::Stay(StayReason::NoImage));
-            }
-            Phase::Ready if is_planted(Bug::ReadyNotReasserted) => {}
-            Phase::Swapping { .. } | Phase::Reverting { .. }
-                if is_planted(Bug::StepNotReasserted) => {}
-            Phase::Ready
+            phase @ (Phase::Ready
             | Phase::Swapping { .. }
             | Phase::Trial { .. }
-            | Phase::Reverting { .. } => {
-                self.journal.reassert(self.flash)?;
+            | Phase::Reverting { .. }) => {
+                if seeded::is_reasserted(phase) {
+                    self.journal.reassert(self.flash)?;
+                }
             }
         }
         let mut rescued = false;
@@ -154,9 +151,7 @@ impl<F: UpgradeFlash> Boot<'_, F> {
             self.alive,
         )
         .filter(|active| {
-            is_planted(Bug::VectorsNotChecked)
-                || is_planted(Bug::UnbootableStays)
-                || self.is_bootable(Location::ACTIVE, active)
+            seeded::are_vectors_unchecked() || self.is_bootable(Location::ACTIVE, active)
         })
     }
 
@@ -244,15 +239,20 @@ impl<F: UpgradeFlash> Boot<'_, F> {
             .layout
             .chain_for(staged.manifest().size_bytes.max(old_bytes));
         if is_planted(Bug::SwapBeginsUnrecorded) {
-            swap::copy(self.flash, self.layout, Direction::Install, chain, 0)?;
-            swap::copy(self.flash, self.layout, Direction::Install, chain, 1)?;
-            self.journal
-                .append(self.flash, Record::SwapBegin { chain })?;
-            self.journal
-                .append(self.flash, Record::Step { copies: 1 })?;
-            return self.journal.append(self.flash, Record::Step { copies: 2 });
+            return self.begin_swap_unrecorded(chain);
         }
         self.journal.append(self.flash, Record::SwapBegin { chain })
+    }
+
+    /// How [`Bug::SwapBeginsUnrecorded`] begins.
+    fn begin_swap_unrecorded(&mut self, chain: ChainLength) -> Result<(), FlashError> {
+        swap::copy(self.flash, self.layout, Direction::Install, chain, 0)?;
+        swap::copy(self.flash, self.layout, Direction::Install, chain, 1)?;
+        self.journal
+            .append(self.flash, Record::SwapBegin { chain })?;
+        self.journal
+            .append(self.flash, Record::Step { copies: 1 })?;
+        self.journal.append(self.flash, Record::Step { copies: 2 })
     }
 
     fn revert_on(&mut self, copies: u16) -> Result<(), FlashError> {
@@ -270,13 +270,9 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         copies: u16,
     ) -> Result<(), FlashError> {
         (self.alive)();
-        let skips = is_planted(Bug::SwapSkipsACopy) && copies > 0 && copies + 1 < chain.copies();
-        let copy = copies + u16::from(skips);
+        let copy = seeded::copy_after(copies, chain);
         let step = Record::Step { copies: copies + 1 };
-        let is_last = copies + 1 == chain.copies();
-        if is_planted(Bug::StepRecordedBeforeCopy)
-            || (is_last && is_planted(Bug::SwapClosedBeforeLastCopy))
-        {
+        if seeded::is_step_first(copies, chain) {
             self.journal.append(self.flash, step)?;
             return swap::copy(self.flash, self.layout, direction, chain, copy);
         }
@@ -290,22 +286,24 @@ impl<F: UpgradeFlash> Boot<'_, F> {
         let image = self.journal.state().image;
         let active = self.active().filter(|active| active.image_id() == image);
         match active {
-            Some(_) if used > 0 && is_planted(Bug::TrialNotCounted) => {
-                Ok(Some(Outcome::Run { trial: true }))
-            }
+            Some(_) if seeded::is_attempt_free(used) => Ok(Some(Outcome::Run { trial: true })),
             Some(active) if used < active.manifest().trial_attempts => {
                 self.journal
                     .append(self.flash, Record::Trial { attempts: used + 1 })?;
-                if is_planted(Bug::UnbootableStays) && !self.is_bootable(Location::ACTIVE, &active)
-                {
-                    return Ok(Some(Outcome::Stay(StayReason::NoImage)));
-                }
-                Ok(Some(Outcome::Run { trial: true }))
+                Ok(Some(self.run_on_probation(&active)))
             }
             _ => {
                 self.journal.append(self.flash, Record::RevertBegin)?;
                 Ok(None)
             }
         }
+    }
+
+    /// Runs an image that [`Boot::active`] found to be a program.
+    fn run_on_probation(&mut self, active: &SignedManifest) -> Outcome {
+        if is_planted(Bug::UnbootableStays) && !self.is_bootable(Location::ACTIVE, active) {
+            return Outcome::Stay(StayReason::NoImage);
+        }
+        Outcome::Run { trial: true }
     }
 }

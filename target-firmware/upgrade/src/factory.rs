@@ -9,10 +9,11 @@
 //! ```
 //! A second trusted key follows at 92 in the same shape (key id, zeros, key, CRC-32 of bytes 92..128), or the bytes
 //! there are erased.
-use crate::flash::{self, UpgradeFlash};
+use crate::flash;
 use crate::manifest::{KeyId, SecurityCounter, TrustedKeys};
 use crate::slots::Layout;
 use crate::wire::{CRC, Dialect};
+use embedded_storage::nor_flash::NorFlash;
 
 /// Bytes of the factory page in use.
 pub const FACTORY_BYTES: usize = 132;
@@ -105,7 +106,7 @@ impl Factory {
     }
 
     /// Reads the FACTORY page.
-    pub fn load<F: UpgradeFlash>(flash: &mut F, layout: &Layout) -> Result<Self, NotProvisioned> {
+    pub fn load<F: NorFlash>(flash: &mut F, layout: &Layout) -> Result<Self, NotProvisioned> {
         let mut bytes = [0; FACTORY_BYTES];
         if !flash::read(flash, layout.factory.start, &mut bytes) {
             return Err(NotProvisioned);

@@ -7,8 +7,6 @@ use embedded_storage::nor_flash::{
 };
 
 use crate::seeded::{Bug, is_planted};
-use core::hash::Hash;
-use core::ops::Range;
 
 /// Largest program unit the core supports, in bytes.
 pub const MAX_UNIT_BYTES: usize = 16;
@@ -21,72 +19,6 @@ pub trait UpgradeFlash: NorFlash {
     /// How often a unit may be programmed between two erases of its page: 1 on write-once parts, 2 where the driver
     /// is also a `MultiwriteNorFlash` that allows one repetition (nRF).
     const PROGRAMS_PER_UNIT: u8;
-
-    /// Whoever runs on this flash goes on with `state`: of all that was read since power-on, nothing else matters from
-    /// here on. For flash in a simulator that has to know when two devices have the same future; drivers leave it alone.
-    fn goes_on_with(&mut self, state: &impl Hash) {
-        let _ = state;
-    }
-
-    /// Asks `question` about the page that starts at `page`: of what it reads there, only the answer matters. Like
-    /// [`UpgradeFlash::goes_on_with`] it is of use to simulators; they may ask more than once.
-    fn ask<R: Hash>(&mut self, page: u32, question: PageQuestion, ask: impl Fn(&mut Self) -> R) -> R
-    where
-        Self: Sized,
-    {
-        let _ = (page, question);
-        ask(self)
-    }
-
-    /// Whether what the pages that start at `pages` hold is what `asked` asks for, as `look` finds out by reading them. A
-    /// simulator that met the same pages before need not look again.
-    fn ask_about(
-        &mut self,
-        pages: impl Iterator<Item = u32> + Clone,
-        asked: &impl Hash,
-        look: impl FnOnce(&mut Self) -> bool,
-    ) -> bool
-    where
-        Self: Sized,
-    {
-        let _ = (pages, asked);
-        look(self)
-    }
-
-    /// Works out something that depends on nothing but `input`. A simulator that did so before need not do it again.
-    fn work_out(&mut self, input: &impl Hash, work: impl FnOnce() -> bool) -> bool {
-        let _ = input;
-        work()
-    }
-
-    /// Takes `state` on to what `work` makes of it, which depends on nothing but `state` and what flash holds at these
-    /// addresses, all in one page. A simulator that did so before need not do it again.
-    fn work_out_from<S: Hash + Clone + 'static>(
-        &mut self,
-        addresses: Range<u32>,
-        state: &mut S,
-        work: impl FnOnce(&mut Self, &mut S),
-    ) where
-        Self: Sized,
-    {
-        let _ = addresses;
-        work(self, state);
-    }
-
-    /// Where the piece ends that begins at `address`, if pages are to be worked out in pieces; `None`: at once.
-    fn piece_end(&self, address: u32) -> Option<u32> {
-        let _ = address;
-        None
-    }
-}
-
-/// What is asked about a page. Together with what the page holds it determines the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PageQuestion {
-    /// Which HEADER a journal page has, and whether it is sealed.
-    Header,
-    /// What the records of a journal page make of the state in its HEADER.
-    Records,
 }
 
 /// A flash driver refused an operation or failed in it.
@@ -101,7 +33,7 @@ pub(crate) fn failed<E: embedded_storage::nor_flash::NorFlashError>(error: E) ->
 
 /// Reads `bytes.len()` bytes; what cannot be read is reported as `false` and leaves `bytes` all zero, which is
 /// neither erased flash nor anything with a valid check.
-pub(crate) fn read<F: UpgradeFlash>(flash: &mut F, address: u32, bytes: &mut [u8]) -> bool {
+pub(crate) fn read<F: NorFlash>(flash: &mut F, address: u32, bytes: &mut [u8]) -> bool {
     if flash.read(address, bytes).is_ok() {
         return true;
     }
@@ -119,7 +51,7 @@ pub(crate) fn read<F: UpgradeFlash>(flash: &mut F, address: u32, bytes: &mut [u8
 
 /// Erases the page that starts at `address`, whatever it looks like: a page that reads blank may hold bits that do
 /// not stay.
-pub(crate) fn erase_page<F: UpgradeFlash>(flash: &mut F, address: u32) -> Result<(), FlashError> {
+pub(crate) fn erase_page<F: NorFlash>(flash: &mut F, address: u32) -> Result<(), FlashError> {
     if is_planted(Bug::EraseSkippedIfBlank) && reads_blank(flash, address) {
         return Ok(());
     }
@@ -128,7 +60,7 @@ pub(crate) fn erase_page<F: UpgradeFlash>(flash: &mut F, address: u32) -> Result
         .map_err(failed)
 }
 
-fn reads_blank<F: UpgradeFlash>(flash: &mut F, page: u32) -> bool {
+fn reads_blank<F: NorFlash>(flash: &mut F, page: u32) -> bool {
     (0..F::ERASE_SIZE as u32)
         .step_by(64)
         .all(|offset| holds(flash, page + offset, &[0xFF; 64]))
@@ -136,13 +68,12 @@ fn reads_blank<F: UpgradeFlash>(flash: &mut F, page: u32) -> bool {
 
 /// Programs `bytes` from `address` on; the last unit is filled up with ones. Units that would be all ones are left
 /// alone: they read the same, and a write-once unit stays programmable.
-pub(crate) fn program<F: UpgradeFlash>(
+pub(crate) fn program<F: NorFlash>(
     flash: &mut F,
     address: u32,
     bytes: &[u8],
 ) -> Result<(), FlashError> {
     let unit_bytes = F::WRITE_SIZE;
-    let mut padded = [0xFF_u8; MAX_UNIT_BYTES];
     for (index, chunk) in bytes.chunks(unit_bytes).enumerate() {
         if chunk.iter().all(|byte| *byte == 0xFF) {
             continue;
@@ -151,18 +82,26 @@ pub(crate) fn program<F: UpgradeFlash>(
         if chunk.len() == unit_bytes {
             flash.write(at, chunk).map_err(failed)?;
         } else {
-            padded[..chunk.len()].copy_from_slice(chunk);
-            flash.write(at, &padded[..unit_bytes]).map_err(failed)?;
-            if is_planted(Bug::TailProgrammedTwice) {
-                flash.write(at, &padded[..unit_bytes]).map_err(failed)?;
-            }
+            program_tail(flash, at, chunk)?;
         }
     }
     Ok(())
 }
 
+/// Programs the last unit of what is written, which it does not fill.
+fn program_tail<F: NorFlash>(flash: &mut F, address: u32, tail: &[u8]) -> Result<(), FlashError> {
+    let mut padded = [0xFF_u8; MAX_UNIT_BYTES];
+    padded[..tail.len()].copy_from_slice(tail);
+    let unit = &padded[..F::WRITE_SIZE];
+    flash.write(address, unit).map_err(failed)?;
+    if is_planted(Bug::TailProgrammedTwice) {
+        flash.write(address, unit).map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// Whether flash holds exactly `bytes` from `address` on.
-pub(crate) fn holds<F: UpgradeFlash>(flash: &mut F, address: u32, bytes: &[u8]) -> bool {
+pub(crate) fn holds<F: NorFlash>(flash: &mut F, address: u32, bytes: &[u8]) -> bool {
     let mut found = [0_u8; 64];
     for (index, chunk) in bytes.chunks(64).enumerate() {
         let padded = chunk.len().next_multiple_of(F::READ_SIZE);
@@ -172,6 +111,11 @@ pub(crate) fn holds<F: UpgradeFlash>(flash: &mut F, address: u32, bytes: &[u8]) 
         }
     }
     true
+}
+
+/// Reads back what was written: whether flash holds it. `unread` is the bug of not looking.
+pub(crate) fn took<F: NorFlash>(flash: &mut F, address: u32, bytes: &[u8], unread: Bug) -> bool {
+    is_planted(unread) || holds(flash, address, bytes)
 }
 
 /// A driver that may program a unit twice between erases, with the bits of the first program kept (nRF parts).

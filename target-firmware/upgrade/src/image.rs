@@ -3,10 +3,12 @@ use sha2::{Digest, Sha256};
 
 use crate::bootable::{self, VECTOR_BYTES};
 use crate::factory::Factory;
-use crate::flash::{self, MAX_UNIT_BYTES, UpgradeFlash};
+use crate::flash::{self, MAX_UNIT_BYTES};
 use crate::manifest::{Manifest, SIGNED_MANIFEST_BYTES, SecurityCounter, SignedManifest};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::{Layout, Placement, Slot};
+use crate::watched::WatchedFlash;
+use embedded_storage::nor_flash::NorFlash;
 
 /// Bytes hashed at a time.
 pub(crate) const HASH_CHUNK_BYTES: usize = 128;
@@ -35,7 +37,7 @@ impl Location {
 }
 
 /// Reads the manifest at `location`; `None` if there is none that decodes and fits the slot.
-pub fn read_manifest<F: UpgradeFlash>(
+pub fn read_manifest<F: NorFlash>(
     flash: &mut F,
     layout: &Layout,
     location: Location,
@@ -77,7 +79,7 @@ impl Hashing {
     }
 
     /// Hashes up to the end of the current page; `Some` is the digest of the whole image.
-    pub(crate) fn next_page<F: UpgradeFlash>(
+    pub(crate) fn next_page<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         layout: &Layout,
@@ -92,7 +94,7 @@ impl Hashing {
         (self.offset >= self.size_bytes).then(|| self.hasher.clone().finalize().into())
     }
 
-    fn hash_up_to<F: UpgradeFlash>(&mut self, flash: &mut F, layout: &Layout, end: u32) {
+    fn hash_up_to<F: NorFlash>(&mut self, flash: &mut F, layout: &Layout, end: u32) {
         let mut chunk = [0; HASH_CHUNK_BYTES];
         while self.offset < end {
             let length = ((end - self.offset) as usize).min(HASH_CHUNK_BYTES);
@@ -107,13 +109,16 @@ impl Hashing {
 }
 
 /// Whether the image at `location` has the digest its manifest names. `alive` is called once a page.
-pub(crate) fn digest_matches<F: UpgradeFlash>(
+pub(crate) fn digest_matches<F: WatchedFlash>(
     flash: &mut F,
     layout: &Layout,
     location: Location,
     signed: &SignedManifest,
     alive: &mut dyn FnMut(),
 ) -> bool {
+    if is_planted(Bug::DigestNotChecked) {
+        return true;
+    }
     let Manifest {
         size_bytes,
         image_digest,
@@ -134,7 +139,7 @@ pub(crate) fn digest_matches<F: UpgradeFlash>(
 }
 
 /// Whether the image at `location`, of `size_bytes`, begins like a program that can run from ACTIVE.
-pub(crate) fn is_bootable<F: UpgradeFlash>(
+pub(crate) fn is_bootable<F: NorFlash>(
     flash: &mut F,
     layout: &Layout,
     location: Location,
@@ -152,7 +157,7 @@ pub(crate) fn is_bootable<F: UpgradeFlash>(
 
 /// The manifest of the image at `location` if it is whole and not below `minimum`; its signature is not looked at.
 #[inline(never)]
-pub fn runnable<F: UpgradeFlash>(
+pub fn runnable<F: WatchedFlash>(
     flash: &mut F,
     layout: &Layout,
     location: Location,
@@ -161,15 +166,14 @@ pub fn runnable<F: UpgradeFlash>(
 ) -> Option<SignedManifest> {
     let signed = read_manifest(flash, layout, location)?;
     (signed.manifest().security_counter >= minimum
-        && (is_planted(Bug::DigestNotChecked)
-            || digest_matches(flash, layout, location, &signed, alive)))
+        && digest_matches(flash, layout, location, &signed, alive))
     .then_some(signed)
 }
 
 /// The manifest of the image at `location` if this device may install it: signed, whole, for this hardware and not
 /// below `minimum`.
 #[inline(never)]
-pub fn installable<F: UpgradeFlash>(
+pub fn installable<F: WatchedFlash>(
     flash: &mut F,
     layout: &Layout,
     location: Location,

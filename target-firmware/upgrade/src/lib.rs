@@ -14,6 +14,7 @@
 //! - [`store`]: fragments into the STAGING slot
 //! - [`agent`]: the application's side: offer, download, verify, confirm
 //! - [`boot`]: the bootloader's side: verify, swap, trial, revert
+//! - [`flash`]: what a driver implements; [`watched`]: what a simulator implements instead, to watch the core
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -32,4 +33,5 @@ pub mod slots;
 pub mod store;
 mod swap;
 mod timer;
+pub mod watched;
 pub mod wire;

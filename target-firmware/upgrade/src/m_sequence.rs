@@ -27,9 +27,10 @@
 //! Integers are little-endian.
 use core::fmt;
 
-use crate::flash::{self, UpgradeFlash};
+use crate::flash;
 use crate::slots::Layout;
 use crate::wire::CRC;
+use embedded_storage::nor_flash::NorFlash;
 
 /// Fewest and most stages of a register.
 pub const STAGES: core::ops::RangeInclusive<u32> = 7..=32;
@@ -282,7 +283,7 @@ impl Configuration {
     }
 
     /// Reads the FACTORY page.
-    pub fn load<F: UpgradeFlash>(flash: &mut F, layout: &Layout) -> Option<Self> {
+    pub fn load<F: NorFlash>(flash: &mut F, layout: &Layout) -> Option<Self> {
         let mut bytes = [0; CONFIGURATION_BYTES];
         if !flash::read(flash, layout.factory.start + FACTORY_OFFSET, &mut bytes) {
             return None;

@@ -1,5 +1,17 @@
 //! Bugs planted on purpose, one at a time, so that the tools can be shown to find them. Compiled in only by the
-//! feature `seeded-bugs`, which no product has; without it `is_planted` is `false` for the compiler too.
+//! features `seeded-bugs` and `seeded-bug-record-before-data`, which no product has; without them `is_planted` is `false`
+//! for the compiler too.
+//!
+//! A bug that is read at a glance stands where it does its harm. The effect of a bug that would make a function of the core
+//! harder to follow stands here, in a function whose first line says what holds without the bug; the core calls it as
+//! `seeded::...`.
+use crate::factory::DeviceKey;
+use crate::flash::FlashError;
+use crate::journal::{Journal, Phase, Record, State};
+use crate::manifest::{FragmentIndex, Manifest, SignedManifest};
+use crate::slots::ChainLength;
+use crate::store::ResumePoint;
+use crate::watched::WatchedFlash;
 
 macro_rules! bugs {
     ($($(#[doc = $doc:literal])+ $bug:ident = $name:literal,)+) => {
@@ -221,14 +233,169 @@ impl Received {
 
 /// Whether `bug` is planted.
 #[inline]
-#[cfg_attr(
-    not(feature = "seeded-bugs"),
-    expect(unused_variables, reason = "without the feature nothing is planted")
-)]
 pub(crate) fn is_planted(bug: Bug) -> bool {
+    if cfg!(feature = "seeded-bug-record-before-data") && matches!(bug, Bug::RecordBeforeData) {
+        return true;
+    }
     #[cfg(feature = "seeded-bugs")]
     let planted = switch::is_planted(bug);
     #[cfg(not(feature = "seeded-bugs"))]
     let planted = false;
     planted
+}
+
+/// A record's check covers its session.
+pub(crate) fn covered_session(session: &[u8; 8]) -> &[u8] {
+    if is_planted(Bug::RecordNotBoundToSession) {
+        return &[];
+    }
+    session
+}
+
+/// A record's check covers its kind and its value.
+pub(crate) fn covered_head(head: &[u8; 4]) -> &[u8] {
+    if is_planted(Bug::RecordCrcOverAPart) {
+        return &head[..1];
+    }
+    head
+}
+
+/// Progress is not recorded before its data is in flash. With `bug` it is.
+pub(crate) fn record_early<F: WatchedFlash>(
+    bug: Bug,
+    flash: &mut F,
+    journal: &mut Journal,
+    committed: u32,
+) -> Result<(), FlashError> {
+    if is_planted(bug) {
+        return journal.append(flash, Record::Progress { committed });
+    }
+    Ok(())
+}
+
+/// All progress is recorded once its data is in flash.
+pub(crate) fn is_recorded(committed: u32, manifest: &Manifest) -> bool {
+    let is_last = committed == manifest.size_bytes;
+    let is_left_out = is_last && is_planted(Bug::LastFragmentNotRecorded);
+    !is_left_out && !is_planted(Bug::RecordBeforeData)
+}
+
+/// A page is erased when its first byte is written and not again, however often its units were programmed.
+pub(crate) fn erases_again(programs: u8) -> bool {
+    is_planted(Bug::ResumedPageErased) && programs > 0
+}
+
+/// A download goes on where flash and journal say.
+pub(crate) fn displaced(at: ResumePoint, manifest: &Manifest) -> ResumePoint {
+    let fragment = u32::from(manifest.fragment_bytes);
+    let committed = if is_planted(Bug::ResumeOneTooFar) {
+        (at.committed + fragment).min(manifest.size_bytes)
+    } else if is_planted(Bug::ResumeTwoTooFar) {
+        (at.committed + 2 * fragment).min(manifest.size_bytes)
+    } else if is_planted(Bug::ResumeTwoTooEarly) {
+        at.committed.saturating_sub(2 * fragment)
+    } else {
+        at.committed
+    };
+    ResumePoint { committed, ..at }
+}
+
+/// A download that is accepted begins at the start, whatever was fetched of another image.
+pub(crate) fn beginning(phase: Phase, manifest: &Manifest) -> ResumePoint {
+    let committed = match phase {
+        Phase::Downloading { committed, .. } if is_planted(Bug::ProgressNotBoundToSession) => {
+            committed.min(manifest.size_bytes)
+        }
+        _ => 0,
+    };
+    ResumePoint {
+        committed,
+        programs: 0,
+    }
+}
+
+/// A download has the key of the device, wherever it begins.
+pub(crate) fn download_key(key: &DeviceKey, at: ResumePoint) -> &DeviceKey {
+    static NO_KEY: DeviceKey = DeviceKey([0; 32]);
+    if is_planted(Bug::CipherNotInitialisedOnResume) && at.committed > 0 {
+        return &NO_KEY;
+    }
+    key
+}
+
+/// A fragment's nonce is its index in the image.
+pub(crate) fn nonce(index: FragmentIndex, journal: &Journal) -> FragmentIndex {
+    if is_planted(Bug::NonceCountsFromReset) && !journal.is_open() {
+        return FragmentIndex(0);
+    }
+    index
+}
+
+/// The agent waits for an answer until this time, and no longer.
+pub(crate) fn is_early(now_ms: u64, until_ms: u64) -> bool {
+    now_ms < until_ms || is_planted(Bug::NothingAskedTwice)
+}
+
+/// There is no digest before all pages are hashed.
+pub(crate) fn believe_first_page(digest: &mut Option<[u8; 32]>, signed: Option<&SignedManifest>) {
+    if is_planted(Bug::FirstPageVerified)
+        && let Some(signed) = signed
+    {
+        *digest = Some(signed.manifest().image_digest);
+    }
+}
+
+/// An image that was reverted is refused.
+pub(crate) fn is_remembered_as_reverted(phase: Phase) -> bool {
+    phase == Phase::Reverted && !is_planted(Bug::RevertedForgotten)
+}
+
+/// The slot of an image that was rejected or is not there yet is free for another one.
+pub(crate) fn is_slot_in_use(phase: Phase) -> bool {
+    match phase {
+        Phase::Rejected => is_planted(Bug::RejectedSlotInUse),
+        Phase::Accepted => is_planted(Bug::InterruptedEraseInUse),
+        _ => false,
+    }
+}
+
+/// The bootloader knows every state there is.
+pub(crate) fn is_unknown(state: &State) -> bool {
+    is_planted(Bug::FinishedRevertUnknown)
+        && state.phase
+            == Phase::Reverting {
+                copies: state.chain.copies(),
+            }
+}
+
+/// A state that is acted on is stated anew first.
+pub(crate) fn is_reasserted(phase: Phase) -> bool {
+    match phase {
+        Phase::Ready => !is_planted(Bug::ReadyNotReasserted),
+        Phase::Swapping { .. } | Phase::Reverting { .. } => !is_planted(Bug::StepNotReasserted),
+        _ => true,
+    }
+}
+
+/// An image in ACTIVE has to begin like a program.
+pub(crate) fn are_vectors_unchecked() -> bool {
+    is_planted(Bug::VectorsNotChecked) || is_planted(Bug::UnbootableStays)
+}
+
+/// A swap goes on with the copy whose number is that of the copies done.
+pub(crate) fn copy_after(copies: u16, chain: ChainLength) -> u16 {
+    let skips = is_planted(Bug::SwapSkipsACopy) && copies > 0 && copies + 1 < chain.copies();
+    copies + u16::from(skips)
+}
+
+/// A swap step is recorded when its copy is done.
+pub(crate) fn is_step_first(copies: u16, chain: ChainLength) -> bool {
+    let is_last = copies + 1 == chain.copies();
+    is_planted(Bug::StepRecordedBeforeCopy)
+        || (is_last && is_planted(Bug::SwapClosedBeforeLastCopy))
+}
+
+/// Every attempt is recorded, also after the first.
+pub(crate) fn is_attempt_free(used: u8) -> bool {
+    used > 0 && is_planted(Bug::TrialNotCounted)
 }

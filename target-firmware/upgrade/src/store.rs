@@ -7,15 +7,16 @@
 //! again and programmed once more with the same bytes. If it may have been torn twice, its units are used up: progress
 //! goes back to the start of its page ([`resume_point`]). Elsewhere a page is collected in RAM, written once, read back
 //! and then recorded.
-use crate::flash::{self, FlashError, UpgradeFlash};
+use crate::flash::{self, FlashError};
 use crate::image::Location;
 use crate::journal::{Journal, Phase, Record, State};
 use crate::manifest::{FragmentIndex, Manifest, SignedManifest};
-use crate::seeded::{Bug, is_planted};
+use crate::seeded::{self, Bug, is_planted};
 use crate::slots::Layout;
+use crate::watched::WatchedFlash;
 use crate::wire::CRC;
 use crate::wire::pcp::{PackageFacts, VersionText};
-use embedded_storage::nor_flash::NorFlashErrorKind;
+use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind};
 
 /// Where a download goes on after a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct ResumePoint {
 }
 
 /// Where to go on, from what the journal says.
-pub const fn resume_point<F: UpgradeFlash>(
+pub const fn resume_point<F: WatchedFlash>(
     layout: &Layout,
     committed: u32,
     programs: u8,
@@ -83,7 +84,7 @@ impl<const PAGE: usize> Store<PAGE> {
     }
 
     /// Takes the wanted fragment's plaintext, whole; what is in flash already is not written again.
-    pub fn take<F: UpgradeFlash>(
+    pub fn take<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         layout: &Layout,
@@ -95,8 +96,7 @@ impl<const PAGE: usize> Store<PAGE> {
         let known = self.offset() % u32::from(manifest.fragment_bytes);
         let mut rest = fragment.get(known as usize..).unwrap_or_default();
         if F::PROGRAMS_PER_UNIT > 1 {
-            let is_last = self.committed + rest.len() as u32 == manifest.size_bytes;
-            return self.write_through(flash, layout, journal, rest, is_last);
+            return self.write_through(flash, layout, journal, manifest, rest);
         }
         let page_bytes = F::ERASE_SIZE.min(PAGE);
         while !rest.is_empty() {
@@ -104,10 +104,7 @@ impl<const PAGE: usize> Store<PAGE> {
             self.buffer[self.buffered..self.buffered + now.len()].copy_from_slice(now);
             self.buffered += now.len();
             rest = later;
-            if is_planted(Bug::RamCountedAsWritten) {
-                let committed = self.offset();
-                journal.append(flash, Record::Progress { committed })?;
-            }
+            seeded::record_early(Bug::RamCountedAsWritten, flash, journal, self.offset())?;
             let is_last = self.offset() == manifest.size_bytes;
             if (self.buffered == page_bytes || is_last)
                 && self.write_page(flash, layout, journal)? == Stored::Rewound
@@ -124,7 +121,7 @@ impl<const PAGE: usize> Store<PAGE> {
 
     /// Before the first program of a boot: what was read from the journal is stated anew, with how often the units
     /// ahead may have been programmed.
-    fn reassert<F: UpgradeFlash>(
+    fn reassert<F: WatchedFlash>(
         &self,
         flash: &mut F,
         journal: &mut Journal,
@@ -146,20 +143,34 @@ impl<const PAGE: usize> Store<PAGE> {
         journal.open(flash, state)
     }
 
-    fn write_through<F: UpgradeFlash>(
+    fn write_through<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         layout: &Layout,
         journal: &mut Journal,
+        manifest: &Manifest,
         data: &[u8],
-        is_last: bool,
     ) -> Result<Stored, FlashError> {
         let committed = self.committed + data.len() as u32;
-        let record_first =
-            cfg!(feature = "seeded-bug-record-before-data") || is_planted(Bug::RecordBeforeData);
-        if record_first {
+        seeded::record_early(Bug::RecordBeforeData, flash, journal, committed)?;
+        if !self.program_pages(flash, layout, data)? {
+            return self.rewind(flash, layout, journal);
+        }
+        if seeded::is_recorded(committed, manifest) {
             journal.append(flash, Record::Progress { committed })?;
         }
+        self.committed = committed;
+        self.programs = 0;
+        Ok(Stored::Progress)
+    }
+
+    /// Programs what comes next, page by page. Whether flash took it.
+    fn program_pages<F: NorFlash>(
+        &self,
+        flash: &mut F,
+        layout: &Layout,
+        data: &[u8],
+    ) -> Result<bool, FlashError> {
         let mut at = self.committed;
         let mut rest = data;
         while !rest.is_empty() {
@@ -168,26 +179,20 @@ impl<const PAGE: usize> Store<PAGE> {
                 rest.split_at(rest.len().min((layout.page_bytes - into_page) as usize));
             let address =
                 layout.image_byte(Location::STAGING.slot, Location::STAGING.placement, at);
-            if into_page == 0 || (is_planted(Bug::ResumedPageErased) && self.programs > 0) {
+            if into_page == 0 || seeded::erases_again(self.programs) {
                 flash::erase_page(flash, page_to_erase(address, at))?;
             }
             flash::program(flash, address, now)?;
-            if !is_planted(Bug::DataNotReadBack) && !flash::holds(flash, address, now) {
-                return self.rewind(flash, layout, journal);
+            if !flash::took(flash, address, now, Bug::DataNotReadBack) {
+                return Ok(false);
             }
             at += now.len() as u32;
             rest = later;
         }
-        let record_after = !(is_last && is_planted(Bug::LastFragmentNotRecorded));
-        if record_after && !record_first {
-            journal.append(flash, Record::Progress { committed })?;
-        }
-        self.committed = committed;
-        self.programs = 0;
-        Ok(Stored::Progress)
+        Ok(true)
     }
 
-    fn write_page<F: UpgradeFlash>(
+    fn write_page<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         layout: &Layout,
@@ -201,7 +206,7 @@ impl<const PAGE: usize> Store<PAGE> {
         );
         flash::erase_page(flash, page_to_erase(address, self.committed))?;
         flash::program(flash, address, data)?;
-        if !is_planted(Bug::DataNotReadBack) && !flash::holds(flash, address, data) {
+        if !flash::took(flash, address, data, Bug::DataNotReadBack) {
             return self.rewind(flash, layout, journal);
         }
         let committed = self.offset();
@@ -214,7 +219,7 @@ impl<const PAGE: usize> Store<PAGE> {
     }
 
     /// The page does not hold what was written: forget what was fetched of it.
-    fn rewind<F: UpgradeFlash>(
+    fn rewind<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         layout: &Layout,
@@ -250,7 +255,7 @@ const TRIES: u8 = 3;
 
 /// Puts the manifest of a download in its place, erasing what was there, and checks it: without it a whole image would
 /// be refused. Beside it, what a PCP platform calls the package.
-pub(crate) fn store_manifest<F: UpgradeFlash>(
+pub(crate) fn store_manifest<F: NorFlash>(
     flash: &mut F,
     layout: &Layout,
     signed: &SignedManifest,
@@ -265,7 +270,7 @@ pub(crate) fn store_manifest<F: UpgradeFlash>(
             // Should it be lost, the header is fetched again.
             flash::program(flash, address + FACTS_OFFSET, &encode_facts(facts))?;
         }
-        if is_planted(Bug::ManifestNotReadBack) || flash::holds(flash, address, &bytes) {
+        if flash::took(flash, address, &bytes, Bug::ManifestNotReadBack) {
             return Ok(());
         }
     }
@@ -273,7 +278,7 @@ pub(crate) fn store_manifest<F: UpgradeFlash>(
 }
 
 /// What a PCP platform called the package whose manifest is in STAGING; `None` if that is not known.
-pub(crate) fn read_facts<F: UpgradeFlash>(flash: &mut F, layout: &Layout) -> Option<PackageFacts> {
+pub(crate) fn read_facts<F: NorFlash>(flash: &mut F, layout: &Layout) -> Option<PackageFacts> {
     let address = layout.manifest(Location::STAGING.slot, Location::STAGING.placement);
     let mut bytes = [0; FACTS_BYTES];
     flash::read(flash, address + FACTS_OFFSET, &mut bytes)

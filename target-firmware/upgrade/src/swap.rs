@@ -5,10 +5,10 @@
 //! STAGING (at first the spare), then the new page takes its place in ACTIVE. Reverting goes from the start, the other
 //! way round. Each copy's source stays untouched until the next copy begins, so a copy that was interrupted is simply
 //! done again. Every copy erases its destination first: ACTIVE and STAGING are erased once per page and direction.
-use crate::flash::{self, FlashError, UpgradeFlash};
+use crate::flash::{self, FlashError};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::{ChainLength, Layout, Slot};
-use embedded_storage::nor_flash::NorFlashErrorKind;
+use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind};
 
 /// Which way the slots are exchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ const TRIES: u8 = 3;
 const CHUNK_BYTES: usize = 64;
 
 /// Does copy number `copy` of an exchange (from 0) and checks it.
-pub(crate) fn copy<F: UpgradeFlash>(
+pub(crate) fn copy<F: NorFlash>(
     flash: &mut F,
     layout: &Layout,
     direction: Direction,
@@ -56,14 +56,14 @@ fn pages(layout: &Layout, direction: Direction, chain: ChainLength, copy: u16) -
     }
 }
 
-fn copy_page<F: UpgradeFlash>(flash: &mut F, from: u32, to: u32) -> Result<bool, FlashError> {
+fn copy_page<F: NorFlash>(flash: &mut F, from: u32, to: u32) -> Result<bool, FlashError> {
     let mut chunk = [0; CHUNK_BYTES];
     flash::erase_page(flash, to)?;
     for offset in (0..F::ERASE_SIZE as u32).step_by(CHUNK_BYTES) {
         // What cannot be read belongs to no image (its digest was checked); it is copied as zeros.
         flash::read(flash, from + offset, &mut chunk);
         flash::program(flash, to + offset, &chunk)?;
-        if !is_planted(Bug::CopyNotReadBack) && !flash::holds(flash, to + offset, &chunk) {
+        if !flash::took(flash, to + offset, &chunk, Bug::CopyNotReadBack) {
             return Ok(false);
         }
     }

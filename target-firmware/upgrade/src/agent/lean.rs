@@ -2,9 +2,10 @@
 use super::window::Arrival;
 use super::{Activities, Agent};
 use crate::cipher::overhead_bytes;
-use crate::flash::{FlashError, UpgradeFlash};
-use crate::manifest::{FragmentIndex, SIGNED_MANIFEST_BYTES, SignedManifest};
-use crate::seeded::{Bug, is_planted};
+use crate::flash::FlashError;
+use crate::manifest::{SIGNED_MANIFEST_BYTES, SignedManifest};
+use crate::seeded;
+use crate::watched::WatchedFlash;
 use crate::wire::lean::{
     Activity, Downlink, MAX_WINDOW, Status, Uplink, WIRE_VERSION, complete_index,
 };
@@ -42,7 +43,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     #[inline(never)]
-    pub(super) fn on_lean<F: UpgradeFlash>(
+    pub(super) fn on_lean<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -138,7 +139,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     #[inline(never)]
-    fn on_offer<F: UpgradeFlash>(
+    fn on_offer<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -194,7 +195,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     #[inline(never)]
-    fn on_fragment<F: UpgradeFlash>(
+    fn on_fragment<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -219,11 +220,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         } else {
             body
         };
-        let nonce = if is_planted(Bug::NonceCountsFromReset) && !self.journal.is_open() {
-            FragmentIndex(0)
-        } else {
-            index
-        };
+        let nonce = seeded::nonce(index, &self.journal);
         let Ok(fragment) = download.cipher.open(nonce, body) else {
             return Ok(());
         };

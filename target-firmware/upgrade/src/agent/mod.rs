@@ -5,16 +5,17 @@
 //! and never goes back. The agent asks for fragments, asks again when no answer comes, and after a while of silence
 //! announces itself anew. How it talks is up to its dialect (`lean`, `pcp`); what it does is the same in both.
 use crate::cipher::FragmentCipher;
-use crate::factory::{DeviceKey, Factory};
-use crate::flash::{FlashError, UpgradeFlash};
+use crate::factory::Factory;
+use crate::flash::FlashError;
 use crate::image::{self, Hashing, Location};
 use crate::journal::{Journal, Phase, Record, State};
 use crate::m_sequence;
 use crate::manifest::{FragmentIndex, ImageId, SecurityCounter, SignedManifest, Suite, Version};
-use crate::seeded::{Bug, Received, is_planted};
+use crate::seeded::{self, Bug, Received, is_planted};
 use crate::slots::{ChainLength, Layout};
 use crate::store::{self, ResumePoint, Store, Stored};
 use crate::timer::RetransmissionTimer;
+use crate::watched::WatchedFlash;
 use crate::wire::lean::{Activity, Challenge, Handle, LeanKey};
 use crate::wire::pcp::PackageFacts;
 use crate::wire::{Dialect, MAX_UPLINK_BYTES, ResultCode};
@@ -224,7 +225,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]>> Hash for Agent<PAGE, HELD> {
 
 impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     /// Reads who this device is, what it runs and where its upgrade stands. Writes nothing to flash.
-    pub fn start<F: UpgradeFlash>(
+    pub fn start<F: WatchedFlash>(
         flash: &mut F,
         layout: &Layout,
         held: HELD,
@@ -293,7 +294,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     /// The self-test passed: the image is in force from here on, and so is its security counter.
-    pub fn confirm<F: UpgradeFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
+    pub fn confirm<F: WatchedFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
         if !self.in_trial() {
             return Ok(());
         }
@@ -303,7 +304,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     /// Takes a datagram; it is decrypted in place. What is not understood or not expected is ignored.
-    pub fn on_datagram<F: UpgradeFlash>(
+    pub fn on_datagram<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -316,7 +317,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     /// Does what is due and says what comes next.
-    pub fn poll<F: UpgradeFlash>(
+    pub fn poll<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -334,11 +335,8 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         match &mut self.doing {
             Activities::Verifying(hashing) => {
                 let mut digest = hashing.next_page(flash, &self.layout);
-                if is_planted(Bug::FirstPageVerified)
-                    && let Some(download) = &self.download
-                {
-                    digest = Some(download.signed.manifest().image_digest);
-                }
+                let signed = self.download.as_ref().map(|download| &download.signed);
+                seeded::believe_first_page(&mut digest, signed);
                 if let Some(digest) = digest {
                     self.on_digest(flash, digest)?;
                 }
@@ -356,10 +354,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             _ => {}
         }
         match self.timer.deadline_ms() {
-            Some(until_ms)
-                if (now_ms < until_ms || is_planted(Bug::NothingAskedTwice))
-                    && !self.tells_resume =>
-            {
+            Some(until_ms) if seeded::is_early(now_ms, until_ms) && !self.tells_resume => {
                 let more = self.ask_for_more(now_ms, out);
                 return Ok(more.map_or(Wish::Wait { until_ms }, Wish::Send));
             }
@@ -470,7 +465,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     /// Takes up a download that an earlier boot began, if its manifest is in STAGING.
     #[inline(never)]
-    fn resume<F: UpgradeFlash>(&mut self, flash: &mut F) {
+    fn resume<F: WatchedFlash>(&mut self, flash: &mut F) {
         let state = *self.journal.state();
         if state.phase == Phase::Ready {
             // A torn READY that the bootloader did not see. It was written after the image was verified, so it is true.
@@ -488,7 +483,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             .filter(|signed| signed.image_id() == state.image);
         if let Some(signed) = signed {
             // Of an image that is all there no unit is programmed any more: nothing of its last page is used up.
-            let mut at = if committed == signed.manifest().size_bytes {
+            let at = if committed == signed.manifest().size_bytes {
                 ResumePoint {
                     committed,
                     programs,
@@ -496,16 +491,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             } else {
                 store::resume_point::<F>(&self.layout, committed, programs)
             };
-            let fragment = u32::from(signed.manifest().fragment_bytes);
-            if is_planted(Bug::ResumeOneTooFar) {
-                at.committed = (at.committed + fragment).min(signed.manifest().size_bytes);
-            }
-            if is_planted(Bug::ResumeTwoTooFar) {
-                at.committed = (at.committed + 2 * fragment).min(signed.manifest().size_bytes);
-            }
-            if is_planted(Bug::ResumeTwoTooEarly) {
-                at.committed = at.committed.saturating_sub(2 * fragment);
-            }
+            let at = seeded::displaced(at, signed.manifest());
             let is_all_there = at.committed == signed.manifest().size_bytes;
             self.begin(signed, at);
             let is_lean = self.factory.dialect == Dialect::Lean;
@@ -520,12 +506,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     #[inline(never)]
     fn begin(&mut self, signed: SignedManifest, at: ResumePoint) {
-        let no_key = DeviceKey([0; 32]);
-        let key = if is_planted(Bug::CipherNotInitialisedOnResume) && at.committed > 0 {
-            &no_key
-        } else {
-            &self.factory.device_key
-        };
+        let key = seeded::download_key(&self.factory.device_key, at);
         let store = Store::new(at);
         let manifest = *signed.manifest();
         let base = store
@@ -547,7 +528,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     /// Why this device does not install an image; `None` if it does.
     #[inline(never)]
-    fn refusal<F: UpgradeFlash>(
+    fn refusal<F: WatchedFlash>(
         &self,
         flash: &mut F,
         signed: &SignedManifest,
@@ -558,18 +539,10 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         if id == self.running {
             return Some(ResultCode::LatestAlready);
         }
-        if id == state.image
-            && state.phase == Phase::Reverted
-            && !is_planted(Bug::RevertedForgotten)
-        {
+        if id == state.image && seeded::is_remembered_as_reverted(state.phase) {
             return Some(ResultCode::InstallFailed);
         }
-        let in_use = match state.phase {
-            Phase::Rejected => is_planted(Bug::RejectedSlotInUse),
-            Phase::Accepted => is_planted(Bug::InterruptedEraseInUse),
-            _ => false,
-        };
-        if in_use {
+        if seeded::is_slot_in_use(state.phase) {
             return Some(ResultCode::InUse);
         }
         if id == state.image && state.phase == Phase::Rejected {
@@ -594,18 +567,13 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     /// Begins the session, or goes on with it if only the manifest is missing from STAGING.
     #[inline(never)]
-    fn accept<F: UpgradeFlash>(
+    fn accept<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         signed: SignedManifest,
         facts: Option<PackageFacts>,
     ) -> Result<(), FlashError> {
-        let committed = match self.journal.state().phase {
-            Phase::Downloading { committed, .. } if is_planted(Bug::ProgressNotBoundToSession) => {
-                committed.min(signed.manifest().size_bytes)
-            }
-            _ => 0,
-        };
+        let at = seeded::beginning(self.journal.state().phase, signed.manifest());
         let state = State {
             image: signed.image_id(),
             image_counter: signed.manifest().security_counter,
@@ -617,13 +585,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
         self.journal.open(flash, state)?;
         store::store_manifest(flash, &self.layout, &signed, facts.as_ref())?;
         self.journal.append(flash, Record::ManifestStored)?;
-        self.begin(
-            signed,
-            ResumePoint {
-                committed,
-                programs: 0,
-            },
-        );
+        self.begin(signed, at);
         if let Some(download) = &mut self.download {
             download.facts = facts;
         }
@@ -634,7 +596,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     /// Stores the fragment whose turn it is, and those that waited for it. Whether all went well: flash that keeps
     /// losing what was written ends in silence and a new announcement, not in a busy loop.
     #[inline(never)]
-    fn store<F: UpgradeFlash>(
+    fn store<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         fragment: &[u8],
@@ -664,7 +626,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     /// The image in STAGING has this digest: it is ready, or it is fetched anew, or it is refused.
     #[inline(never)]
-    fn on_digest<F: UpgradeFlash>(
+    fn on_digest<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         digest: [u8; 32],

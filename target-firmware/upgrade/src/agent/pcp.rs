@@ -3,9 +3,10 @@
 //! installs it when ordered to (or when nobody answers any more), and reports how that went until the report is taken.
 use super::lean::PAUSE_MS;
 use super::{Activities, Agent};
-use crate::flash::{FlashError, UpgradeFlash};
+use crate::flash::FlashError;
 use crate::manifest::{FragmentIndex, ImageId, SIGNED_MANIFEST_BYTES, SignedManifest};
 use crate::store;
+use crate::watched::WatchedFlash;
 use crate::wire::pcp::{Downlink, PackageFacts, Stream, Uplink, VersionText};
 use crate::wire::{Dialect, ResultCode};
 
@@ -52,7 +53,7 @@ impl Talk {
 
 impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     /// An earlier boot began this download; perhaps it wrote down how the platform calls it. Whether it did.
-    pub(super) fn pcp_resumes<F: UpgradeFlash>(&mut self, flash: &mut F) -> bool {
+    pub(super) fn pcp_resumes<F: WatchedFlash>(&mut self, flash: &mut F) -> bool {
         let Some(download) = &mut self.download else {
             return false;
         };
@@ -115,7 +116,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
 
     /// Takes a frame; `false` if it is none.
     #[inline(never)]
-    pub(super) fn on_pcp<F: UpgradeFlash>(
+    pub(super) fn on_pcp<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -224,7 +225,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     #[inline(never)]
-    fn on_header<F: UpgradeFlash>(
+    fn on_header<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,
@@ -274,7 +275,7 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
     }
 
     #[inline(never)]
-    fn on_image<F: UpgradeFlash>(
+    fn on_image<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         now_ms: u64,

@@ -16,20 +16,23 @@
 //! - a state at rest is followed by an *anchor* right behind the SEAL. Reading it proves that the SEAL was finished,
 //!   and nothing comes after it, so an idle boot ([`Journal::settle`]) of an anchored state writes nothing.
 //!
-//! The format is described in `page.rs`, the meaning of records in `state.rs`.
+//! The format is described in `page.rs`, the meaning of records in `state.rs`; `reading.rs` reads them.
 mod page;
+mod reading;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use state::{Phase, Record, SessionId, State};
 
-use crate::flash::{self, FlashError, PageQuestion, UpgradeFlash};
+use crate::flash::{self, FlashError};
 use crate::manifest::{ImageId, SecurityCounter};
 use crate::seeded::{Bug, is_planted};
 use crate::slots::Layout;
-use embedded_storage::nor_flash::NorFlashErrorKind;
+use crate::watched::{PageQuestion, WatchedFlash};
+use embedded_storage::nor_flash::{NorFlash, NorFlashErrorKind};
 use page::{HEADER_BYTES, PageFormat};
+use reading::{Reading, Replayed};
 
 /// Number of a journal page in the order of opening; compared modulo 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,14 +84,6 @@ impl core::hash::Hash for Opening {
     }
 }
 
-/// What the records of a page come to.
-#[derive(Debug, Clone, Copy, Hash)]
-struct Replayed {
-    state: State,
-    anchored: bool,
-    next_slot: Option<u16>,
-}
-
 /// The journal as read, and, once something was written in this boot, the page being written.
 #[derive(Debug, Clone, Hash)]
 pub struct Journal {
@@ -103,7 +98,7 @@ pub struct Journal {
 
 impl Journal {
     /// Reads the identification area; writes nothing.
-    pub fn recover<F: UpgradeFlash>(flash: &mut F, layout: &Layout) -> Self {
+    pub fn recover<F: WatchedFlash>(flash: &mut F, layout: &Layout) -> Self {
         let mut journal = Self {
             layout: *layout,
             state: State::EMPTY,
@@ -113,30 +108,38 @@ impl Journal {
             next_slot: None,
         };
         for page in 0..layout.identification.pages {
-            let Some(Opening { opened, state }) = journal.look_at(flash, page) else {
-                if is_planted(Bug::ReadErrorFatal) && !journal.is_readable(flash, page) {
-                    break;
-                }
-                continue;
-            };
-            if journal
-                .highest
-                .is_none_or(|highest| opened.generation.is_newer_than(highest))
-            {
-                journal.highest = Some(opened.generation);
-            }
-            if journal
-                .newest
-                .is_none_or(|newest| opened.is_preferred_to(newest))
-            {
-                journal.newest = Some(opened);
-                journal.state = state;
+            match journal.look_at(flash, page) {
+                Some(opening) => journal.consider(opening),
+                None if journal.gives_up_at(flash, page) => break,
+                None => {}
             }
         }
         if let Some(newest) = journal.newest {
             journal.replay(flash, newest.page);
         }
         journal
+    }
+
+    /// Takes what a page opens with for the state, if it is preferred to what was found so far.
+    fn consider(&mut self, Opening { opened, state }: Opening) {
+        if self
+            .highest
+            .is_none_or(|highest| opened.generation.is_newer_than(highest))
+        {
+            self.highest = Some(opened.generation);
+        }
+        if self
+            .newest
+            .is_none_or(|newest| opened.is_preferred_to(newest))
+        {
+            self.newest = Some(opened);
+            self.state = state;
+        }
+    }
+
+    /// Whether a page without a HEADER ends the search. None does, readable or not.
+    fn gives_up_at<F: NorFlash>(&self, flash: &mut F, page: u16) -> bool {
+        is_planted(Bug::ReadErrorFatal) && !self.is_readable(flash, page)
     }
 
     /// What it says.
@@ -160,28 +163,33 @@ impl Journal {
     }
 
     /// Records a page takes on this flash.
-    pub const fn capacity<F: UpgradeFlash>(layout: &Layout) -> u16 {
+    pub const fn capacity<F: NorFlash>(layout: &Layout) -> u16 {
         PageFormat::new(layout.page_bytes, F::WRITE_SIZE).capacity()
     }
 
     /// States what was read anew in a fresh sealed page, before it is acted on.
-    pub fn reassert<F: UpgradeFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
+    pub fn reassert<F: WatchedFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
         self.open(flash, self.state)
     }
 
     /// Makes sure that a state at rest (nothing under way) reads the same ever after. Writes nothing if it does
     /// already, so an idle boot costs no flash.
-    pub fn settle<F: UpgradeFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
-        if (self.anchored && !is_planted(Bug::AnchorIgnored)) || is_planted(Bug::RestNotSettled) {
+    pub fn settle<F: WatchedFlash>(&mut self, flash: &mut F) -> Result<(), FlashError> {
+        if self.is_settled() {
             return Ok(());
         }
         self.reassert(flash)?;
         self.append(flash, Record::Anchor)
     }
 
+    /// Whether a state at rest needs no anchor any more.
+    fn is_settled(&self) -> bool {
+        (self.anchored && !is_planted(Bug::AnchorIgnored)) || is_planted(Bug::RestNotSettled)
+    }
+
     /// Takes a step that ends in a state at rest, and anchors it: one fresh page, where a record and a later
     /// [`Journal::settle`] would take two.
-    pub fn conclude<F: UpgradeFlash>(
+    pub fn conclude<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         record: Record,
@@ -195,7 +203,7 @@ impl Journal {
     }
 
     /// States `state` in a fresh sealed page.
-    pub fn open<F: UpgradeFlash>(&mut self, flash: &mut F, state: State) -> Result<(), FlashError> {
+    pub fn open<F: WatchedFlash>(&mut self, flash: &mut F, state: State) -> Result<(), FlashError> {
         let format = self.format::<F>();
         let generation = self.highest.map_or(Generation(1), Generation::next);
         // A page that does not take what is written is passed over; with all of them bad the part is worn out.
@@ -205,17 +213,8 @@ impl Journal {
             let address = self.layout.identification_page(page);
             let header = page::encode_header(generation, &state);
             let seal = page::encode_seal(state.session(), generation);
-            let seal_first = is_planted(Bug::SealBeforeHeader);
             flash::erase_page(flash, address)?;
-            if seal_first {
-                flash::program(flash, address + format.seal(), &seal)?;
-            }
-            flash::program(flash, address, &header)?;
-            let header_holds = flash::holds(flash, address, &header);
-            if header_holds && !seal_first {
-                flash::program(flash, address + format.seal(), &seal)?;
-            }
-            if !header_holds || !flash::holds(flash, address + format.seal(), &seal) {
+            if !write_opening(flash, (address, &header), (address + format.seal(), &seal))? {
                 continue;
             }
             self.newest = Some(Opened {
@@ -234,7 +233,7 @@ impl Journal {
 
     /// Adds a record; opens a fresh page if none was opened in this boot or it is full. A record that cannot follow
     /// the present state is refused.
-    pub fn append<F: UpgradeFlash>(
+    pub fn append<F: WatchedFlash>(
         &mut self,
         flash: &mut F,
         record: Record,
@@ -253,7 +252,7 @@ impl Journal {
         let bytes = page::encode_record(self.state.session(), slot, record);
         let address = self.layout.identification_page(newest.page) + format.slot(slot);
         flash::program(flash, address, &bytes)?;
-        if !is_planted(Bug::RecordNotReadBack) && !flash::holds(flash, address, &bytes) {
+        if !flash::took(flash, address, &bytes, Bug::RecordNotReadBack) {
             // The unit did not take it: say the same in a page that does.
             return self.open(flash, next);
         }
@@ -264,7 +263,7 @@ impl Journal {
     }
 
     /// Writes what a factory leaves: `image` confirmed, with this security counter in force.
-    pub fn provision<F: UpgradeFlash>(
+    pub fn provision<F: WatchedFlash>(
         flash: &mut F,
         layout: &Layout,
         image: ImageId,
@@ -274,7 +273,7 @@ impl Journal {
     }
 
     /// The same for a device whose journal is of some age: `last` was the generation before, if none is there.
-    pub fn provision_after<F: UpgradeFlash>(
+    pub fn provision_after<F: WatchedFlash>(
         flash: &mut F,
         layout: &Layout,
         image: ImageId,
@@ -287,7 +286,7 @@ impl Journal {
         journal.append(flash, Record::Anchor)
     }
 
-    fn format<F: UpgradeFlash>(&self) -> PageFormat {
+    fn format<F: NorFlash>(&self) -> PageFormat {
         let format = PageFormat::new(self.layout.page_bytes, F::WRITE_SIZE);
         if is_planted(Bug::TwoRecordsInOneUnit) {
             return format.packed();
@@ -296,7 +295,7 @@ impl Journal {
     }
 
     /// The page to erase next, of those that were not `tried` (a bit each).
-    fn victim<F: UpgradeFlash>(&self, flash: &mut F, tried: u64) -> Option<u16> {
+    fn victim<F: WatchedFlash>(&self, flash: &mut F, tried: u64) -> Option<u16> {
         let pages = self.layout.identification.pages;
         let mut sealed: Option<Opened> = None;
         let mut oldest: Option<Opened> = None;
@@ -315,49 +314,32 @@ impl Journal {
         let spared = sealed.or(oldest);
         // The next in line, so that all of them wear alike.
         let first = self.newest.map_or(0, |newest| newest.page + 1);
-        let mut best: Option<(u8, u32, u16)> = None;
+        let mut best: Option<(Rank, u16)> = None;
         for step in 0..pages {
             let page = (first + step) % pages;
             if tried >> page & 1 == 1 {
                 continue;
             }
-            let (class, rank) = match (self.look_at(flash, page), spared) {
-                (Some(Opening { opened, .. }), Some(spared)) if opened.page == spared.page => {
-                    if !is_planted(Bug::LivePageErased) {
-                        continue;
-                    }
-                    (0, 0)
-                }
-                (Some(Opening { opened, .. }), Some(spared)) => {
-                    let age = spared.generation.0.wrapping_sub(opened.generation.0);
-                    match (
-                        opened.generation.is_newer_than(spared.generation),
-                        opened.sealed,
-                    ) {
-                        (false, false) => (2, 0),
-                        // The oldest first, and below the newest first: that one is the furthest from 0 downwards.
-                        (false, true) => (3, u32::MAX - age),
-                        (true, _) => (4, age),
-                    }
-                }
-                _ => (1, 0),
+            let opened = self.look_at(flash, page).map(|opening| opening.opened);
+            let Some(rank) = rank(opened, spared) else {
+                continue;
             };
-            if best.is_none_or(|(b_class, b_rank, _)| (class, rank) < (b_class, b_rank)) {
-                best = Some((class, rank, page));
+            if best.is_none_or(|(best, _)| rank < best) {
+                best = Some((rank, page));
             }
         }
-        best.map(|(_, _, page)| page)
+        best.map(|(_, page)| page)
     }
 
     /// What stands in a page, if its HEADER is valid.
-    fn look_at<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
+    fn look_at<F: WatchedFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
         let address = self.layout.identification_page(page);
         flash.ask(address, PageQuestion::Header, |flash| {
             self.read_opening(flash, page)
         })
     }
 
-    fn read_opening<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
+    fn read_opening<F: NorFlash>(&self, flash: &mut F, page: u16) -> Option<Opening> {
         let (generation, state) = self
             .read_header(flash, page)
             .filter(|(_, state)| state.chain.0 <= self.layout.active.pages)?;
@@ -374,23 +356,19 @@ impl Journal {
         Some(Opening { opened, state })
     }
 
-    fn is_readable<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> bool {
+    fn is_readable<F: NorFlash>(&self, flash: &mut F, page: u16) -> bool {
         let mut header = [0; HEADER_BYTES];
         flash::read(flash, self.layout.identification_page(page), &mut header)
     }
 
-    fn read_header<F: UpgradeFlash>(
-        &self,
-        flash: &mut F,
-        page: u16,
-    ) -> Option<(Generation, State)> {
+    fn read_header<F: NorFlash>(&self, flash: &mut F, page: u16) -> Option<(Generation, State)> {
         let mut header = [0; HEADER_BYTES];
         flash::read(flash, self.layout.identification_page(page), &mut header);
         page::decode_header(&header)
     }
 
     /// Applies the records of the newest page to the state its header gave.
-    fn replay<F: UpgradeFlash>(&mut self, flash: &mut F, page: u16) {
+    fn replay<F: WatchedFlash>(&mut self, flash: &mut F, page: u16) {
         let address = self.layout.identification_page(page);
         let replayed = flash.ask(address, PageQuestion::Records, |flash| {
             self.read_records(flash, page)
@@ -398,13 +376,15 @@ impl Journal {
         self.state = replayed.state;
         self.anchored = replayed.anchored;
         self.next_slot = replayed.next_slot;
-        if let Phase::Downloading { programs, .. } = &mut self.state.phase {
+        if let Phase::Downloading { programs, .. } = &mut self.state.phase
+            && !is_planted(Bug::ProgramsNotCounted)
+        {
             // The boot that wrote this page may have programmed what comes next.
-            *programs = programs.saturating_add(u8::from(!is_planted(Bug::ProgramsNotCounted)));
+            *programs = programs.saturating_add(1);
         }
     }
 
-    fn read_records<F: UpgradeFlash>(&self, flash: &mut F, page: u16) -> Replayed {
+    fn read_records<F: WatchedFlash>(&self, flash: &mut F, page: u16) -> Replayed {
         let format = self.format::<F>();
         let start = self.layout.identification_page(page);
         let mut reading = Reading {
@@ -434,45 +414,42 @@ impl Journal {
     }
 }
 
-/// The records of a page as far as they were read.
-#[derive(Debug, Clone, Hash)]
-struct Reading {
-    session: SessionId,
-    /// The next.
-    slot: u16,
-    replayed: Replayed,
-    /// All so far were records.
-    goes_on: bool,
+/// Writes a HEADER and, once it is there, a SEAL, each to its address. Whether both are there.
+fn write_opening<F: NorFlash>(
+    flash: &mut F,
+    (header_at, header): (u32, &[u8]),
+    (seal_at, seal): (u32, &[u8]),
+) -> Result<bool, FlashError> {
+    if is_planted(Bug::SealBeforeHeader) {
+        flash::program(flash, seal_at, seal)?;
+        flash::program(flash, header_at, header)?;
+        return Ok(flash::holds(flash, header_at, header) && flash::holds(flash, seal_at, seal));
+    }
+    flash::program(flash, header_at, header)?;
+    if !flash::holds(flash, header_at, header) {
+        return Ok(false);
+    }
+    flash::program(flash, seal_at, seal)?;
+    Ok(flash::holds(flash, seal_at, seal))
 }
 
-impl Reading {
-    fn read_next<F: UpgradeFlash>(&mut self, flash: &mut F, address: u32) {
-        let mut bytes = [0; 8];
-        flash::read(flash, address, &mut bytes);
-        let record = page::decode_record(self.session, self.slot, bytes);
-        let Some(next) = record.and_then(|record| self.replayed.state.after(record)) else {
-            let is_blank = bytes == [0xFF; 8];
-            if is_planted(Bug::AppendAfterReset) && is_blank {
-                self.replayed.next_slot = Some(self.slot);
-            }
-            let state = &mut self.replayed.state;
-            if is_planted(Bug::SlotErasedOnCrcError)
-                && !is_blank
-                && matches!(state.phase, Phase::Downloading { .. })
-            {
-                state.phase = Phase::Accepted;
-            }
-            if is_planted(Bug::TornRecordForgetsProgress)
-                && !is_blank
-                && let Phase::Downloading { committed, .. } = &mut state.phase
-            {
-                *committed = 0;
-            }
-            self.goes_on = false;
-            return;
-        };
-        self.replayed.anchored = self.slot == 0 && record == Some(Record::Anchor);
-        self.replayed.state = next;
-        self.slot += 1;
+/// How soon a page is erased, the lowest first: by class, and in it by age.
+type Rank = (u8, u32);
+
+/// The rank of a page that was `opened` like this, or not at all; `None` if it is the one to be spared.
+fn rank(opened: Option<Opened>, spared: Option<Opened>) -> Option<Rank> {
+    let (Some(opened), Some(spared)) = (opened, spared) else {
+        return Some((1, 0));
+    };
+    if opened.page == spared.page {
+        return is_planted(Bug::LivePageErased).then_some((0, 0));
     }
+    let is_newer = opened.generation.is_newer_than(spared.generation);
+    let age = spared.generation.0.wrapping_sub(opened.generation.0);
+    Some(match (is_newer, opened.sealed) {
+        (false, false) => (2, 0),
+        // The oldest first, and below the newest first: that one is the furthest from 0 downwards.
+        (false, true) => (3, u32::MAX - age),
+        (true, _) => (4, age),
+    })
 }

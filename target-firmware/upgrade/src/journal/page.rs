@@ -15,7 +15,7 @@ use super::Generation;
 use super::state::{Phase, Record, SessionId, State};
 use crate::flash::MAX_UNIT_BYTES;
 use crate::manifest::{ImageId, SecurityCounter};
-use crate::seeded::{Bug, is_planted};
+use crate::seeded::{self, Bug, is_planted};
 use crate::slots::ChainLength;
 use crate::wire::CRC;
 
@@ -176,16 +176,9 @@ pub(super) fn encode_seal(session: SessionId, generation: Generation) -> [u8; RE
 fn encode_parts(session: SessionId, slot: u16, kind: u8, value: u32) -> [u8; RECORD_BYTES] {
     let head = (value << 8 | u32::from(kind)).to_le_bytes();
     let mut digest = CRC.digest();
-    if !is_planted(Bug::RecordNotBoundToSession) {
-        digest.update(&session.0);
-    }
+    digest.update(seeded::covered_session(&session.0));
     digest.update(&slot.to_le_bytes());
-    let covered = if is_planted(Bug::RecordCrcOverAPart) {
-        1
-    } else {
-        head.len()
-    };
-    digest.update(&head[..covered]);
+    digest.update(seeded::covered_head(&head));
     let check = digest.finalize().to_le_bytes();
     let mut bytes = [0; RECORD_BYTES];
     bytes[..4].copy_from_slice(&head);

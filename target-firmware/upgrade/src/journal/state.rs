@@ -117,6 +117,7 @@ impl State {
 
     /// The state after `record`, or `None` if it cannot follow: then it is no record of ours.
     pub fn after(mut self, record: Record) -> Option<Self> {
+        let counter_rises = record.raises_counter(self.phase);
         self.phase = match (self.phase, record) {
             (_, Record::Anchor) => self.phase,
             (Phase::Accepted, Record::ManifestStored) => Phase::Downloading {
@@ -134,9 +135,6 @@ impl State {
             (Phase::Downloading { .. }, Record::Ready) => Phase::Ready,
             (Phase::Ready, Record::SwapBegin { chain }) if chain.0 > 0 => {
                 self.chain = chain;
-                if is_planted(Bug::CounterRisesAtSwap) {
-                    self.security_counter = self.security_counter.max(self.image_counter);
-                }
                 Phase::Swapping { copies: 0 }
             }
             (Phase::Swapping { copies }, Record::Step { copies: next })
@@ -157,14 +155,10 @@ impl State {
             (Phase::Trial { attempts }, Record::Trial { attempts: next })
                 if Some(next) == attempts.checked_add(1) =>
             {
-                if is_planted(Bug::CounterRisesAtSecondTrial) {
-                    self.security_counter = self.security_counter.max(self.image_counter);
-                }
                 Phase::Trial { attempts: next }
             }
             (Phase::Trial { .. }, Record::Confirm) => {
                 self.confirmed = self.image;
-                self.security_counter = self.security_counter.max(self.image_counter);
                 Phase::Confirmed
             }
             // From a swap that finished on a damaged page, from a trial that was not confirmed, and from a
@@ -180,6 +174,9 @@ impl State {
             (Phase::Downloading { .. } | Phase::Ready, Record::Rejected) => Phase::Rejected,
             _ => return None,
         };
+        if counter_rises {
+            self.security_counter = self.security_counter.max(self.image_counter);
+        }
         Some(self)
     }
 }
@@ -224,6 +221,17 @@ pub enum Record {
 }
 
 impl Record {
+    /// Whether the security counter of the session's image is in force from here on. It is once the image is confirmed
+    /// and no sooner: until then a revert must stay possible.
+    fn raises_counter(self, phase: Phase) -> bool {
+        match (phase, self) {
+            (_, Self::Confirm) => true,
+            (_, Self::SwapBegin { .. }) => is_planted(Bug::CounterRisesAtSwap),
+            (Phase::Trial { .. }, Self::Trial { .. }) => is_planted(Bug::CounterRisesAtSecondTrial),
+            _ => false,
+        }
+    }
+
     /// Kind and 24-bit value.
     pub(super) fn to_parts(self) -> (u8, u32) {
         match self {

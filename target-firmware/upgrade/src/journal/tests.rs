@@ -67,8 +67,8 @@ impl NorFlash for InPieces {
     }
 }
 
-impl UpgradeFlash for InPieces {
-    const PROGRAMS_PER_UNIT: u8 = Flash::PROGRAMS_PER_UNIT;
+impl WatchedFlash for InPieces {
+    const PROGRAMS_PER_UNIT: u8 = 2;
 
     fn piece_end(&self, address: u32) -> Option<u32> {
         Some((address / self.1 + 1) * self.1)
