@@ -125,6 +125,9 @@ impl Run<'_> {
         let (is_old, is_new) = (active_is(images.old.image()), active_is(images.new.image()));
         monitor.oracle.at_end(is_new);
         monitor.oracle.look_at(Invariant::Expectation);
+        if is_old || is_new {
+            monitor.oracle.look_at(Invariant::S1);
+        }
         let journal = flash_view::journal_state(&end.after, layout);
         let phase = journal.map(|journal| journal.phase);
         let outcome = match (phase, state.last_report.map(|status| status.result)) {

@@ -6,6 +6,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 use super::inputs::quoted;
 
 /// Name of the file that is locked.
@@ -108,8 +111,9 @@ fn introduction() -> String {
     let command: Vec<String> = std::env::args_os()
         .map(|word| quoted(&word.to_string_lossy()))
         .collect();
-    let now = jiff::Timestamp::now().round(jiff::Unit::Second);
-    let since = now.map_or_else(|_| "an unknown time".to_owned(), |now| now.to_string());
+    let now = OffsetDateTime::now_utc().truncate_to_second();
+    let since = now.format(&Rfc3339);
+    let since = since.unwrap_or_else(|_| "an unknown time".to_owned());
     format!(
         "process {} since {since}: {}\n",
         std::process::id(),
