@@ -5,7 +5,6 @@
 
 // Results go out through `cli::say`, which outlives a reader that went away; `println!` would panic.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
-pub mod attack;
 pub mod case;
 pub mod cli;
 #[cfg(feature = "fuzzing")]
@@ -13,4 +12,3 @@ pub mod fuzzing;
 pub mod plan;
 pub mod report;
 pub mod run;
-pub mod simulate;

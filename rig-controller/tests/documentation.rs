@@ -16,8 +16,8 @@ use commands::{command_exists, commands, reason_holds};
 use page::{Block, Mark, pages, repository};
 use powercut_bench::inventory::Bench;
 use powercut_link::LinkProfile;
+use powercut_simulate::SimulationPlan;
 use program::rig;
-use rig_controller::simulate::SimulationPlan;
 use tempfile::TempDir;
 
 /// A copy of those parts of the repository that commands of a page read, so that they can write there.

@@ -2,7 +2,7 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use powercut_package::m_sequence::apply;
-use rig_controller::attack::recover;
+use powercut_attack::recover;
 
 fuzz_target!(|bytes: &[u8]| {
     match recover(bytes) {

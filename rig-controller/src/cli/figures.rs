@@ -1,15 +1,11 @@
 //! `rig figures`: what a run took, from its results: time, power cycles, bytes on the wire, memory. `rig figures
-//! progress`, `rig figures exploration` and `rig figures attack` need no run and have files of their own.
+//! progress`, `rig figures exploration` and `rig figures attack` need no run and stand in [`in_process`].
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::attack_cost::{self, AttackCostArgs};
-use super::coap_yardstick::{self, CoapArgs};
-use super::exploration_rates::{self, ExplorationArgs};
-use super::progress_cost::{self, ProgressArgs};
-use super::{CliError, exit, say};
+use super::{CliError, exit, in_process, say};
 use crate::report::{CaseResult, read_results};
 use powercut_oracle::verdict::VerdictClass;
 use powercut_package::static_ram_bytes;
@@ -19,7 +15,7 @@ use powercut_package::static_ram_bytes;
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct FiguresArgs {
     #[command(subcommand)]
-    measure: Option<Measure>,
+    measure: Option<in_process::Measure>,
     /// Results of a run.
     #[arg(
         value_name = "RESULTS",
@@ -34,34 +30,10 @@ pub(super) struct FiguresArgs {
     ram_limit: u64,
 }
 
-#[derive(Debug, Subcommand)]
-enum Measure {
-    /// Measure in process what keeping progress in flash costs.
-    Progress(ProgressArgs),
-    /// Transfer as many bytes by CoAP Block2 with libcoap's programs, over the same link, for comparison.
-    Coap(CoapArgs),
-    /// Measure how fast the exploration in process is; build with --release.
-    Exploration(ExplorationArgs),
-    /// Measure the attack on the suite m-sequence.
-    Attack(AttackCostArgs),
-}
-
 /// Prints the figures of the cases that passed, or measures what was asked for.
 pub(super) fn figures(args: &FiguresArgs) -> Result<ExitCode, CliError> {
-    match &args.measure {
-        Some(Measure::Progress(progress)) => return Ok(progress_cost::progress(progress)),
-        Some(Measure::Coap(args)) => return coap_yardstick::coap(args),
-        Some(Measure::Exploration(args)) => return Ok(exploration_rates::exploration(args)),
-        Some(Measure::Attack(args)) => {
-            let all_broken = attack_cost::attack_cost(args)?;
-            let code = if all_broken {
-                exit::PASS
-            } else {
-                exit::FIRMWARE
-            };
-            return Ok(code.into());
-        }
-        None => {}
+    if let Some(measure) = &args.measure {
+        return in_process::measure(measure);
     }
     let results = read_results(&args.results)?;
     let passed: Vec<&CaseResult> = results

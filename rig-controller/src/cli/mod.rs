@@ -1,48 +1,37 @@
 //! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
-mod attack;
-mod attack_cost;
-mod coap_peer;
-mod coap_yardstick;
 pub mod exit;
-pub mod exploration_rates;
-mod explore;
-mod explore_results;
 mod figures;
 pub mod firmware;
+#[cfg(feature = "explore")]
+mod in_process;
+#[cfg(not(feature = "explore"))]
+#[path = "absent/in_process.rs"]
+mod in_process;
 mod link;
 mod m_sequence;
-#[cfg(feature = "seeded-bugs")]
-mod mutants;
 mod pack;
 mod plan;
 #[cfg(feature = "service")]
 mod platform;
 #[cfg(not(feature = "service"))]
-#[path = "no_platform.rs"]
+#[path = "absent/platform.rs"]
 mod platform;
 mod progress;
-mod progress_cost;
 mod replay;
-mod replay_schedule;
 mod run;
 mod say;
 mod signals;
-mod simulate;
 mod sources;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::explore::RecordError;
-use crate::attack::AttackError;
 use crate::plan::{ParseCaseLineError, PlanError};
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
-use crate::run::on_board::NotOnBoardError;
 use crate::run::{InputError, RunError};
 use powercut_bench::inventory::BenchFileError;
-use powercut_explore::ParseScheduleError;
 use powercut_package::FirmwareError;
 use powercut_package::m_sequence::ParametersError;
 use powercut_platform::PlatformError;
@@ -65,19 +54,12 @@ enum Verb {
     Pack(pack::PackArgs),
     /// Encrypt and decrypt files in the suite m-sequence.
     MSequence(m_sequence::MSequenceArgs),
-    /// Break what does not protect firmware.
-    Attack(attack::AttackArgs),
-    /// Cut power at every flash operation of upgrades in process, without board or emulator.
-    Explore(explore::ExploreArgs),
-    /// Plant bugs in the upgrade core and see whether exploration finds them.
-    #[cfg(feature = "seeded-bugs")]
-    Mutants(mutants::MutantsArgs),
+    #[command(flatten)]
+    InProcess(in_process::Verb),
     /// Look at plans.
     Plan(plan::PlanArgs),
     /// Build the firmware that plans run.
     Firmware(firmware::FirmwareArgs),
-    /// Simulate whole upgrades in virtual time: link, serial line, flash and power.
-    Simulate(simulate::SimulateArgs),
     /// Fit link profiles to captures, and play a link between programs.
     Link(link::LinkArgs),
     /// Print the figures of a run.
@@ -114,36 +96,15 @@ pub enum CliError {
         /// What is wrong with the result.
         source: FirmwareError,
     },
-    /// A file that could not be broken.
-    #[error("{}: {source}", .path.display())]
-    Attack {
-        /// The file.
-        path: std::path::PathBuf,
-        /// Why.
-        source: AttackError,
-    },
     /// A case line.
     #[error(transparent)]
     CaseLine(#[from] ParseCaseLineError),
-    /// A schedule of the exploration in process.
+    /// Without a board: exploration, simulation, attack.
     #[error(transparent)]
-    Schedule(#[from] ParseScheduleError),
-    /// A schedule that the board cannot show.
-    #[error(transparent)]
-    NotOnBoard(#[from] NotOnBoardError),
-    /// The record of an exploration.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Records of explorations do not go together.
-    #[error(transparent)]
-    Merge(#[from] powercut_explore::results::MergeError),
+    InProcess(#[from] in_process::InProcessError),
     /// A report cannot be written.
     #[error(transparent)]
     Report(#[from] crate::report::ReportError),
-    /// The table of planted bugs.
-    #[cfg(feature = "seeded-bugs")]
-    #[error(transparent)]
-    Table(#[from] mutants::TableError),
     /// A folder that should hold evidence.
     #[error(transparent)]
     NoEvidence(#[from] NoEvidenceError),
@@ -159,15 +120,6 @@ pub enum CliError {
     /// The relay.
     #[error(transparent)]
     Relay(#[from] powercut_bench::link::UdpRelayError),
-    /// A simulation does not come to its end.
-    #[error(transparent)]
-    Simulation(#[from] crate::simulate::CampaignError),
-    /// The transfer by CoAP.
-    #[error(transparent)]
-    Coap(#[from] self::coap_peer::CoapError),
-    /// The chart of a simulation.
-    #[error(transparent)]
-    Chart(#[from] crate::simulate::report::ChartError),
     /// The output is one of the inputs.
     #[error("{} is read as {what}, and writing the package there would destroy it; name another file with -o", .path.display())]
     OverInput {
@@ -217,31 +169,23 @@ impl CliError {
             | Self::MSequence(_)
             | Self::Decrypted { .. }
             | Self::OverInput { .. }
-            | Self::Attack { .. }
             | Self::CaseLine(_)
             | Self::Results(_)
-            | Self::Schedule(_)
-            | Self::NotOnBoard(_)
-            | Self::Record(_)
-            | Self::Merge(_)
             | Self::Fault(_)
             | Self::Link(_)
             | Self::TooFew(_)
             | Self::NoEvidence(_) => exit::BAD_INPUT,
             Self::Service(error) if error.is_bad_input() => exit::BAD_INPUT,
-            #[cfg(feature = "seeded-bugs")]
-            Self::Table(_) => exit::BAD_INPUT,
+            Self::InProcess(error) if error.is_bad_input() => exit::BAD_INPUT,
             Self::Run(_)
             | Self::Report(_)
             | Self::Evidence(_)
             | Self::OutFolder(_)
             | Self::Platform(_)
             | Self::Relay(_)
-            | Self::Simulation(_)
-            | Self::Chart(_)
-            | Self::Coap(_)
             | Self::Write { .. }
             | Self::Service(_)
+            | Self::InProcess(_)
             | Self::Signals(_) => exit::BENCH,
         }
         .into()
@@ -256,12 +200,8 @@ pub fn main() -> ExitCode {
         Verb::Replay(args) => replay::replay(&args),
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
         Verb::MSequence(args) => m_sequence::m_sequence(&args).map(|()| ExitCode::SUCCESS),
-        Verb::Attack(args) => attack::attack(&args).map(|()| ExitCode::SUCCESS),
-        Verb::Explore(args) => explore::explore(&args),
-        #[cfg(feature = "seeded-bugs")]
-        Verb::Mutants(args) => mutants::mutants(&args),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),
-        Verb::Simulate(args) => simulate::simulate(&args),
+        Verb::InProcess(verb) => in_process::run(&verb),
         Verb::Link(args) => link::link(&args),
         Verb::Figures(args) => figures::figures(&args),
         Verb::Platform(args) => platform::platform(&args),

@@ -7,17 +7,15 @@ use clap::Args;
 
 use super::progress::Display;
 use super::signals::Signals;
-use super::{CliError, exit, replay_schedule, say};
+use super::{CliError, exit, in_process, say};
 use crate::plan::CaseLine;
 use crate::report::CaseResult;
-use crate::run::on_board::NotOnBoardError;
 use crate::run::replay::{Fingerprint, Replayed, replay as run_again};
 use crate::run::{
     Inputs, OutFolder, Progress, Rig, Sources, distrust_program, evidence, result_of,
 };
 use powercut_bench::board::compose;
 use powercut_bench::cancel::Cancel;
-use powercut_explore::{PlannedLine, Schedule};
 use powercut_platform::UdpPlatform;
 
 /// Options of `rig replay`.
@@ -70,16 +68,8 @@ impl ReplayArgs {
 
 /// Runs the verb.
 pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
-    if PlannedLine::is_one(&args.case) {
-        return replay_schedule::replay(args);
-    }
-    if Schedule::is_one(&args.case) {
-        if args.on_board {
-            let line = args.case.clone();
-            return Err(NotOnBoardError::MadeUp { line }.into());
-        }
-        let schedule = args.case.parse()?;
-        return Ok(super::explore::replay(&schedule, args.times, ""));
+    if let Some(replayed) = in_process::replay(args) {
+        return replayed;
     }
     let folder = PathBuf::from(&args.case);
     let (line, defaults, recorded) = if folder.is_dir() {

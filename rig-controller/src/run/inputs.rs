@@ -9,6 +9,7 @@ use crate::plan::{Case, Plan, PlanError};
 use powercut_bench::board::sight_of;
 use powercut_bench::entry::BoardEntry;
 use powercut_bench::inventory::{Bench, BenchFileError};
+#[cfg(feature = "explore")]
 use powercut_explore::SceneError;
 use powercut_link::{LinkError, LinkProfile};
 use powercut_oracle::oracle::Images;
@@ -120,6 +121,7 @@ pub enum InputError {
         source: FirmwareError,
     },
     /// The upgrade of a case cannot be explored in process.
+    #[cfg(feature = "explore")]
     #[error("{}: case {case}: {source}", .plan.display())]
     Scene {
         /// The plan.

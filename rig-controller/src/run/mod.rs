@@ -7,9 +7,11 @@
 //! board. [`evidence`] keeps what is needed to look into a case, and to run it again anywhere; [`replay`] does that.
 pub mod evidence;
 mod foreign;
+#[cfg(feature = "explore")]
 mod in_process;
 mod inputs;
 mod judged;
+#[cfg(feature = "explore")]
 pub mod on_board;
 mod out_folder;
 mod plan_run;
@@ -19,6 +21,7 @@ pub mod replay;
 mod rig;
 
 pub use foreign::distrust_program;
+#[cfg(feature = "explore")]
 pub use in_process::{upgrade, upgrades};
 pub use inputs::{DEFAULT_BENCH, DEFAULT_FIRMWARE, DEFAULT_LINKS, InputError, Inputs, Sources};
 pub use judged::{Attempt, result_of};

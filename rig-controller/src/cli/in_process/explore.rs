@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 
-use super::signals::Signals;
-use super::sources::SourceArgs;
-use super::{CliError, exit, explore_results, say};
+use super::explore_results;
+use crate::cli::signals::Signals;
+use crate::cli::sources::SourceArgs;
+use crate::cli::{CliError, exit, say};
 use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
 use powercut_bench::cancel::Cancel;
 use powercut_document::input_file;
@@ -28,7 +29,7 @@ const LARGEST_RECORD_BYTES: u64 = 1 << 30;
 
 /// Options of `rig explore`.
 #[derive(Debug, Args)]
-pub(super) struct ExploreArgs {
+pub(in crate::cli) struct ExploreArgs {
     /// The upgrades of this test plan, with real images on the board's flash as it is provisioned, in place of made-up ones;
     /// every single cut of them unless --depth or --random says otherwise.
     #[arg(long, value_name = "PLAN", conflicts_with_all = ["profile", "geometry", "scenario", "pages", "fragment_bytes", "loss"])]

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::{CliError, say};
+use crate::cli::{CliError, say};
 use crate::run::DEFAULT_LINKS;
-use crate::simulate::{Campaign, SimulationPlan, report};
+use powercut_simulate::{Campaign, SimulationPlan, report};
 
 /// Options of `rig simulate`.
 #[derive(Debug, Args)]
-pub(super) struct SimulateArgs {
+pub(in crate::cli) struct SimulateArgs {
     /// The simulation plan, a YAML file.
     plan: PathBuf,
     /// Folder of the link profiles.

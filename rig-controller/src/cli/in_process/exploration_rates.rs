@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::{exit, say};
+use crate::cli::{exit, say};
 use powercut_explore::{Counts, Depth, Geometry, Part, Survey, campaign};
 
 /// Options of `rig figures exploration`.
 #[derive(Debug, Args)]
-pub(super) struct ExplorationArgs {
+pub(in crate::cli) struct ExplorationArgs {
     /// Of the operations of the 64 KiB upgrade, one in so many is cut at.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=1024))]
     one_in: u64,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{exit, say};
+use crate::cli::{exit, say};
 use powercut_explore::Geometry;
 use powercut_explore::progress_cost::{Cost, MeasuredUpgrade, ProgressCost};
 
@@ -22,7 +22,7 @@ const HEAD: [&str; 2] = [
 
 /// Options of `rig figures progress`.
 #[derive(Debug, Args)]
-pub(super) struct ProgressArgs {
+pub(in crate::cli) struct ProgressArgs {
     /// Bytes of the image.
     #[arg(long, value_name = "BYTES", default_value_t = 64 * 1024, value_parser = clap::value_parser!(u32).range(1024..=1024 * 1024))]
     image: u32,

@@ -429,7 +429,7 @@ impl Axis {
 #[cfg(test)]
 pub(super) fn checkout(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
+        .join("../..")
         .join(folder)
 }
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 use clap::Args;
 use powercut_upgrade::m_sequence::{Configuration, Polynomial, Register, Stream};
 
-use super::{CliError, say};
-use crate::attack::recover;
+use crate::cli::{CliError, say};
+use powercut_attack::recover;
 use powercut_package::m_sequence::{apply, primitive_polynomials};
 use powercut_package::{Image, active_range};
 
@@ -24,7 +24,7 @@ const SEEDS: [u32; 5] = [
 
 /// Options of `rig figures attack`.
 #[derive(Debug, Args)]
-pub(super) struct AttackCostArgs {
+pub(in crate::cli) struct AttackCostArgs {
     /// The firmware that is encrypted, as HEX text and as binary.
     #[arg(
         long,

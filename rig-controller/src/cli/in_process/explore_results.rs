@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use super::explore::{RecordError, read};
-use super::{CliError, say};
+use crate::cli::{CliError, say};
 use crate::report::{Finding, FindingKind, JunitFile, replace_file};
 use powercut_explore::campaign::{FailureRecord, Slice, SliceRecord};
 use powercut_explore::results::{SurveyResult, by_survey, merge};

@@ -1,9 +1,9 @@
 use super::*;
-use crate::simulate::CutBy;
+use crate::CutBy;
 use powercut_upgrade::manifest::Suite;
 
 fn link(name: &str) -> LinkProfile {
-    let links = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/links");
+    let links = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/links");
     LinkProfile::load(&links, name).unwrap()
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use powercut_upgrade::journal::Phase;
 
-use super::replay::{ReplayArgs, compare, run_on_board};
-use super::{CliError, exit, explore, say};
+use super::explore;
+use crate::cli::replay::{ReplayArgs, compare, run_on_board};
+use crate::cli::{CliError, exit, say};
 use crate::plan::{CaseLine, FinalImage, LineCuts};
 use crate::run::on_board;
 use crate::run::{Inputs, Sources, upgrade};

@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::{CliError, exit, say};
+use crate::cli::{CliError, exit, say};
 use powercut_explore::mutants::{
     FaultClass, MOST_EQUIVALENT, Mutant, Planted, look_for, look_without_bug,
 };
@@ -19,7 +19,7 @@ const SCHEMA: u32 = 1;
 
 /// Options of `rig mutants`.
 #[derive(Debug, Args)]
-pub(super) struct MutantsArgs {
+pub(in crate::cli) struct MutantsArgs {
     /// Only this bug; may be given several times.
     #[arg(long, value_name = "NAME", value_parser = bug)]
     bug: Vec<Planted>,

@@ -6,17 +6,17 @@ use std::time::Duration;
 use clap::Args;
 
 use super::coap_peer::transfer;
-use super::link::time_scale;
-use super::{CliError, say};
+use crate::cli::link::time_scale;
+use crate::cli::{CliError, say};
 use crate::run::DEFAULT_LINKS;
-use crate::simulate::report::aligned;
-use crate::simulate::{CampaignError, CutBy, Part, PowerRules, Stage, Upgrade, Variant};
 use powercut_bench::modem::ModemPower;
 use powercut_link::{LinkProfile, TimeScale};
+use powercut_simulate::report::aligned;
+use powercut_simulate::{CampaignError, CutBy, Part, PowerRules, Stage, Upgrade, Variant};
 
 /// Options of `rig figures coap`.
 #[derive(Debug, Args)]
-pub(super) struct CoapArgs {
+pub(in crate::cli) struct CoapArgs {
     /// The link profile.
     #[arg(long, value_name = "NAME", default_value = "nb-iot-ce0")]
     link: String,

@@ -5,13 +5,14 @@ use std::time::Instant;
 use clap::{Args, Subcommand};
 use powercut_upgrade::m_sequence::Stream;
 
-use super::{CliError, say};
-use crate::attack::{Broken, Plaintext, recover};
+use super::InProcessError;
+use crate::cli::{CliError, say};
+use powercut_attack::{Broken, Plaintext, recover};
 use powercut_package::{read, write};
 
 /// Attacks on ways to protect firmware.
 #[derive(Debug, Args)]
-pub(super) struct AttackArgs {
+pub(in crate::cli) struct AttackArgs {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -36,7 +37,7 @@ pub(super) fn attack(args: &AttackArgs) -> Result<(), CliError> {
     let Verb::MSequence(args) = &args.verb;
     let ciphertext = read(&args.file)?;
     let start = Instant::now();
-    let broken = recover(&ciphertext).map_err(|source| CliError::Attack {
+    let broken = recover(&ciphertext).map_err(|source| InProcessError::Attack {
         path: args.file.clone(),
         source,
     })?;

@@ -1,0 +1,163 @@
+//! The verbs that need no board: upgrades explored and simulated in process, and the attack on the suite m-sequence.
+mod attack;
+mod attack_cost;
+mod coap_peer;
+mod coap_yardstick;
+mod exploration_rates;
+mod explore;
+mod explore_results;
+#[cfg(feature = "seeded-bugs")]
+mod mutants;
+mod progress_cost;
+mod replay_schedule;
+mod simulate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::replay::ReplayArgs;
+use super::{CliError, exit};
+use crate::run::on_board::NotOnBoardError;
+use powercut_attack::AttackError;
+use powercut_explore::{ParseScheduleError, PlannedLine, Schedule};
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Break what does not protect firmware.
+    Attack(attack::AttackArgs),
+    /// Cut power at every flash operation of upgrades in process, without board or emulator.
+    Explore(explore::ExploreArgs),
+    /// Plant bugs in the upgrade core and see whether exploration finds them.
+    #[cfg(feature = "seeded-bugs")]
+    Mutants(mutants::MutantsArgs),
+    /// Simulate whole upgrades in virtual time: link, serial line, flash and power.
+    Simulate(simulate::SimulateArgs),
+}
+
+/// What `rig figures` measures without a run.
+#[derive(Debug, Subcommand)]
+pub(super) enum Measure {
+    /// Measure in process what keeping progress in flash costs.
+    Progress(progress_cost::ProgressArgs),
+    /// Transfer as many bytes by CoAP Block2 with libcoap's programs, over the same link, for comparison.
+    Coap(coap_yardstick::CoapArgs),
+    /// Measure how fast the exploration in process is; build with --release.
+    Exploration(exploration_rates::ExplorationArgs),
+    /// Measure the attack on the suite m-sequence.
+    Attack(attack_cost::AttackCostArgs),
+}
+
+/// Something without a board could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum InProcessError {
+    /// A file that could not be broken.
+    #[error("{}: {source}", .path.display())]
+    Attack {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: AttackError,
+    },
+    /// A schedule of the exploration in process.
+    #[error(transparent)]
+    Schedule(#[from] ParseScheduleError),
+    /// A schedule that the board cannot show.
+    #[error(transparent)]
+    NotOnBoard(#[from] NotOnBoardError),
+    /// The record of an exploration.
+    #[error(transparent)]
+    Record(#[from] explore::RecordError),
+    /// Records of explorations do not go together.
+    #[error(transparent)]
+    Merge(#[from] powercut_explore::results::MergeError),
+    /// The table of planted bugs.
+    #[cfg(feature = "seeded-bugs")]
+    #[error(transparent)]
+    Table(#[from] mutants::TableError),
+    /// A simulation does not come to its end.
+    #[error(transparent)]
+    Simulation(#[from] powercut_simulate::CampaignError),
+    /// The transfer by CoAP.
+    #[error(transparent)]
+    Coap(#[from] coap_peer::CoapError),
+    /// The chart of a simulation.
+    #[error(transparent)]
+    Chart(#[from] powercut_simulate::report::ChartError),
+}
+
+impl InProcessError {
+    /// Whether an input was bad; else something around the verb failed.
+    pub(super) fn is_bad_input(&self) -> bool {
+        !matches!(self, Self::Simulation(_) | Self::Coap(_) | Self::Chart(_))
+    }
+}
+
+/// What a verb meets is an error of the command.
+macro_rules! also_errors_of_the_command {
+    ($($error:ty),+ $(,)?) => {
+        $(impl From<$error> for CliError {
+            fn from(error: $error) -> Self {
+                InProcessError::from(error).into()
+            }
+        })+
+    };
+}
+
+also_errors_of_the_command!(
+    ParseScheduleError,
+    NotOnBoardError,
+    explore::RecordError,
+    powercut_explore::results::MergeError,
+    powercut_simulate::CampaignError,
+    coap_peer::CoapError,
+    powercut_simulate::report::ChartError,
+);
+#[cfg(feature = "seeded-bugs")]
+also_errors_of_the_command!(mutants::TableError);
+
+/// Does one of the verbs.
+pub(super) fn run(verb: &Verb) -> Result<ExitCode, CliError> {
+    match verb {
+        Verb::Attack(args) => attack::attack(args).map(|()| ExitCode::SUCCESS),
+        Verb::Explore(args) => explore::explore(args),
+        #[cfg(feature = "seeded-bugs")]
+        Verb::Mutants(args) => mutants::mutants(args),
+        Verb::Simulate(args) => simulate::simulate(args),
+    }
+}
+
+/// Measures.
+pub(super) fn measure(measure: &Measure) -> Result<ExitCode, CliError> {
+    match measure {
+        Measure::Progress(args) => Ok(progress_cost::progress(args)),
+        Measure::Coap(args) => coap_yardstick::coap(args),
+        Measure::Exploration(args) => Ok(exploration_rates::exploration(args)),
+        Measure::Attack(args) => {
+            let all_broken = attack_cost::attack_cost(args)?;
+            let code = if all_broken {
+                exit::PASS
+            } else {
+                exit::FIRMWARE
+            };
+            Ok(code.into())
+        }
+    }
+}
+
+/// Replays `args.case` if it is a schedule of the exploration; `None` if it is a case.
+pub(super) fn replay(args: &ReplayArgs) -> Option<Result<ExitCode, CliError>> {
+    if PlannedLine::is_one(&args.case) {
+        return Some(replay_schedule::replay(args));
+    }
+    Schedule::is_one(&args.case).then(|| {
+        if args.on_board {
+            let line = args.case.clone();
+            return Err(NotOnBoardError::MadeUp { line }.into());
+        }
+        let schedule = args.case.parse()?;
+        Ok(explore::replay(&schedule, args.times, ""))
+    })
+}
