@@ -31,6 +31,9 @@
 //! # Ok::<(), ModelError>(())
 //! ```
 //!
+//! The same as a value, for flash of which a file or a board says how it is divided, is [`Geometry`]; [`on_geometry`] leads from
+//! the value to the types, for the divisions that there are parts of.
+//!
 //! # Operations
 //!
 //! One *operation* is the program of one unit or the erase of one page. Operations are numbered from 1 over the life of
@@ -194,12 +197,16 @@
 mod chunk;
 mod cut;
 mod flicker;
+mod geometry;
 mod mix;
 mod model;
 mod page;
 mod torn;
+mod unit;
 
 pub use cut::{Cut, CutEffect, ParseCutError};
 pub use flicker::Flicker;
+pub use geometry::{Geometry, GeometryError, OnGeometry, on_geometry};
 pub use mix::{fold, split_mix};
 pub use model::{ModelError, NorFlashModel, Operation};
+pub use unit::{MAX_UNIT_BYTES, Unit};
