@@ -6,12 +6,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::Inputs as Folder;
+use nor_flash_model::Geometry;
 use powercut_bench::board::{
-    Board, BoardError, FlashGeometry, Observability, SharedObserver, Stopped, UartToDevice, Waker,
+    Board, BoardError, Observability, SharedObserver, Stopped, UartToDevice, Waker,
 };
 use powercut_bench::cancel::Cancel;
 use powercut_bench::inventory::VirtualBoard;
 use powercut_oracle::verdict::VerdictClass;
+use powercut_package::BoardFacts;
+use powercut_package::hardware::MICROBIT;
 use rig_controller::run::{Inputs, Keep, Options, Progress, Sources, evidence, run_plan};
 
 /// What happened to all boards of a test.
@@ -25,6 +28,7 @@ struct Log {
 /// A board that takes power and then does nothing.
 struct DeadBoard {
     name: String,
+    geometry: Geometry,
     flash: Vec<u8>,
     powered: bool,
     log: Arc<Log>,
@@ -41,13 +45,8 @@ impl Board for DeadBoard {
     fn name(&self) -> &str {
         &self.name
     }
-    fn geometry(&self) -> FlashGeometry {
-        FlashGeometry {
-            size_bytes: 256 << 10,
-            page_bytes: 1024,
-            unit_bytes: 4,
-            programs_per_unit: 2,
-        }
+    fn geometry(&self) -> Geometry {
+        self.geometry
     }
     fn observability(&self) -> Observability {
         Observability {
@@ -101,11 +100,20 @@ impl Board for DeadBoard {
 }
 
 fn dead_boards(log: &Arc<Log>) -> impl Fn(&VirtualBoard, u64) -> Box<dyn Board> + Sync {
+    let microbit = BoardFacts::of(MICROBIT).unwrap();
+    dead_boards_with(microbit.geometry, log)
+}
+
+fn dead_boards_with(
+    geometry: Geometry,
+    log: &Arc<Log>,
+) -> impl Fn(&VirtualBoard, u64) -> Box<dyn Board> + Sync {
     let log = Arc::clone(log);
     move |board, _| {
         log.made.fetch_add(1, Ordering::SeqCst);
         Box::new(DeadBoard {
             name: board.name.clone(),
+            geometry,
             flash: Vec::new(),
             powered: false,
             log: Arc::clone(&log),
@@ -207,4 +215,28 @@ fn no_more_boards_work_than_jobs_are_allowed() {
     assert!(summary.results.iter().all(|result| result.board == "mb-1"));
     assert_eq!(summary.power_cycles, 2);
     assert_eq!(log.power_ons.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_set_for_other_flash_than_the_boards_have_is_a_bench_error_and_no_board_gets_power() {
+    let folder = Folder::new("plan: p\nupgrade: { from: 1.0.0, to: 1.1.0 }\n");
+    let inputs = inputs(&folder);
+    let log = Arc::default();
+    let write_once = Geometry::new(8, 2048, 1, 128).unwrap();
+    let summary = run_plan(
+        &inputs,
+        &options(&folder),
+        &dead_boards_with(write_once, &log),
+        &Cancel::default(),
+        &|_| (),
+    )
+    .unwrap();
+    assert_eq!(summary.count(VerdictClass::BenchError), 1);
+    assert_eq!(log.power_ons.load(Ordering::SeqCst), 0);
+    let reason = summary.results[0].reason.as_deref().unwrap();
+    assert!(
+        reason.contains("256 pages of 1024 bytes, units of 4 bytes")
+            && reason.contains("has 128 pages of 2048 bytes, units of 8 bytes"),
+        "{reason}"
+    );
 }

@@ -4,6 +4,7 @@
 //! it. It never asks the device.
 use std::collections::{BTreeMap, BTreeSet};
 
+use nor_flash_model::Geometry;
 use powercut_upgrade::image::Location;
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
 use powercut_upgrade::manifest::{FragmentIndex, SecurityCounter};
@@ -45,11 +46,12 @@ pub struct Images {
     reason = "each is one thing seen or not, whatever the others are"
 )]
 pub struct Oracle {
+    geometry: Geometry,
     layout: Layout,
     images: Images,
     allowed_fetched_again: u32,
+    /// Programs of each unit since its page was erased.
     programs: Vec<u8>,
-    programs_allowed: u8,
     erases: Vec<u32>,
     journal_records: u64,
     boots: u32,
@@ -77,26 +79,27 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Begins to watch a device that was just provisioned with `flash`, which has `images.old` in ACTIVE.
+    /// Begins to watch a device that was just provisioned with `flash`, which is divided as `geometry` says and has
+    /// `images.old` in ACTIVE.
     pub fn new(
+        geometry: Geometry,
         layout: &Layout,
         images: Images,
         allowed_fetched_again: u32,
-        programs_allowed: u8,
         flash: &[u8],
     ) -> Self {
         let in_force = images.old.manifest().security_counter;
         Self {
+            geometry,
             layout: *layout,
             images,
             allowed_fetched_again,
             // What provisioning left in a unit was programmed once.
             programs: flash
-                .chunks(4)
+                .chunks(geometry.unit_bytes() as usize)
                 .map(|unit| u8::from(unit.iter().any(|byte| *byte != 0xFF)))
                 .collect(),
-            programs_allowed,
-            erases: vec![0; flash.len() / layout.page_bytes as usize],
+            erases: vec![0; flash.len() / geometry.page_bytes() as usize],
             journal_records: 0,
             boots: 0,
             boots_since_cut: 0,
@@ -219,7 +222,7 @@ impl Oracle {
 
     /// S3, and what a device never writes; counts erases for L3.
     fn wear(&mut self, op: &FlashOp) {
-        let (FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address }) = op.kind;
+        let address = op.kind.address();
         if address < self.layout.identification.start {
             let reason = format!(
                 "operation {} is at {address:#x}, in BOOT or FACTORY, which a device never writes: a cut there leaves nothing that boots",
@@ -227,23 +230,25 @@ impl Oracle {
             );
             self.report(Invariant::S1, reason);
         }
-        let units = self.layout.page_bytes as usize / 4;
+        let unit_bytes = self.geometry.unit_bytes() as usize;
+        let units = self.geometry.page_bytes() as usize / unit_bytes;
+        let allowed = self.geometry.programs_per_unit();
         match op.kind {
-            FlashOpKind::Program { address, .. } => {
-                let Some(programs) = self.programs.get_mut(address as usize / 4) else {
+            FlashOpKind::Program { .. } => {
+                let Some(programs) = self.programs.get_mut(address as usize / unit_bytes) else {
                     return;
                 };
                 *programs = programs.saturating_add(1);
-                if *programs > self.programs_allowed {
+                if *programs > allowed {
                     let reason = format!(
-                        "operation {} programs the unit at {address:#x} for the {}th time since its page was erased; this flash allows {}",
-                        op.number, *programs, self.programs_allowed
+                        "operation {} programs the unit at {address:#x} for the {}th time since its page was erased; this flash allows {allowed}",
+                        op.number, *programs
                     );
                     self.report(Invariant::S3, reason);
                 }
             }
-            FlashOpKind::Erase { address } => {
-                let page = address as usize / self.layout.page_bytes as usize;
+            FlashOpKind::Erase { .. } => {
+                let page = address as usize / self.geometry.page_bytes() as usize;
                 if let Some(erases) = self.erases.get_mut(page) {
                     *erases += 1;
                 }
@@ -321,7 +326,7 @@ impl Oracle {
         state: Option<&State>,
     ) -> Option<(Invariant, String)> {
         let Images { old, new } = &self.images;
-        let active = flash_view::manifest(flash, &self.layout, Location::ACTIVE);
+        let active = flash_view::manifest(flash, self.geometry, &self.layout, Location::ACTIVE);
         let plain = Placement::Plain;
         let runs = |package: &&Package| {
             active.as_ref() == Some(package.signed())
@@ -385,7 +390,12 @@ impl Oracle {
             ));
         }
         let slot = Slot::Staging;
-        let manifest = flash_view::manifest(flash, &self.layout, Location { slot, placement });
+        let manifest = flash_view::manifest(
+            flash,
+            self.geometry,
+            &self.layout,
+            Location { slot, placement },
+        );
         (manifest.as_ref() != Some(old.signed())).then(|| {
             "the old one in STAGING has lost its manifest: it could not be put back".to_owned()
         })
@@ -406,7 +416,7 @@ impl Oracle {
         self.cuts += 1;
         self.boots_since_cut = 0;
         self.first_request_since_cut = true;
-        let Some(state) = flash_view::journal_state(flash, &self.layout) else {
+        let Some(state) = flash_view::journal_state(flash, self.geometry, &self.layout) else {
             self.report(
                 Invariant::S4,
                 format!("the cut leaves no journal: {FORGOTTEN}"),
@@ -515,7 +525,7 @@ impl Oracle {
     }
 
     fn lie(&self, status: &Status, flash: &[u8], state: Option<&State>) -> Option<String> {
-        let active = flash_view::manifest(flash, &self.layout, Location::ACTIVE)?;
+        let active = flash_view::manifest(flash, self.geometry, &self.layout, Location::ACTIVE)?;
         let state = state?;
         let new = self.images.new.signed().image_id();
         if status.running != active.image_id() || status.version != active.manifest().version {
@@ -585,7 +595,7 @@ impl Oracle {
             }
         }
         // Bootloader and application each open a page in a boot; a cut may cost one more in either.
-        let capacity = flash_view::journal_page_capacity(&layout);
+        let capacity = flash_view::journal_page_capacity(self.geometry, &layout);
         let journal: u32 = self.counts(layout.identification).iter().sum();
         let allowed =
             self.journal_records.div_ceil(capacity) as u32 + 2 * self.boots + 2 * self.cuts;
@@ -600,7 +610,7 @@ impl Oracle {
     }
 
     fn counts(&self, region: powercut_upgrade::slots::Region) -> Vec<u32> {
-        let first = (region.start / self.layout.page_bytes) as usize;
+        let first = (region.start / self.geometry.page_bytes()) as usize;
         self.erases[first..first + usize::from(region.pages)].to_vec()
     }
 

@@ -1,15 +1,22 @@
+use nor_flash_model::Unit;
 use powercut_upgrade::factory::DeviceId;
 use powercut_upgrade::manifest::ImageId;
 use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::{Challenge, WIRE_VERSION};
 
 use super::*;
-use crate::fixture::{self, CHAIN, LAYOUT, PAGE, state};
+use crate::fixture::{self, CHAIN, GEOMETRY, LAYOUT, PAGE, state};
 
 const SHIFTED: Placement = Placement::Shifted(CHAIN);
 
 fn oracle() -> Oracle {
-    Oracle::new(&LAYOUT, fixture::images(), 1, 2, &fixture::provisioned())
+    Oracle::new(
+        GEOMETRY,
+        &LAYOUT,
+        fixture::images(),
+        1,
+        &fixture::provisioned(),
+    )
 }
 
 /// What the oracle complains of, in order.
@@ -57,8 +64,8 @@ fn word(address: u32) -> FlashOp {
         number: 7,
         kind: FlashOpKind::Program {
             address,
-            before: u32::MAX,
-            value: 0,
+            before: Unit::from(u32::MAX),
+            value: Unit::from(0),
         },
     }
 }
@@ -88,7 +95,10 @@ fn operate(oracle: &mut Oracle, op: FlashOp) {
 fn s1_the_old_image_and_the_new_one_may_run_whole() {
     let mut oracle = oracle();
     let old = fixture::provisioned();
-    oracle.on_application(&old, flash_view::journal_state(&old, &LAYOUT).as_ref());
+    oracle.on_application(
+        &old,
+        flash_view::journal_state(&old, GEOMETRY, &LAYOUT).as_ref(),
+    );
     oracle.on_application(&on_trial(), Some(&trial()));
     assert_eq!(broken(&oracle), [], "{}", reasons(&oracle));
 }
@@ -219,6 +229,43 @@ fn an_operation_beyond_flash_is_no_reason_to_panic() {
     assert_eq!(oracle.erases(), 0);
 }
 
+#[test]
+fn s3_counts_in_the_units_and_pages_of_the_flash_it_is_given() {
+    let geometry = Geometry::new(8, 2048, 1, 128).unwrap();
+    let layout = Layout {
+        page_bytes: 2048,
+        ..LAYOUT
+    };
+    let mut provisioned = vec![0xFF; geometry.size_bytes() as usize];
+    let staging = 0x2_5000;
+    provisioned[staging as usize + 16] = 0;
+    let mut oracle = Oracle::new(geometry, &layout, fixture::images(), 1, &provisioned);
+    let program = |address: u32| FlashOp {
+        number: 7,
+        kind: FlashOpKind::program(&provisioned, address, &[0; 8]).unwrap(),
+    };
+    for unit in [0, 8, 2040, 2048] {
+        operate(&mut oracle, program(staging + unit));
+    }
+    assert_eq!(broken(&oracle), []);
+    operate(&mut oracle, program(staging + 8));
+    assert_eq!(broken(&oracle), [Invariant::S3]);
+    assert!(
+        reasons(&oracle).contains("for the 2th time"),
+        "{}",
+        reasons(&oracle)
+    );
+    // Provisioning had programmed it.
+    operate(&mut oracle, program(staging + 16));
+    assert_eq!(broken(&oracle), [Invariant::S3; 2]);
+    // An erase begins anew in all its page and in no other.
+    operate(&mut oracle, erase(staging));
+    operate(&mut oracle, program(staging + 2040));
+    assert_eq!(broken(&oracle), [Invariant::S3; 2]);
+    operate(&mut oracle, program(staging + 2048));
+    assert_eq!(broken(&oracle), [Invariant::S3; 3]);
+}
+
 // S4
 
 #[test]
@@ -235,7 +282,10 @@ fn s4_a_journal_that_forgets_the_counter_in_force_does_not_make_the_old_image_ru
     record(&mut oracle, &on_trial(), &trial(), &fixture::confirmed());
     assert_eq!(broken(&oracle), []);
     let old = fixture::provisioned();
-    oracle.on_application(&old, flash_view::journal_state(&old, &LAYOUT).as_ref());
+    oracle.on_application(
+        &old,
+        flash_view::journal_state(&old, GEOMETRY, &LAYOUT).as_ref(),
+    );
     assert_eq!(broken(&oracle), [Invariant::S4]);
 }
 

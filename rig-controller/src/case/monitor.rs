@@ -1,11 +1,10 @@
 //! Sees everything the device does, in its order, and decides at each step whether power goes: board events go to the
 //! trigger, the oracle, the modem and the timeline.
-use powercut_oracle::{FlashOp, FlashOpKind};
+use powercut_oracle::FlashOp;
 use std::collections::BTreeMap;
 
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
 use powercut_upgrade::manifest::{FragmentIndex, ImageId};
-use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Downlink, MAX_WINDOW, Uplink, complete_index};
 use powercut_upgrade::wire::pcp;
 
@@ -18,14 +17,12 @@ use powercut_bench::modem::{Modem, ModemEvent};
 use powercut_oracle::flash_view;
 use powercut_oracle::oracle::{Images, Oracle};
 use powercut_oracle::verdict::Invariant;
+use powercut_package::BoardFacts;
 use powercut_package::words::Words;
-
-/// The pin only an application drives (P0.13); a bootloader in distress drives others.
-const HEARTBEAT_PIN: u32 = 1 << 13;
 
 /// What one case saw; shared between the board's reader thread and the case runner.
 pub struct Monitor {
-    layout: Layout,
+    facts: BoardFacts,
     image_bytes: u32,
     fragment_bytes: u16,
     image: ImageId,
@@ -65,7 +62,7 @@ impl std::fmt::Debug for Monitor {
 impl Monitor {
     /// Watches a board that was just provisioned with `flash`.
     pub fn new(
-        layout: &Layout,
+        facts: &BoardFacts,
         images: &Images,
         cuts: &[Cut],
         oracle: Oracle,
@@ -75,12 +72,12 @@ impl Monitor {
     ) -> Self {
         let new = images.new.manifest();
         Self {
-            layout: *layout,
+            facts: *facts,
             image_bytes: new.size_bytes,
             fragment_bytes: new.fragment_bytes,
             image: images.new.signed().image_id(),
             stream: pcp::Stream::of(new),
-            trigger: Trigger::new(layout, new, cuts),
+            trigger: Trigger::new(facts.geometry, &facts.layout, new, cuts),
             oracle,
             timeline: Timeline::default(),
             operations: 0,
@@ -89,7 +86,7 @@ impl Monitor {
             flash_before_cut: None,
             last_sign_of_life: std::time::Instant::now(),
             modem,
-            journal: flash_view::journal_state(flash, layout),
+            journal: flash_view::journal_state(flash, facts.geometry, &facts.layout),
             application: false,
             waker,
         }
@@ -127,7 +124,7 @@ impl Monitor {
     /// The relay gave power.
     pub fn power_restored(&mut self, flash: &[u8]) {
         self.application = false;
-        self.journal = flash_view::journal_state(flash, &self.layout);
+        self.journal = flash_view::journal_state(flash, self.facts.geometry, &self.facts.layout);
         self.trigger.power_restored();
         self.oracle.on_boot();
         self.last_sign_of_life = std::time::Instant::now();
@@ -157,8 +154,8 @@ impl Monitor {
     }
 
     fn is_journal(&self, op: &FlashOp) -> bool {
-        let (FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address }) = op.kind;
-        (self.layout.identification.start..self.layout.active.start).contains(&address)
+        (self.facts.layout.identification.start..self.facts.layout.active.start)
+            .contains(&op.kind.address())
     }
 
     /// The first sign of the application in a boot.
@@ -265,7 +262,7 @@ impl BoardObserver for Monitor {
         self.timeline.add(phase, Happening::Operation(*op));
         let before = self.journal;
         let after = if self.is_journal(op) {
-            flash_view::journal_state_after(flash, &self.layout, op)
+            flash_view::journal_state_after(flash, self.facts.geometry, &self.facts.layout, op)
         } else {
             before
         };
@@ -321,7 +318,7 @@ impl BoardObserver for Monitor {
     }
 
     fn pin_write(&mut self, _: u32, value: u32, flash: &[u8]) -> Decision {
-        if value & HEARTBEAT_PIN != 0 {
+        if value & self.facts.marker_pin.mask() != 0 {
             self.sign_of_application(flash);
         }
         Decision::Continue
@@ -330,7 +327,7 @@ impl BoardObserver for Monitor {
     fn device_reset(&mut self, cause: ResetCause, flash: &[u8]) {
         self.resets += 1;
         self.application = false;
-        self.journal = flash_view::journal_state(flash, &self.layout);
+        self.journal = flash_view::journal_state(flash, self.facts.geometry, &self.facts.layout);
         self.trigger.power_restored();
         self.note(Happening::Reset(cause));
         self.oracle.on_boot();

@@ -3,14 +3,14 @@
 //!
 //! The board is off when this returns, whatever happened.
 use powercut_oracle::verdict::Outcome;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::journal::Phase as JournalPhase;
-use powercut_upgrade::slots::{Layout, Placement, Slot};
+use powercut_upgrade::slots::{Placement, Slot};
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{Activity, Status};
 use sha2::{Digest, Sha256};
@@ -28,6 +28,7 @@ use powercut_link::{Impairment, LinkCounters, LinkProfile, TimeScale};
 use powercut_oracle::flash_view;
 use powercut_oracle::oracle::{Images, Oracle, Violation};
 use powercut_oracle::verdict::{Invariant, Verdict};
+use powercut_package::BoardFacts;
 use powercut_package::words::Words;
 use powercut_platform::{DeviceState, Platform, PlatformEvent, PlatformEventKind};
 
@@ -40,8 +41,8 @@ pub struct CaseSetup<'a> {
     pub case: &'a Case,
     /// Its cuts, resolved.
     pub cuts: &'a [Cut],
-    /// Flash map of the board.
-    pub layout: Layout,
+    /// Flash, layout, marker pin and built-in platform of the board's firmware.
+    pub facts: BoardFacts,
     /// What the board's flash holds at first, whole.
     pub flash: &'a [u8],
     /// Old and new image.
@@ -124,12 +125,11 @@ impl CaseReport {
 /// Runs the case on `board`.
 pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
     let start = Instant::now();
-    let geometry = board.geometry();
     let oracle = Oracle::new(
-        &setup.layout,
+        setup.facts.geometry,
+        &setup.facts.layout,
         setup.images.clone(),
         setup.case.expect.refetch_fragments_per_cut,
-        geometry.programs_per_unit,
         setup.flash,
     );
     let impairment = Impairment::new(setup.link, setup.case.seed);
@@ -142,12 +142,12 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
             link: setup.link.clone(),
             impairment: impairment.clone(),
             time_scale: setup.time_scale,
-            route: route(setup.platform.local_addr()),
+            route: route(setup.facts.platform, setup.platform.local_addr()),
         },
         board.uart(),
     );
     let monitor = Arc::new(Mutex::new(Monitor::new(
-        &setup.layout,
+        &setup.facts,
         &setup.images,
         setup.cuts,
         oracle,
@@ -174,12 +174,10 @@ pub fn run(setup: &CaseSetup<'_>, board: &mut dyn Board) -> CaseReport {
     )
 }
 
-/// Images have this address of the platform built in.
-const ADVERTISED_PLATFORM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110);
-
-fn route(platform: SocketAddr) -> Option<(SocketAddrV4, SocketAddrV4)> {
+/// From where images believe that the platform is to where it is.
+fn route(built_in: SocketAddrV4, platform: SocketAddr) -> Option<(SocketAddrV4, SocketAddrV4)> {
     match platform {
-        SocketAddr::V4(actual) => Some((ADVERTISED_PLATFORM, actual)),
+        SocketAddr::V4(actual) => Some((built_in, actual)),
         SocketAddr::V6(_) => None,
     }
 }
@@ -477,7 +475,7 @@ impl Run<'_> {
             return;
         };
         let (layout, images, expect) = (
-            &self.setup.layout,
+            &self.setup.facts.layout,
             &self.setup.images,
             self.setup.case.expect,
         );
@@ -487,7 +485,7 @@ impl Run<'_> {
         };
         let (is_old, is_new) = (active_is(images.old.image()), active_is(images.new.image()));
         monitor.oracle.at_end(is_new);
-        let journal = flash_view::journal_state(&end.after, layout);
+        let journal = flash_view::journal_state(&end.after, self.setup.facts.geometry, layout);
         let phase = journal.map(|journal| journal.phase);
         let outcome = match (phase, state.last_report.map(|status| status.result)) {
             (Some(JournalPhase::Confirmed), _) if is_new => Some(Outcome::Confirmed),

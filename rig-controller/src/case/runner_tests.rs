@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 
+use nor_flash_model::Geometry;
 use powercut_session::{Line, Next, OverModem, Probation, Session};
 use powercut_upgrade::agent::Agent;
 use powercut_upgrade::boot;
@@ -14,13 +15,17 @@ use powercut_upgrade::wire::Dialect;
 use super::*;
 use crate::plan::Expect;
 use powercut_bench::board::{
-    BoardObserver, Decision, FlashGeometry, Observability, ResetCause, UartToDevice, Waker, tear,
+    BoardObserver, Decision, Observability, ResetCause, UartToDevice, Waker,
 };
 use powercut_bench::modem::ModemHabits;
 use powercut_oracle::fixture::{
-    self, DEVICE, DEVICE_KEY, DeviceFlash, FLASH_BYTES, Fate, LAYOUT, PAGE,
+    self, DEVICE, DEVICE_KEY, DeviceFlash, FLASH_BYTES, Fate, GEOMETRY, LAYOUT,
 };
+use powercut_package::hardware::MICROBIT;
 use powercut_platform::UdpPlatform;
+
+/// What the device is.
+const FACTS: BoardFacts = BoardFacts::of(MICROBIT).unwrap();
 
 /// What runs on the board, or what is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +137,7 @@ impl FakeBoard {
         };
         let agent = Agent::start(&mut self.flash, &LAYOUT, [0; 1600]).unwrap();
         Application {
-            session: OverModem::new(Session::new(agent, 0, probation), ADVERTISED_PLATFORM),
+            session: OverModem::new(Session::new(agent, 0, probation), FACTS.platform),
             heard: VecDeque::new(),
             start: Instant::now(),
         }
@@ -210,13 +215,8 @@ impl Board for FakeBoard {
         "fake"
     }
 
-    fn geometry(&self) -> FlashGeometry {
-        FlashGeometry {
-            size_bytes: FLASH_BYTES as u32,
-            page_bytes: PAGE as u32,
-            unit_bytes: 4,
-            programs_per_unit: 2,
-        }
+    fn geometry(&self) -> Geometry {
+        GEOMETRY
     }
 
     fn observability(&self) -> Observability {
@@ -253,7 +253,7 @@ impl Board for FakeBoard {
                 Decision::CutAfter => Fate::HappensLast,
                 Decision::Cut { torn } => {
                     if let Some(shape) = torn {
-                        tear(flash, &op.kind, shape, PAGE);
+                        op.kind.tear(flash, shape, GEOMETRY.page_bytes());
                     }
                     Fate::Lost
                 }
@@ -425,7 +425,7 @@ impl Table {
         let setup = CaseSetup {
             case: &case,
             cuts: &self.cuts,
-            layout: LAYOUT,
+            facts: FACTS,
             flash: &self.flash,
             images: fixture::images(),
             device: (DEVICE, DEVICE_KEY),

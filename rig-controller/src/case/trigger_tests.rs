@@ -1,3 +1,4 @@
+use nor_flash_model::Unit;
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::manifest::{ImageId, SecurityCounter, Version};
 use powercut_upgrade::wire::ResultCode;
@@ -7,7 +8,7 @@ use powercut_upgrade::wire::lean::{
 use powercut_upgrade::wire::{Dialect, MAX_UPLINK_BYTES};
 
 use super::*;
-use powercut_oracle::fixture::{self, LAYOUT, NEW_BYTES};
+use powercut_oracle::fixture::{self, GEOMETRY, LAYOUT, NEW_BYTES};
 
 const GO_ON: Decision = Decision::Continue;
 const CLEAN: Decision = Decision::Cut { torn: None };
@@ -25,9 +26,13 @@ struct Device {
 
 impl Device {
     fn planned(cuts: &[&str]) -> Self {
+        Self::planned_on(GEOMETRY, cuts)
+    }
+
+    fn planned_on(geometry: Geometry, cuts: &[&str]) -> Self {
         let cuts: Vec<Cut> = cuts.iter().map(|cut| cut.parse().unwrap()).collect();
         Self {
-            trigger: Trigger::new(&LAYOUT, fixture::images().new.manifest(), &cuts),
+            trigger: Trigger::new(geometry, &LAYOUT, fixture::images().new.manifest(), &cuts),
             operations: 0,
             committed: 0,
         }
@@ -107,8 +112,8 @@ impl Device {
 fn word(address: u32) -> FlashOpKind {
     FlashOpKind::Program {
         address,
-        before: u32::MAX,
-        value: 0,
+        before: Unit::from(u32::MAX),
+        value: Unit::from(0),
     }
 }
 
@@ -181,6 +186,27 @@ fn a_shape_that_no_unit_has_is_a_cut_that_never_happens() {
     assert_eq!(decisions[2], GO_ON);
     assert_eq!(device.fired(), [("op2/prefix:3".to_owned(), 2)]);
     assert_eq!(device.missing().len(), 2);
+}
+
+#[test]
+fn a_shape_fits_the_units_and_pages_of_the_flash_it_is_given() {
+    let erase = FlashOpKind::Erase {
+        address: LAYOUT.staging.start,
+    };
+    let write_once = Geometry::new(8, 2048, 1, 128).unwrap();
+    for (geometry, cut, kind, fits) in [
+        (write_once, "op1/prefix:7", word(0), true),
+        (write_once, "op1/prefix:8", word(0), false),
+        (write_once, "op1/all-but:7", word(0), true),
+        (write_once, "op1/prefix:2047", erase, true),
+        (write_once, "op1/all-but:2048", erase, false),
+        (GEOMETRY, "op1/prefix:1023", erase, true),
+        (GEOMETRY, "op1/prefix:1024", erase, false),
+    ] {
+        let mut device = Device::planned_on(geometry, &[cut]);
+        let decision = device.operation(Phase::Download, kind, 0);
+        assert_eq!(decision != GO_ON, fits, "{cut} on {geometry}");
+    }
 }
 
 #[test]

@@ -149,12 +149,10 @@ impl<'a> Rig<'a> {
         link: &LinkProfile,
         on_cut: &dyn Fn(&FiredCut),
     ) -> CaseReport {
+        let firmware = &self.inputs.firmware;
         let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
         let prepared = self.inputs.images(case).and_then(|images| {
-            let flash = self
-                .inputs
-                .firmware
-                .provisioned_flash(&images.old, &device)?;
+            let flash = firmware.provisioned_flash(&images.old, &device)?;
             Ok((images, flash))
         });
         let (images, flash) = match prepared {
@@ -169,7 +167,7 @@ impl<'a> Rig<'a> {
         let setup = CaseSetup {
             case,
             cuts,
-            layout: self.inputs.firmware.layout(),
+            facts: *firmware.board_facts(),
             flash: &flash,
             images,
             device: (device.id, device.key),
@@ -185,6 +183,16 @@ impl<'a> Rig<'a> {
             on_cut,
         };
         let mut board = (self.boards)(board, case.seed);
+        if board.geometry() != firmware.geometry() {
+            return CaseReport::not_run(Verdict::BenchError {
+                reason: format!(
+                    "the firmware set is for flash with {}, but board {} has {}; correct `flash` in its set.yaml, or take a set for this board",
+                    firmware.geometry(),
+                    board.name(),
+                    board.geometry()
+                ),
+            });
+        }
         runner::run(&setup, board.as_mut())
     }
 }

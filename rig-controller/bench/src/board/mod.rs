@@ -2,7 +2,6 @@
 //!
 //! A driver reports what it sees to a [`BoardObserver`], in the order in which the device did it, and cuts
 //! power exactly where the observer says so. It knows nothing of plans, packages or journals.
-mod torn;
 mod virtual_board;
 
 use std::fmt;
@@ -10,27 +9,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nor_flash_model::{Geometry, TornShape};
 use powercut_oracle::FlashOp;
 
-use crate::relay::TornShape;
-
-pub use torn::tear;
 pub use virtual_board::VirtualBoard;
 #[cfg(feature = "fuzzing")]
 pub use virtual_board::fuzz_trace;
-
-/// Size and erase size of a board's flash, in bytes; programs are words of 4 bytes on every board so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlashGeometry {
-    /// Total bytes, from address 0.
-    pub size_bytes: u32,
-    /// Bytes in an erase page.
-    pub page_bytes: u32,
-    /// Bytes in a program unit.
-    pub unit_bytes: u32,
-    /// How often a unit may be programmed between erases.
-    pub programs_per_unit: u8,
-}
 
 /// What the observer wants after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,10 +168,10 @@ pub trait Board: Send {
     /// The name the bench gives it.
     fn name(&self) -> &str;
     /// Its flash.
-    fn geometry(&self) -> FlashGeometry;
+    fn geometry(&self) -> Geometry;
     /// What it can show.
     fn observability(&self) -> Observability;
-    /// Put `flash` on the board (whole flash, `geometry().size_bytes` bytes) and restart operation numbers at 1.
+    /// Put `flash` on the board (whole flash, `geometry().size_bytes()` bytes) and restart operation numbers at 1.
     /// The board must be off.
     ///
     /// # Errors

@@ -32,10 +32,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nor_flash_model::Geometry;
+
 use self::supply::Supply;
 use super::{
-    Board, BoardError, FlashGeometry, Observability, SharedObserver, Stopped, UartToDevice,
-    VirtualBoardConfig, Waker,
+    Board, BoardError, Observability, SharedObserver, Stopped, UartToDevice, VirtualBoardConfig,
+    Waker,
 };
 use crate::relay::VirtualRelay;
 
@@ -76,13 +78,8 @@ impl Board for VirtualBoard {
         &self.supply.config().name
     }
 
-    fn geometry(&self) -> FlashGeometry {
-        FlashGeometry {
-            size_bytes: memory_map::FLASH_BYTES as u32,
-            page_bytes: memory_map::PAGE_BYTES as u32,
-            unit_bytes: 4,
-            programs_per_unit: 2,
-        }
+    fn geometry(&self) -> Geometry {
+        memory_map::FLASH
     }
 
     fn observability(&self) -> Observability {
