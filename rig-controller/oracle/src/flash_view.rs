@@ -77,7 +77,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> UpgradeFlash
     const PROGRAMS_PER_UNIT: u8 = PROGRAMS;
 }
 
-/// What the core is asked about flash.
+/// The core reads flash to answer it.
 trait Question {
     type Answer;
 

@@ -6,7 +6,7 @@ use powercut_upgrade::slots::Region;
 use super::*;
 use crate::fixture::{self, GEOMETRY, LAYOUT, PAGE};
 
-/// What the core sees in some bytes of the flash.
+/// The core's look at some bytes of the flash.
 struct Range(std::ops::Range<usize>);
 
 impl Question for Range {

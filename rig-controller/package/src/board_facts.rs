@@ -1,4 +1,4 @@
-//! What a firmware set is built for, beyond its images: how flash is divided, where regions lie, which pin shows a running
+//! A firmware set is built for boards of one kind: how flash is divided, where regions lie, which pin shows a running
 //! application, and which address of the platform images have built in. `set.yaml` says it; where it does not, the hardware's
 //! number does (see [`hardware`](crate::hardware)).
 use std::net::SocketAddrV4;
@@ -163,7 +163,7 @@ impl LayoutDescription {
     /// The layout on flash of this geometry.
     ///
     /// # Errors
-    /// What does not go together.
+    /// The first region or address that does not go with the others.
     pub(super) fn on(&self, geometry: Geometry) -> Result<Layout, LayoutError> {
         let (page_bytes, size_bytes) = (geometry.page_bytes(), geometry.size_bytes());
         for (region, RegionDescription { start, pages }) in [

@@ -1,4 +1,4 @@
-//! What `set.yaml` says, as it is written, and what follows from that for the boards of the set. [`set`](super::set) shows the
+//! The content of `set.yaml`, as it is written, and the facts of boards that follow from it. [`set`](super::set) shows the
 //! file and reads all that it names.
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::{FirmwareError, Parameters, write};
 /// Name of the file that describes a set.
 pub const SET_FILE: &str = "set.yaml";
 
-/// What `set.yaml` says.
+/// The content of `set.yaml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Description {
@@ -28,7 +28,7 @@ pub(super) struct Description {
     pub(super) images: Vec<ImageDescription>,
 }
 
-/// What is the same in all devices of a set.
+/// Facts that all devices of a set share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeviceDescription {
@@ -60,8 +60,10 @@ pub(super) struct ImageDescription {
 }
 
 impl Description {
-    /// What it says of boards, and what its hardware number implies where it does not say; else the key that is wrong, and
-    /// what to do about it.
+    /// The facts of boards that it states, completed by those that its hardware number implies.
+    ///
+    /// # Errors
+    /// The key that is wrong, and what to do about it.
     pub(super) fn board(&self) -> Result<BoardFacts, (&'static str, String)> {
         let implied = BoardFacts::of(self.device.hardware);
         let missing = |key| {

@@ -1,4 +1,4 @@
-//! What this rig knows of hardware by its number: flash, layout, pins and platform of a set that does not say, and whether a
+//! This rig knows some hardware by its number: flash, layout, pins and platform of a set that does not say, and whether a
 //! board would start an image. Images for hardware that this rig does not know are not judged.
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;

@@ -3,14 +3,14 @@ use std::path::Path;
 use super::*;
 use crate::hardware::MICROBIT;
 
-/// What a set of an older rig says.
+/// The description that an older rig writes.
 const OLDER: &str = "\
 bootloader: bootloader.bin
 device: { hardware: 81, minimum_security_counter: 1, trusted_key: a.pub }
 images: []
 ";
 
-/// What this rig adds, of other boards.
+/// The part that this rig adds, here of other boards.
 const OTHER: &str = "\
 flash: { unit_bytes: 8, page_bytes: 2048, programs_per_unit: 1, pages: 128 }
 layout:

@@ -24,7 +24,7 @@ use powercut_oracle::fixture::{
 use powercut_package::hardware::MICROBIT;
 use powercut_platform::UdpPlatform;
 
-/// What the device is.
+/// The device is a micro:bit.
 const FACTS: BoardFacts = BoardFacts::of(MICROBIT).unwrap();
 
 /// What runs on the board, or what is wrong with it.

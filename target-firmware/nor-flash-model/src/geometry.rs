@@ -13,7 +13,7 @@ pub struct Geometry {
 
 /// Something to be done on flash of some geometry, with sizes as constants of types.
 pub trait OnGeometry {
-    /// What comes of it.
+    /// The result.
     type Output;
 
     /// Does it on flash with units of `UNIT` bytes that take `PROGRAMS` programs between erases of their page of `PAGE`

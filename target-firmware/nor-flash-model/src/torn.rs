@@ -1,4 +1,4 @@
-//! What a cut leaves of the operation it hits, byte by byte. The one place that decides it: the model, the board in QEMU
+//! Tearing: how much of an operation a cut leaves, byte by byte. The one place that decides it: the model, the board in QEMU
 //! and boards in tests tear through here, so that one schedule leaves the same flash on each. Bits only ever move in the
 //! direction in which the operation moves them.
 use rand_chacha::ChaCha8Rng;
@@ -82,7 +82,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// What the cut leaves of it on the way to `wanted`, where it is number `at` of the bytes that the operation changes.
+    /// The cell as the cut leaves it on the way to `wanted`, where it is number `at` of the bytes that the operation changes.
     pub(crate) fn torn(self, wanted: u8, cut: Tear, at: usize) -> Self {
         match cut.effect {
             CutEffect::Before | CutEffect::Unreadable => self,

@@ -45,7 +45,7 @@ impl From<u32> for Unit {
 impl BitAnd for Unit {
     type Output = Self;
 
-    /// What a unit holds once the other was programmed into it. Of the longer one the bytes beyond the shorter are left out.
+    /// The content of a unit once the other was programmed into it. Of the longer one the bytes beyond the shorter are left out.
     fn bitand(self, other: Self) -> Self {
         let mut bytes = self.bytes;
         for (byte, other) in bytes.iter_mut().zip(other.bytes) {

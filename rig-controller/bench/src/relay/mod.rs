@@ -1,4 +1,4 @@
-//! What switches a board's power.
+//! Relays switch a board's power.
 mod virtual_relay;
 
 pub use virtual_relay::{Switched, VirtualRelay};
