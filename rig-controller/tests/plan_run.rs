@@ -6,9 +6,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::Inputs as Folder;
-use powercut_bench::board::{
-    Board, BoardError, Composed, Facts, FlashGeometry, Hold, Stopped, Waker,
-};
+use nor_flash_model::Geometry;
+use powercut_bench::board::{Board, BoardError, Composed, Facts, Hold, Stopped, Waker};
 use powercut_bench::cancel::Cancel;
 use powercut_bench::entry::BoardEntry;
 use powercut_bench::feed::Feed;
@@ -17,6 +16,8 @@ use powercut_bench::relay::{Power, Relay, RelayError};
 use powercut_bench::uart::UartToDevice;
 use powercut_oracle::sight::Sight;
 use powercut_oracle::verdict::VerdictClass;
+use powercut_package::BoardFacts;
+use powercut_package::hardware::MICROBIT;
 use rig_controller::run::{Inputs, Keep, Options, Progress, Sources, evidence, run_plan};
 
 /// What happened to all boards of a test.
@@ -30,6 +31,7 @@ struct Log {
 /// A board that takes power and then does nothing.
 struct DeadBoard {
     name: String,
+    geometry: Geometry,
     flash: Vec<u8>,
     woken: Arc<(Mutex<bool>, Condvar)>,
 }
@@ -76,12 +78,7 @@ impl Board for DeadBoard {
     }
     fn facts(&self) -> Facts {
         Facts {
-            geometry: FlashGeometry {
-                size_bytes: 256 << 10,
-                page_bytes: 1024,
-                unit_bytes: 4,
-                programs_per_unit: 2,
-            },
+            geometry: self.geometry,
             sight: Sight::EVERYTHING,
             silence: Duration::from_secs(5),
         }
@@ -121,12 +118,21 @@ impl Board for DeadBoard {
 }
 
 fn dead_boards(log: &Arc<Log>) -> impl Fn(&BoardEntry) -> Option<Composed> {
+    let microbit = BoardFacts::of(MICROBIT).unwrap();
+    dead_boards_with(microbit.geometry, log)
+}
+
+fn dead_boards_with(
+    geometry: Geometry,
+    log: &Arc<Log>,
+) -> impl Fn(&BoardEntry) -> Option<Composed> {
     let log = Arc::clone(log);
     move |entry| {
         log.made.fetch_add(1, Ordering::SeqCst);
         Some(Composed {
             board: Box::new(DeadBoard {
                 name: entry.name.clone(),
+                geometry,
                 flash: Vec::new(),
                 woken: Arc::default(),
             }),
@@ -238,4 +244,28 @@ fn no_more_boards_work_than_jobs_are_allowed() {
     assert!(summary.results.iter().all(|result| result.board == "mb-1"));
     assert_eq!(summary.power_cycles, 2);
     assert_eq!(log.power_ons.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_set_for_other_flash_than_the_boards_have_is_a_bench_error_and_no_board_gets_power() {
+    let folder = Folder::new("plan: p\nupgrade: { from: 1.0.0, to: 1.1.0 }\n");
+    let inputs = inputs(&folder);
+    let log = Arc::default();
+    let write_once = Geometry::new(8, 2048, 1, 128).unwrap();
+    let summary = run_plan(
+        &inputs,
+        &options(&folder),
+        &dead_boards_with(write_once, &log),
+        &Cancel::default(),
+        &|_| (),
+    )
+    .unwrap();
+    assert_eq!(summary.count(VerdictClass::BenchError), 1);
+    assert_eq!(log.power_ons.load(Ordering::SeqCst), 0);
+    let reason = summary.results[0].reason.as_deref().unwrap();
+    assert!(
+        reason.contains("256 pages of 1024 bytes, units of 4 bytes")
+            && reason.contains("has 128 pages of 2048 bytes, units of 8 bytes"),
+        "{reason}"
+    );
 }

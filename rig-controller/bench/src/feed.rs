@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nor_flash_model::TornShape;
 use powercut_oracle::seen::{Clock, Seen, Source, What};
 use powercut_oracle::sight::{FlashSight, Sight};
-
-use crate::relay::TornShape;
 
 /// What the sink wants after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

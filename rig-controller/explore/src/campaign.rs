@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::explorer::Counts;
-use super::geometry::Geometry;
+use super::flash_part::FlashPart;
 use super::oracle::Breach;
 use super::plan_line::PlannedLine;
 use super::scenario::Scenario;
@@ -48,10 +48,10 @@ impl Profile {
             cuts: 8,
             seed,
         };
-        let tiny: &[Geometry] = &[Geometry::Tiny, Geometry::TinyOnce];
-        let part_pages = [Geometry::Nrf51, Geometry::Stm32l4];
+        let tiny: &[FlashPart] = &[FlashPart::Tiny, FlashPart::TinyOnce];
+        let part_pages = [FlashPart::Nrf51, FlashPart::Stm32l4];
         let small_pages = [tiny, &part_pages].concat();
-        let large_pages = [Geometry::Nrf52, Geometry::Stm32u5, Geometry::Stm32f4];
+        let large_pages = [FlashPart::Nrf52, FlashPart::Stm32u5, FlashPart::Stm32f4];
         // All of a good upgrade, and all of a revert.
         let through = [Scenario::Longer, Scenario::NeverConfirms];
         let thorough = [Scenario::Longer, Scenario::Shorter, Scenario::NeverConfirms];
@@ -64,7 +64,7 @@ impl Profile {
         match self {
             Self::Quick => [
                 surveys(&small_pages, &Scenario::ALL, &small(single, 0)),
-                surveys(&[Geometry::TinyOnce], &through, &small(pairs, 0)),
+                surveys(&[FlashPart::TinyOnce], &through, &small(pairs, 0)),
                 surveys(tiny, &Scenario::ALL, &small(random(2), 50)),
             ]
             .concat(),
@@ -74,7 +74,7 @@ impl Profile {
                 // A revert takes as long as five upgrades: `--depth 2 --geometry nrf52 --scenario never-confirms`.
                 surveys(&large_pages, &[Scenario::Longer], &small(pairs, 0)),
                 // Its 2,275 fragments make pairs of cuts a matter of hours: `--depth 2 --geometry stm32f4-large`.
-                surveys(&[Geometry::Stm32f4Large], &through, &small(single, 0)),
+                surveys(&[FlashPart::Stm32f4Large], &through, &small(single, 0)),
                 surveys(
                     &part_pages,
                     &Scenario::ALL,
@@ -93,8 +93,8 @@ impl Profile {
 }
 
 /// The same survey of every one of these geometries and upgrades.
-pub fn surveys(geometries: &[Geometry], scenarios: &[Scenario], like: &Survey) -> Vec<Survey> {
-    let each = |geometry: &Geometry| {
+pub fn surveys(geometries: &[FlashPart], scenarios: &[Scenario], like: &Survey) -> Vec<Survey> {
+    let each = |geometry: &FlashPart| {
         let geometry = *geometry;
         scenarios.iter().map(move |scenario| Survey {
             geometry,

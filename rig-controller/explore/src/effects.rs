@@ -2,7 +2,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use nor_flash_model::{CutEffect, Flicker, split_mix};
+use nor_flash_model::{CutEffect, Flicker, TornShape, split_mix};
 
 /// How much is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,13 +45,13 @@ impl FromStr for Tearing {
 
 const WHOLE: [CutEffect; 2] = [CutEffect::Before, CutEffect::After];
 const TORN: [CutEffect; 6] = [
-    CutEffect::TornFirstHalf,
-    CutEffect::TornSecondHalf,
-    CutEffect::TornPrefix(1),
-    CutEffect::TornBits(0x5EED),
-    CutEffect::TornBits(0x0DD5),
+    CutEffect::Torn(TornShape::Half),
+    CutEffect::Torn(TornShape::OtherHalf),
+    CutEffect::Torn(TornShape::Prefix(1)),
+    CutEffect::Torn(TornShape::ByteBits(0x5EED)),
+    CutEffect::Torn(TornShape::ByteBits(0x0DD5)),
     // The low byte of a record's value on parts that program a record at once.
-    CutEffect::TornAllBut(1),
+    CutEffect::Torn(TornShape::AllBut(1)),
 ];
 // The scripts say at which of the first looks or power-ons the operation seems to have happened: at the first only,
 // at all but the first, at every other.
@@ -94,11 +94,11 @@ pub(super) fn random_effect(random: &mut u64, tearing: Tearing, programs_twice: 
     match seed % kinds {
         0 => CutEffect::Before,
         1 => CutEffect::After,
-        2 => CutEffect::TornFirstHalf,
-        3 => CutEffect::TornSecondHalf,
-        4 => CutEffect::TornPrefix(u16::from(script)),
-        5 if script.is_multiple_of(2) => CutEffect::TornBits(seed >> 40),
-        5 => CutEffect::TornAllBut(u16::from(script >> 1)),
+        2 => CutEffect::Torn(TornShape::Half),
+        3 => CutEffect::Torn(TornShape::OtherHalf),
+        4 => CutEffect::Torn(TornShape::Prefix(u16::from(script))),
+        5 if script.is_multiple_of(2) => CutEffect::Torn(TornShape::ByteBits(seed >> 40)),
+        5 => CutEffect::Torn(TornShape::AllBut(u16::from(script >> 1))),
         6 => CutEffect::Weak(Flicker::Boots(script)),
         7 => CutEffect::Weak(Flicker::Looks(script)),
         8 => CutEffect::HalfWeak(Flicker::Boots(script)),

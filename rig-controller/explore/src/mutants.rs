@@ -8,7 +8,7 @@ use powercut_upgrade::seeded::{self, Bug};
 use serde::Serialize;
 
 use super::effects::Tearing;
-use super::geometry::Geometry;
+use super::flash_part::FlashPart;
 use super::oracle::Breach;
 use super::planted::{self, RigBug};
 use super::scenario::Scenario;
@@ -160,7 +160,7 @@ pub fn look_without_bug() -> Option<Kill> {
 /// One means of looking, with one scene.
 struct Rung {
     class: FaultClass,
-    geometry: Geometry,
+    geometry: FlashPart,
     scenario: Scenario,
     means: Means,
 }
@@ -184,10 +184,10 @@ const RANDOM: Depth = Depth::Random {
     cuts: 6,
     seed: 1,
 };
-const TINY: [Geometry; 2] = [Geometry::Tiny, Geometry::TinyOnce];
+const TINY: [FlashPart; 2] = [FlashPart::Tiny, FlashPart::TinyOnce];
 
 fn rungs() -> impl Iterator<Item = Rung> {
-    let cuts = |class, geometries: &'static [Geometry], tearing, depth, loss_permille, of| {
+    let cuts = |class, geometries: &'static [FlashPart], tearing, depth, loss_permille, of| {
         geometries.iter().flat_map(move |geometry| {
             Scenario::ALL.into_iter().map(move |scenario| Rung {
                 class,
@@ -217,7 +217,7 @@ fn rungs() -> impl Iterator<Item = Rung> {
     cuts(FaultClass::Uncut, &TINY, whole, UNCUT, 0, 1)
         .chain(cuts(
             FaultClass::Uncut,
-            &[Geometry::Stm32u5],
+            &[FlashPart::Stm32u5],
             whole,
             UNCUT,
             0,

@@ -475,12 +475,12 @@ mod tests {
 
     use super::*;
     use crate::bench::Bench;
-    use crate::geometry::Geometry;
+    use crate::flash_part::FlashPart;
 
     type Flash = NorFlashModel<4, 256, 2>;
 
     fn provisioned() -> (Scene, Flash) {
-        let scene = Scene::new(Geometry::Tiny, Scenario::Longer, 5, None, 1);
+        let scene = Scene::new(FlashPart::Tiny, Scenario::Longer, 5, None, 1);
         let mut bench =
             Bench::<4, 256, 2, 0>::new(&scene, Flash::new(scene.pages), Memory::default(), None);
         scene.provision(&mut bench).unwrap();
@@ -593,7 +593,7 @@ mod tests {
 
     #[test]
     fn a_corrupt_image_is_in_flash_as_it_was_sent_not_as_it_was_signed() {
-        let scene = Scene::new(Geometry::Tiny, Scenario::Corrupt, 5, None, 1);
+        let scene = Scene::new(FlashPart::Tiny, Scenario::Corrupt, 5, None, 1);
         let judge = |content: &[u8]| {
             let mut flash = Flash::new(scene.pages);
             let content = content.as_chunks::<4>().0.as_flattened();
@@ -635,7 +635,7 @@ mod tests {
 
     #[test]
     fn a_restart_counts_once_the_device_has_dealt_with_its_first_fragment() {
-        let scene = Scene::new(Geometry::TinyOnce, Scenario::Corrupt, 5, None, 1);
+        let scene = Scene::new(FlashPart::TinyOnce, Scenario::Corrupt, 5, None, 1);
         let count = scene.fragments.count;
         let fetch = |memory: &mut Memory, range: std::ops::Range<u16>| {
             range.into_iter().try_for_each(|index| {
@@ -686,7 +686,7 @@ mod tests {
 
     #[test]
     fn a_page_collected_in_ram_may_be_fetched_again_and_no_more() {
-        let scene = Scene::new(Geometry::TinyOnce, Scenario::Longer, 5, None, 1);
+        let scene = Scene::new(FlashPart::TinyOnce, Scenario::Longer, 5, None, 1);
         let mut memory = Memory::default();
         fetch(&scene, &mut memory, 0..6);
         memory.cut(&scene.fragments);

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use nor_flash_model::Geometry;
 use powercut_upgrade::bootable;
 use powercut_upgrade::cipher::NotConfigured;
 use powercut_upgrade::factory::Factory;
@@ -12,7 +13,7 @@ use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::Dialect;
 use sha2::{Digest, Sha256};
 
-use super::geometry::Geometry;
+use super::flash_part::FlashPart;
 use super::oracle::Breach;
 use super::package::Package;
 use super::scenario::Scenario;
@@ -68,6 +69,11 @@ pub enum SceneError {
         "the board's flash has no FACTORY page; build the firmware set anew with `rig firmware build`"
     )]
     NoIdentity,
+    /// No part that is explored has such flash.
+    #[error(
+        "the boards of the firmware set have flash that no exploration knows: {0}; add its part to those that are explored, or run the plan with `rig run`"
+    )]
+    Flash(Geometry),
     /// The suite of its images needs a register.
     #[error("{0}; build the firmware set anew with `rig firmware build`")]
     NotConfigured(#[from] NotConfigured),
@@ -90,7 +96,7 @@ pub enum SceneError {
 pub struct PlannedUpgrade {
     name: CaseName,
     scene: Scene,
-    geometry: Geometry,
+    geometry: FlashPart,
     image_pages: u16,
     fragment_bytes: u16,
     /// Of images and flash, in short.
@@ -117,9 +123,10 @@ impl PlannedUpgrade {
         case: PlannedCase,
         images: &Images,
         flash: Vec<u8>,
-        layout: Layout,
+        (geometry, layout): (Geometry, Layout),
         link: &LinkProfile,
     ) -> Result<Self, SceneError> {
+        let part = FlashPart::divided_like(geometry).ok_or(SceneError::Flash(geometry))?;
         let factory = flash
             .get(layout.factory.start as usize..)
             .and_then(<[u8]>::first_chunk)
@@ -156,13 +163,13 @@ impl PlannedUpgrade {
         let pages = |size_bytes: u32| layout.image_pages(size_bytes);
         Ok(Self {
             name: case.name,
-            geometry: Geometry::Nrf51,
+            geometry: part,
             image_pages: pages(before.size_bytes).max(pages(after.size_bytes)),
             fragment_bytes: after.fragment_bytes,
             digest: hex::encode(&digest[..4]),
             reference: OnceLock::new(),
             scene: Scene {
-                pages: flash.len() / layout.page_bytes as usize,
+                pages: geometry.pages() as usize,
                 factory_flash: Some(flash),
                 scenario,
                 earlier: None,
@@ -170,7 +177,7 @@ impl PlannedUpgrade {
                     count: after.fragments(),
                     bytes: u32::from(after.fragment_bytes),
                     page_bytes: layout.page_bytes,
-                    are_written_through: Geometry::Nrf51.programs_twice(),
+                    are_written_through: geometry.programs_twice(),
                 },
                 reference: Reference::default(),
                 loss_permille: loss_permille(link),
@@ -287,7 +294,8 @@ mod tests {
         };
         let (images, flash) = (fixture::images(), fixture::provisioned());
         let link = LinkProfile::ideal();
-        PlannedUpgrade::new(case, &images, flash, fixture::LAYOUT, &link).map(Arc::new)
+        let map = (fixture::GEOMETRY, fixture::LAYOUT);
+        PlannedUpgrade::new(case, &images, flash, map, &link).map(Arc::new)
     }
 
     fn confirmed() -> Arc<PlannedUpgrade> {

@@ -1,25 +1,24 @@
 //! What an upgrade costs in flash operations when power is never cut: the price of progress that survives. Counted on
 //! the model while the real agent and the real boot code run, apart for the download (up to the record that says
 //! Ready) and for all of the upgrade, until the device is at rest with the new image confirmed.
-use nor_flash_model::{NorFlashModel, Operation};
+use nor_flash_model::{NorFlashModel, OnGeometry, Operation, on_geometry};
 use powercut_upgrade::slots::{Layout, Region};
 
 use super::bench::Bench;
-use super::geometry::Geometry;
+use super::flash_part::FlashPart;
 use super::life::live;
 use super::memory::Memory;
 use super::oracle::{Breach, broken};
 use super::package::{Package, Recipe};
 use super::scenario::Scenario;
 use super::scene::Scene;
-use super::survey::{OnGeometry, on_geometry};
 use powercut_oracle::verdict::Invariant;
 
 /// The upgrade that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MeasuredUpgrade {
     /// On which flash.
-    pub geometry: Geometry,
+    pub geometry: FlashPart,
     /// Bytes of the old and of the new image.
     pub image_bytes: u32,
     /// Plaintext bytes in a fragment.
@@ -59,11 +58,13 @@ impl MeasuredUpgrade {
     /// # Errors
     /// When the upgrade does not end with the new image confirmed, or breaks another invariant on its way.
     pub fn measure(self) -> Result<ProgressCost, Breach> {
-        on_geometry(self.geometry, self)
+        on_geometry(self.geometry.facts(), self)
     }
 
     fn scene(self) -> Scene {
-        let pages = self.image_bytes.div_ceil(self.geometry.page_bytes()) as u16;
+        let pages = self
+            .image_bytes
+            .div_ceil(self.geometry.facts().page_bytes()) as u16;
         let mut scene = Scene::new(self.geometry, Scenario::Longer, pages.max(4), None, 0);
         let old = Recipe {
             minor: 0,
@@ -154,7 +155,7 @@ fn is_journal(layout: &Layout, operation: Operation) -> bool {
 mod tests {
     use super::*;
 
-    fn cost(geometry: Geometry, image_bytes: u32) -> ProgressCost {
+    fn cost(geometry: FlashPart, image_bytes: u32) -> ProgressCost {
         let upgrade = MeasuredUpgrade {
             geometry,
             image_bytes,
@@ -170,7 +171,7 @@ mod tests {
             journal_erases,
             slot_programs,
             journal_programs,
-        } = cost(Geometry::Nrf51, 16 * 1024).download;
+        } = cost(FlashPart::Nrf51, 16 * 1024).download;
         assert_eq!(slot_erases, 16 + 1, "image and manifest");
         assert_eq!(slot_programs, (16 * 1024 + 120) / 4);
         // 103 fragments, two records more, and 118 records to a page.
@@ -184,7 +185,7 @@ mod tests {
             journal_erases,
             journal_programs,
             ..
-        } = cost(Geometry::Stm32l4, 16 * 1024).download;
+        } = cost(FlashPart::Stm32l4, 16 * 1024).download;
         assert_eq!(journal_erases, 1);
         assert_eq!(journal_programs, 9 + 1 + 8 + 2);
     }

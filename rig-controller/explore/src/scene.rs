@@ -3,7 +3,7 @@ use powercut_upgrade::journal::{Generation, Journal};
 use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::watched::WatchedFlash;
 
-use super::geometry::Geometry;
+use super::flash_part::FlashPart;
 use super::package::{Package, Recipe, factory};
 use super::scenario::Scenario;
 
@@ -66,7 +66,7 @@ pub(super) struct Scene {
 impl Scene {
     /// A scene with images of about `image_pages` pages.
     pub(super) fn new(
-        geometry: Geometry,
+        geometry: FlashPart,
         scenario: Scenario,
         image_pages: u16,
         fragment_bytes: Option<u16>,
@@ -125,7 +125,7 @@ impl Scene {
                 count: new.sealed.len() as u16,
                 bytes: u32::from(fragment_bytes),
                 page_bytes: layout.page_bytes,
-                are_written_through: geometry.programs_twice(),
+                are_written_through: geometry.facts().programs_twice(),
             },
             new,
             reference: Reference::default(),
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_geometry_has_images_that_fit_what_counts_them_and_differ_in_every_page() {
-        for geometry in Geometry::ALL {
+        for geometry in FlashPart::ALL {
             let scene = Scene::new(geometry, Scenario::Longer, SMALL_PAGES, None, 1);
             let (old, new) = (&scene.old, &scene.new);
             assert!(
@@ -193,7 +193,7 @@ mod tests {
                 new.image.len(),
                 "{geometry}"
             );
-            let page = geometry.page_bytes() as usize;
+            let page = geometry.facts().page_bytes() as usize;
             let pages = old.image.chunks(page).zip(new.image.chunks(page));
             for (number, (old, new)) in pages.enumerate() {
                 let ends = [0, old.len().min(new.len()) - 1];

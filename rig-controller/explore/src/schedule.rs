@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nor_flash_model::Cut;
 
 use super::fault::Fault;
-use super::geometry::Geometry;
+use super::flash_part::FlashPart;
 use super::plan_scene::PlannedUpgrade;
 use super::scenario::Scenario;
 use super::scene::SMALL_PAGES;
@@ -21,7 +21,7 @@ pub(super) const PREFIX: &str = "core";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     /// On which flash.
-    pub geometry: Geometry,
+    pub geometry: FlashPart,
     /// Which upgrade.
     pub scenario: Scenario,
     /// Pages of the larger image.
@@ -42,7 +42,7 @@ pub struct Schedule {
 
 impl Schedule {
     /// A schedule of the small scene without cuts.
-    pub fn uncut(geometry: Geometry, scenario: Scenario) -> Self {
+    pub fn uncut(geometry: FlashPart, scenario: Scenario) -> Self {
         Self {
             geometry,
             scenario,

@@ -1,6 +1,6 @@
 //! Makes a failing schedule small: fewer cuts, then earlier ones, then simpler results of each, then fewer and earlier
 //! faults, while the same invariant still breaks. The result is locally minimal: no single one of these steps keeps it failing.
-use nor_flash_model::{Cut, CutEffect};
+use nor_flash_model::{Cut, CutEffect, TornShape};
 
 use super::oracle::Breach;
 use super::schedule::Schedule;
@@ -127,12 +127,12 @@ fn simpler_effects(effect: CutEffect) -> impl Iterator<Item = CutEffect> {
     [
         CutEffect::Before,
         CutEffect::After,
-        CutEffect::TornFirstHalf,
-        CutEffect::TornSecondHalf,
-        CutEffect::TornPrefix(1),
+        CutEffect::Torn(TornShape::Half),
+        CutEffect::Torn(TornShape::OtherHalf),
+        CutEffect::Torn(TornShape::Prefix(1)),
         CutEffect::Unreadable,
-        CutEffect::TornBits(1),
-        CutEffect::TornAllBut(1),
+        CutEffect::Torn(TornShape::ByteBits(1)),
+        CutEffect::Torn(TornShape::AllBut(1)),
         CutEffect::Weak(Flicker::Boots(0b01)),
         CutEffect::Weak(Flicker::Boots(0b1111_1110)),
         CutEffect::Weak(Flicker::Looks(0b01)),

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 #[cfg(feature = "seeded-bugs")]
 use nor_flash_model::Operation;
-use nor_flash_model::{Cut, NorFlashModel};
+use nor_flash_model::{Cut, NorFlashModel, OnGeometry, on_geometry};
 
 use super::bench::Bench;
 use super::effects::Tearing;
 use super::explorer::{Counts, Explorer, Failure, Search, Share};
 #[cfg(feature = "seeded-bugs")]
 use super::fault::Fault;
-use super::geometry::Geometry;
+use super::flash_part::FlashPart;
 use super::life::{Moment, arm, live, live_watched};
 use super::memory::Memory;
 use super::oracle::{Breach, broken};
@@ -54,7 +54,7 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
     /// On which flash.
-    pub geometry: Geometry,
+    pub geometry: FlashPart,
     /// Which upgrade.
     pub scenario: Scenario,
     /// Pages of the larger image.
@@ -81,7 +81,7 @@ impl Default for Survey {
     /// Every single cut in the smallest upgrade there is.
     fn default() -> Self {
         Self {
-            geometry: Geometry::Tiny,
+            geometry: FlashPart::Tiny,
             scenario: Scenario::Longer,
             image_pages: SMALL_PAGES,
             fragment_bytes: None,
@@ -139,7 +139,7 @@ impl Survey {
         on_progress: &(dyn Fn(u64, &Counts) -> bool + Sync),
     ) -> (Counts, Vec<Failure>) {
         on_geometry(
-            self.geometry,
+            self.geometry.facts(),
             Exploration {
                 survey: self,
                 part,
@@ -153,7 +153,7 @@ impl Survey {
     /// # Errors
     /// When the uncut run breaks an invariant.
     pub fn operations(&self) -> Result<std::ops::RangeInclusive<u64>, Breach> {
-        on_geometry(self.geometry, Span(&self.schedule(Vec::new())))
+        on_geometry(self.geometry.facts(), Span(&self.schedule(Vec::new())))
     }
 
     /// The line of a failure found here.
@@ -178,7 +178,7 @@ impl Survey {
 /// The invariant it breaks; T1 if a cut never happens, because the device is at rest before.
 pub fn replay(schedule: &Schedule) -> Result<(), Breach> {
     let flashes = None;
-    on_geometry(schedule.geometry, Replay { schedule, flashes })
+    on_geometry(schedule.geometry.facts(), Replay { schedule, flashes })
 }
 
 /// What flash held, whole, in a run of one schedule; a weak bit reads 0.
@@ -214,7 +214,7 @@ pub fn replay_with_flash(schedule: &Schedule) -> (Result<(), Breach>, Flashes) {
         schedule,
         flashes: Some(&mut flashes),
     };
-    let judged = on_geometry(schedule.geometry, replay);
+    let judged = on_geometry(schedule.geometry.facts(), replay);
     (judged, flashes)
 }
 
@@ -231,7 +231,7 @@ pub enum FaultKind {
 /// Tries single faults of a kind in the uncut run of `schedule`; the first that breaks an invariant.
 #[cfg(feature = "seeded-bugs")]
 pub fn first_fault(schedule: &Schedule, kind: FaultKind) -> Option<(Schedule, Breach)> {
-    on_geometry(schedule.geometry, FirstFault { schedule, kind })
+    on_geometry(schedule.geometry.facts(), FirstFault { schedule, kind })
 }
 
 #[cfg(feature = "seeded-bugs")]
@@ -307,30 +307,6 @@ impl OnGeometry for FirstFault<'_> {
             let schedule = self.schedule.clone();
             Some((Schedule { faults, ..schedule }, breach))
         })
-    }
-}
-
-/// Something to do once the geometry is known as a type.
-pub trait OnGeometry {
-    /// The result.
-    type Output;
-    /// Does it on flash of this geometry.
-    fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
-        self,
-    ) -> Self::Output;
-}
-
-/// Does `task` on flash of `geometry`.
-pub fn on_geometry<T: OnGeometry>(geometry: Geometry, task: T) -> T::Output {
-    match geometry {
-        Geometry::Tiny => task.run::<4, 256, 2, 0>(),
-        Geometry::TinyOnce => task.run::<8, 256, 1, 256>(),
-        Geometry::Nrf51 => task.run::<4, 1024, 2, 0>(),
-        Geometry::Nrf52 => task.run::<4, 4096, 2, 0>(),
-        Geometry::Stm32l4 => task.run::<8, 2048, 1, 2048>(),
-        Geometry::Stm32u5 => task.run::<16, 8192, 1, 8192>(),
-        Geometry::Stm32f4 => task.run::<4, 16384, 2, 0>(),
-        Geometry::Stm32f4Large => task.run::<4, 131_072, 2, 0>(),
     }
 }
 
@@ -514,7 +490,7 @@ impl OnGeometry for Replay<'_> {
 mod tests {
     use super::*;
 
-    fn survey(geometry: Geometry, scenario: Scenario, depth: Depth) -> Survey {
+    fn survey(geometry: FlashPart, scenario: Scenario, depth: Depth) -> Survey {
         Survey {
             geometry,
             scenario,
@@ -529,8 +505,8 @@ mod tests {
     #[test]
     fn every_single_cut_of_a_small_upgrade_is_survived() {
         for (geometry, scenario) in [
-            (Geometry::Tiny, Scenario::NeverConfirms),
-            (Geometry::TinyOnce, Scenario::Longer),
+            (FlashPart::Tiny, Scenario::NeverConfirms),
+            (FlashPart::TinyOnce, Scenario::Longer),
         ] {
             let survey = survey(geometry, scenario, SINGLE);
             let (counts, failures) = survey.run(Part { index: 0, of: 3 }, &|_, _| true);
@@ -541,7 +517,7 @@ mod tests {
 
     #[test]
     fn an_upgrade_without_a_cut_is_sound_in_every_geometry() {
-        for geometry in Geometry::ALL {
+        for geometry in FlashPart::ALL {
             let survey = Survey {
                 geometry,
                 ..Survey::default()
@@ -553,7 +529,7 @@ mod tests {
 
     #[test]
     fn parts_cover_every_operation_once() {
-        let survey = survey(Geometry::TinyOnce, Scenario::Shorter, SINGLE);
+        let survey = survey(FlashPart::TinyOnce, Scenario::Shorter, SINGLE);
         let operations = survey.operations().unwrap();
         let cut = std::sync::Mutex::new(Vec::new());
         for index in 0..3 {
@@ -576,7 +552,7 @@ mod tests {
         };
         let survey = Survey {
             loss_permille: 100,
-            ..survey(Geometry::Tiny, Scenario::Longer, random)
+            ..survey(FlashPart::Tiny, Scenario::Longer, random)
         };
         let part = Part { index: 1, of: 8 };
         let (counts, failures) = survey.run(part, &|_, _| true);
@@ -608,8 +584,8 @@ mod tests {
     #[test]
     fn runs_that_met_need_not_be_followed_twice() {
         for (geometry, scenario) in [
-            (Geometry::Tiny, Scenario::NeverConfirms),
-            (Geometry::TinyOnce, Scenario::Withdrawn),
+            (FlashPart::Tiny, Scenario::NeverConfirms),
+            (FlashPart::TinyOnce, Scenario::Withdrawn),
         ] {
             let one = survey(geometry, scenario, SINGLE);
             both_ways(&one, Part { index: 1, of: 9 });
@@ -632,9 +608,9 @@ mod tests {
     #[ignore = "minutes, even when optimised"]
     fn runs_that_met_in_two_cuts_of_any_kind_need_not_be_followed_twice() {
         for (geometry, scenario) in [
-            (Geometry::Tiny, Scenario::Longer),
-            (Geometry::TinyOnce, Scenario::Shorter),
-            (Geometry::Tiny, Scenario::NeverConfirms),
+            (FlashPart::Tiny, Scenario::Longer),
+            (FlashPart::TinyOnce, Scenario::Shorter),
+            (FlashPart::Tiny, Scenario::NeverConfirms),
         ] {
             let pairs = Survey {
                 image_pages: 4,

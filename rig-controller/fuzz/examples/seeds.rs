@@ -28,6 +28,17 @@ resettable_reset obj=0x55a476325fc0 cold=0
 const SET: &str = "\
 bootloader: bootloader.hex
 device: { hardware: 81, minimum_security_counter: 1, trusted_key: a.pub, m_sequence: { polynomial: [7, 6], seed: 0x55, stream: per-fragment } }
+flash: { unit_bytes: 4, page_bytes: 1024, programs_per_unit: 2, pages: 256 }
+layout:
+  boot: { start: 0, pages: 32 }
+  factory: { start: 0x8000, pages: 1 }
+  identification: { start: 0x8400, pages: 6 }
+  active: { start: 0x9C00, pages: 108 }
+  staging: { start: 0x24C00, pages: 109 }
+  flash_base: 0
+  ram: { start: 0x20000000, end: 0x20004000 }
+marker_pin: 13
+platform: 127.0.0.1:47110
 images:
   - { name: 1.0.0, file: 1.0.0.hex, security_counter: 2, trial_attempts: 3, signed_by: a.key }
   - { name: 1.1.0, package: 1.1.0.pcpk }

@@ -4,6 +4,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use embedded_storage::nor_flash::{
     ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
 };
+use nor_flash_model::Geometry;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::journal::{Journal, Phase as JournalPhase, State};
@@ -21,10 +22,15 @@ use powercut_package::put_vectors;
 
 /// Where slots are.
 pub const LAYOUT: Layout = Layout::MICROBIT;
+/// How flash is divided.
+pub const GEOMETRY: Geometry = match Geometry::new(4, 1024, 2, 256) {
+    Ok(geometry) => geometry,
+    Err(_) => panic!("the flash of the board is one of those that the rig knows"),
+};
 /// Bytes in a page.
-pub const PAGE: usize = 1024;
+pub const PAGE: usize = GEOMETRY.page_bytes() as usize;
 /// Bytes of flash.
-pub const FLASH_BYTES: usize = 256 * PAGE;
+pub const FLASH_BYTES: usize = GEOMETRY.size_bytes() as usize;
 /// The device.
 pub const DEVICE: DeviceId = DeviceId(*b"device01");
 /// Its key.
@@ -188,35 +194,13 @@ impl DeviceFlash {
             None => Fate::Happens,
         };
         if fate != Fate::Lost {
-            apply(&mut self.bytes, kind);
+            kind.apply(&mut self.bytes, GEOMETRY.page_bytes());
         }
         self.lost = fate != Fate::Happens;
         if self.lost {
             return Err(NorFlashErrorKind::Other);
         }
         Ok(())
-    }
-}
-
-/// The operation takes full effect.
-pub fn apply(flash: &mut [u8], kind: FlashOpKind) {
-    match kind {
-        FlashOpKind::Program {
-            address,
-            before,
-            value,
-        } => flash[address as usize..][..4].copy_from_slice(&(before & value).to_le_bytes()),
-        FlashOpKind::Erase { address } => flash[address as usize..][..PAGE].fill(0xFF),
-    }
-}
-
-/// The program of `value` at `address`.
-pub fn program(flash: &[u8], address: u32, value: [u8; 4]) -> FlashOpKind {
-    let before = flash[address as usize..].first_chunk().unwrap();
-    FlashOpKind::Program {
-        address,
-        before: u32::from_le_bytes(*before),
-        value: u32::from_le_bytes(value),
     }
 }
 
@@ -249,8 +233,8 @@ impl NorFlash for DeviceFlash {
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         for (index, value) in bytes.as_chunks::<4>().0.iter().enumerate() {
-            let kind = program(&self.bytes, offset + index as u32 * 4, *value);
-            self.operate(kind)?;
+            let kind = FlashOpKind::program(&self.bytes, offset + index as u32 * 4, value);
+            self.operate(kind.ok_or(NorFlashErrorKind::OutOfBounds)?)?;
         }
         Ok(())
     }

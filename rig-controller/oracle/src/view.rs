@@ -1,16 +1,17 @@
 //! What is known of a device at each event: where its upgrade stands, what its journal says, and whose turn it is.
 use std::collections::BTreeMap;
 
+use nor_flash_model::Geometry;
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
 use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::slots::Layout;
 
+use crate::FlashOp;
 use crate::flash_view;
 use crate::oracle::Images;
 use crate::phase::{Phase, phase_of};
 use crate::seen::{Seen, What};
 use crate::sight::{FlashSight, Sight};
-use crate::{FlashOp, FlashOpKind};
 
 /// What becomes of a flash operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub struct Moment<'a> {
 /// Follows the device from event to event.
 #[derive(Debug)]
 pub struct View {
+    geometry: Geometry,
     layout: Layout,
     image_bytes: u32,
     fragment_bytes: u16,
@@ -66,6 +68,7 @@ pub struct View {
 impl View {
     /// Of a device that was just provisioned with `flash`; `marker_pin` is the pin (a bit) that only an application drives.
     pub fn new(
+        geometry: Geometry,
         layout: &Layout,
         images: &Images,
         sight: Sight,
@@ -74,12 +77,13 @@ impl View {
     ) -> Self {
         let new = images.new.manifest();
         Self {
+            geometry,
             layout: *layout,
             image_bytes: new.size_bytes,
             fragment_bytes: new.fragment_bytes,
             image: images.new.signed().image_id(),
             marker_pin,
-            journal: flash_view::journal_state(flash, layout),
+            journal: flash_view::journal_state(flash, geometry, layout),
             follows_flash: sight.operations && sight.flash == FlashSight::Always,
             application: false,
             operations: 0,
@@ -130,7 +134,7 @@ impl View {
                 if let Some(flash) = flash
                     && self.is_journal(op)
                 {
-                    after = flash_view::journal_state_after(flash, &self.layout, op);
+                    after = flash_view::journal_state_after(flash, self.geometry, &self.layout, op);
                 }
             }
             What::Byte(_) => starts_application = self.application_runs(),
@@ -140,8 +144,9 @@ impl View {
             What::Reset(_) | What::PowerOn => {
                 self.resets += u64::from(matches!(seen.what, What::Reset(_)));
                 self.application = false;
-                self.journal =
-                    flash.and_then(|flash| flash_view::journal_state(flash, &self.layout));
+                self.journal = flash.and_then(|flash| {
+                    flash_view::journal_state(flash, self.geometry, &self.layout)
+                });
                 after = self.journal;
                 phase = flash.map(|_| self.phase_by_journal());
             }
@@ -178,8 +183,7 @@ impl View {
     }
 
     fn is_journal(&self, op: &FlashOp) -> bool {
-        let (FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address }) = op.kind;
-        (self.layout.identification.start..self.layout.active.start).contains(&address)
+        (self.layout.identification.start..self.layout.active.start).contains(&op.kind.address())
     }
 
     fn turn(&self) -> Option<FragmentIndex> {

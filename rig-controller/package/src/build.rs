@@ -6,15 +6,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use object::{Object, ObjectSection};
-use powercut_upgrade::slots::Layout;
 use sha2::{Digest, Sha256};
 
-use super::hardware::MICROBIT;
+use super::board_facts::{FlashDescription, LayoutDescription};
+use super::description::{Description, DeviceDescription, ImageDescription};
+use super::hardware::{MICROBIT, MICROBIT_FACTS, addresses};
 use super::ruin::Ruin;
-use super::set::{Description, DeviceDescription, ImageDescription, range};
-use super::{FirmwareError, Image, active_range, read, read_text, write};
+use super::{BoardFacts, FirmwareError, Image, active_range, read, read_text, write};
 use crate::Parameters;
 
+/// The board that programs are built for.
+const BOARD: BoardFacts = MICROBIT_FACTS;
 const TARGET: &str = "thumbv6m-none-eabi";
 const STAMP_FILE: &str = "built-from.sha256";
 /// The digest of each program, a line each as `sha256sum` writes them: two sets with the same lines put the same bytes on
@@ -224,6 +226,7 @@ fn compile_one(options: &BuildOptions, job: usize, program: &str) -> Result<(), 
     if let Some(bug) = &options.seeded_bug {
         cargo.arg(format!("--features=powercut-upgrade/seeded-bug-{bug}"));
     }
+    cargo.env("POWERCUT_PLATFORM", BOARD.platform.to_string());
     if let Some(variant) = variant {
         let version = variant.name.split('-').next().unwrap_or(variant.name);
         cargo
@@ -253,7 +256,7 @@ fn compile_one(options: &BuildOptions, job: usize, program: &str) -> Result<(), 
     let flash = if variant.is_some() {
         active_range()
     } else {
-        range(Layout::MICROBIT.boot)
+        addresses(&BOARD.layout, BOARD.layout.boot)
     };
     Image::load(&built, flash)?.save_hex(&options.out.join(format!("{program}.hex")))
 }
@@ -308,6 +311,10 @@ fn describe(options: &BuildOptions) -> Result<(), FirmwareError> {
     Description {
         bootloader: "bootloader.hex".into(),
         device,
+        flash: Some(FlashDescription::of(BOARD.geometry)),
+        layout: Some(LayoutDescription::of(&BOARD.layout)),
+        marker_pin: Some(BOARD.marker_pin.number()),
+        platform: Some(BOARD.platform.to_string()),
         images,
     }
     .save(&options.out)
@@ -357,7 +364,7 @@ fn inspect(options: &BuildOptions) -> Result<Vec<Footprint>, FirmwareError> {
         let flash = if is_image {
             active_range()
         } else {
-            range(Layout::MICROBIT.boot)
+            addresses(&BOARD.layout, BOARD.layout.boot)
         };
         let image = Image::load(&options.out.join(format!("{program}.hex")), flash)?;
         if let Some(old) = old.as_ref().filter(|_| is_image && program != OLD) {
@@ -373,7 +380,7 @@ fn inspect(options: &BuildOptions) -> Result<Vec<Footprint>, FirmwareError> {
 }
 
 fn differs_everywhere(name: &str, old: &[u8], new: &[u8]) -> Result<(), FirmwareError> {
-    let page_bytes = Layout::MICROBIT.page_bytes as usize;
+    let page_bytes = BOARD.geometry.page_bytes() as usize;
     let alike = |reason: String| FirmwareError::ImagesAlike {
         name: name.to_owned(),
         old: OLD.to_owned(),
@@ -409,7 +416,7 @@ fn static_ram(elf: &Path) -> Result<u64, FirmwareError> {
         offset: 0,
         reason: error.to_string(),
     })?;
-    let ram = Layout::MICROBIT.addresses.ram;
+    let ram = BOARD.layout.addresses.ram;
     let in_ram = |section: &object::Section<'_, '_>| {
         u32::try_from(section.address()).is_ok_and(|address| (ram.0..ram.1).contains(&address))
     };

@@ -1,8 +1,8 @@
 //! Files of this folder that are read whole, from bytes that mean anything.
 use std::path::Path;
 
+use super::description::Description;
 use super::package_file::{read_package, to_bytes};
-use super::set::Description;
 
 /// A package, as it is and with a digest that holds: what is read is written as the same bytes.
 ///

@@ -1,25 +1,69 @@
-//! What this rig knows of hardware by its number: whether a board would start an image. Images for hardware that this rig
-//! does not know are not judged.
+//! This rig knows some hardware by its number: flash, layout, pins and platform of a set that does not say, and whether a
+//! board would start an image. Images for hardware that this rig does not know are not judged.
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 
+use nor_flash_model::Geometry;
 use powercut_upgrade::bootable::{self, Bounds, NotBootable, VECTOR_BYTES};
-use powercut_upgrade::slots::Layout;
+use powercut_upgrade::slots::{Layout, Region};
+
+use crate::board_facts::{BoardFacts, Pin};
 
 /// The hardware number of the micro:bit, with nRF51822.
 pub const MICROBIT: u16 = 0x51;
-/// Addresses that an image for the micro:bit may have: ACTIVE without its manifest page.
-pub fn active_range() -> Range<u32> {
-    let layout = Layout::MICROBIT;
-    layout.active.start..layout.active.start + layout.image_capacity_bytes()
+
+/// The micro:bit as the firmware of this repository is built for it.
+pub(super) const MICROBIT_FACTS: BoardFacts = BoardFacts {
+    geometry: match Geometry::new(4, 1024, 2, 256) {
+        Ok(geometry) => geometry,
+        Err(_) => panic!("the flash of the nRF51 is one of those that the rig knows"),
+    },
+    layout: Layout::MICROBIT,
+    // P0.13; a bootloader in distress drives others.
+    marker_pin: match Pin::new(13) {
+        Some(pin) => pin,
+        None => panic!("port 0 has a pin 13"),
+    },
+    platform: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110),
+};
+
+impl BoardFacts {
+    /// Those that a hardware number implies; `None` if this rig does not know it. The one table of them.
+    pub const fn of(hardware: u16) -> Option<Self> {
+        match hardware {
+            MICROBIT => Some(MICROBIT_FACTS),
+            _ => None,
+        }
+    }
 }
 
-/// Judges by the bootloader's own rule whether a board of this hardware would start `image`, which runs at `base`; `Err`
-/// says why not, and what to do.
-///
-pub(super) fn would_start(hardware: u16, base: u32, image: &[u8]) -> Result<(), String> {
-    let ram = match hardware {
-        MICROBIT => Layout::MICROBIT.addresses.ram,
-        _ => return Ok(()),
+/// Addresses at which the programs of a device see a region.
+pub(super) fn addresses(layout: &Layout, region: Region) -> Range<u32> {
+    let start = layout.addresses.flash_base + region.start;
+    start..start + u32::from(region.pages) * layout.page_bytes
+}
+
+/// Addresses that an image for this layout may have: ACTIVE without its manifest page.
+pub(super) fn image_addresses(layout: &Layout) -> Range<u32> {
+    let start = layout.addresses.flash_base + layout.active.start;
+    start..start + layout.image_capacity_bytes()
+}
+
+/// Addresses that an image may have where no firmware set says for which board it is: those of the micro:bit.
+pub fn active_range() -> Range<u32> {
+    image_addresses(&MICROBIT_FACTS.layout)
+}
+
+/// Where the RAM of this hardware starts and ends, if this rig knows it.
+pub(super) fn ram(hardware: u16) -> Option<(u32, u32)> {
+    BoardFacts::of(hardware).map(|facts| facts.layout.addresses.ram)
+}
+
+/// Judges by the bootloader's own rule whether a board with this RAM would start `image`, which runs at `base`; `Err` says
+/// why not, and what to do. Where the RAM is not known, nothing is judged.
+pub(super) fn would_start(ram: Option<(u32, u32)>, base: u32, image: &[u8]) -> Result<(), String> {
+    let Some(ram) = ram else {
+        return Ok(());
     };
     let Some(vectors) = image.first_chunk::<VECTOR_BYTES>() else {
         return Err(format!(
@@ -64,7 +108,7 @@ mod tests {
     fn judged(hardware: u16, stack: u32, entry: u32, bytes: usize) -> Result<(), String> {
         let mut image = [stack.to_le_bytes(), entry.to_le_bytes()].concat();
         image.resize(bytes, 0);
-        would_start(hardware, 0x9C00, &image)
+        would_start(ram(hardware), 0x9C00, &image)
     }
 
     #[test]

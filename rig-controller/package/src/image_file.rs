@@ -147,6 +147,15 @@ impl<'a> ImageFile<'a> {
     /// # Errors
     /// As [`ImageFile::image`], and when the image lies elsewhere in the slot or no board would start it.
     pub fn image_for(self, slot: Range<u32>, hardware: u16) -> Result<Image, FirmwareError> {
+        self.image_with_ram(slot, hardware::ram(hardware))
+    }
+
+    /// The same for boards with this RAM; where it is not known, the image is not judged.
+    pub(super) fn image_with_ram(
+        self,
+        slot: Range<u32>,
+        ram: Option<(u32, u32)>,
+    ) -> Result<Image, FirmwareError> {
         let (path, force) = (self.path, self.force);
         let image = self.image(slot.clone())?;
         if image.base != slot.start {
@@ -157,7 +166,7 @@ impl<'a> ImageFile<'a> {
             });
         }
         if !force {
-            image.check_start(path, hardware)?;
+            image.check_start_in(path, ram)?;
         }
         Ok(image)
     }
@@ -190,7 +199,11 @@ impl Image {
     /// # Errors
     /// When the board would not.
     pub fn check_start(&self, path: &Path, hardware: u16) -> Result<(), FirmwareError> {
-        hardware::would_start(hardware, self.base, &self.bytes).map_err(|reason| {
+        self.check_start_in(path, hardware::ram(hardware))
+    }
+
+    fn check_start_in(&self, path: &Path, ram: Option<(u32, u32)>) -> Result<(), FirmwareError> {
+        hardware::would_start(ram, self.base, &self.bytes).map_err(|reason| {
             FirmwareError::NotBootable {
                 path: path.to_owned(),
                 reason,

@@ -3,8 +3,10 @@
 //! Everything read here comes from outside and is checked before it is used; every complaint names the file
 //! and the line or byte. The flash an image must fit is given by the caller; what a board would start, [`hardware`] knows.
 mod assembly;
+mod board_facts;
 mod build;
 mod content;
+mod description;
 mod elf;
 mod error;
 #[cfg(feature = "fuzzing")]
@@ -18,6 +20,7 @@ pub mod m_sequence;
 pub mod made_up;
 mod package;
 mod package_file;
+mod provisioning;
 mod ruin;
 mod set;
 pub mod suites;
@@ -29,7 +32,9 @@ use std::path::Path;
 
 use powercut_document::input_file::{self, ReadFileError};
 
+pub use board_facts::{BoardFacts, Pin};
 pub use build::{BuildOptions, Footprint, build, static_ram_bytes};
+pub use description::SET_FILE;
 pub use error::FirmwareError;
 pub use hardware::active_range;
 pub use hex::records as hex_records;
@@ -40,7 +45,7 @@ pub use m_sequence::Parameters;
 pub use made_up::put_vectors;
 pub use package::{Package, PackageError};
 pub use package_file::{PackageFacts, is_package, load_package, pack, read_package, save_package};
-pub use set::{DeviceIdentity, FirmwareSet, SET_FILE};
+pub use set::{DeviceIdentity, FirmwareSet};
 
 /// Files larger than this hold no firmware of a microcontroller, debug information included.
 const LARGEST_BYTES: u64 = 64 << 20;

@@ -9,78 +9,48 @@
 //!   minimum_security_counter: 1
 //!   trusted_key: test-signing.pub
 //!   m_sequence: { polynomial: [32, 30, 26, 25], seed: 0x1D872B41, stream: continuous }    # if devices have that suite
+//! # What is left out of the next four, `hardware` implies.
+//! flash: { unit_bytes: 4, page_bytes: 1024, programs_per_unit: 2, pages: 256 }
+//! layout:
+//!   boot: { start: 0, pages: 32 }                   # bytes from the start of flash; regions follow each other
+//!   factory: { start: 0x8000, pages: 1 }
+//!   identification: { start: 0x8400, pages: 6 }
+//!   active: { start: 0x9C00, pages: 108 }
+//!   staging: { start: 0x24C00, pages: 109 }
+//!   flash_base: 0                                   # where programs see the start of flash
+//!   ram: { start: 0x20000000, end: 0x20004000 }
+//! marker_pin: 13                                    # only a running application drives it
+//! platform: 127.0.0.1:47110                         # the address that images have built in
 //! images:
 //!   - { name: 1.0.0, file: 1.0.0.hex, security_counter: 2, trial_attempts: 3, signed_by: test-signing.key }
 //!   - { name: 1.1.0, package: 1.1.0.pcpk }        # made ready already
 //!   - { name: 1.1.0-blank, file: blank.bin, force: true, ... }    # no program, on purpose
 //! ```
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use embedded_storage::nor_flash::NorFlash;
-use nor_flash_model::NorFlashModel;
+use nor_flash_model::Geometry;
 use powercut_document::words::in_words;
 use powercut_upgrade::factory::{DeviceId, DeviceKey, Factory};
-use powercut_upgrade::flash::TwiceProgrammable;
-use powercut_upgrade::journal::Journal;
 use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET};
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, TrustedKeys};
-use powercut_upgrade::slots::{Layout, Placement, Region, Slot};
+use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::wire::Dialect;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{FirmwareError, Image, ImageFile, PackageFacts, active_range, load_package, pack};
+use super::description::{Description, ImageDescription, SET_FILE, line_of};
+use super::hardware::{addresses, image_addresses};
+use super::provisioning::provisioned;
+use super::{BoardFacts, FirmwareError, Image, ImageFile, PackageFacts, Pin, load_package, pack};
 use super::{read, read_signing_key, read_text, read_verifying_key, save_package, write};
 use crate::ImageName;
 use crate::Package;
 use crate::Parameters;
 
-/// Name of the file that describes a set.
-pub const SET_FILE: &str = "set.yaml";
 /// The key id of the one key that devices of a set trust.
 const KEY_ID: KeyId = KeyId(1);
-
-/// What `set.yaml` says.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Description {
-    pub(super) bootloader: PathBuf,
-    pub(super) device: DeviceDescription,
-    pub(super) images: Vec<ImageDescription>,
-}
-
-/// What is the same in all devices of a set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DeviceDescription {
-    pub(super) hardware: u16,
-    pub(super) minimum_security_counter: u32,
-    pub(super) trusted_key: PathBuf,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) m_sequence: Option<Parameters>,
-}
-
-/// An image: either a file to be packed, or a package.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ImageDescription {
-    pub(super) name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) package: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) file: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) security_counter: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) trial_attempts: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) signed_by: Option<PathBuf>,
-    /// The file is taken though it is no program that a board would start.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) force: bool,
-}
 
 #[derive(Debug, Clone)]
 enum Source {
@@ -124,6 +94,7 @@ impl DeviceIdentity {
 pub struct FirmwareSet {
     folder: PathBuf,
     description: Description,
+    board: BoardFacts,
     bootloader: Image,
     trusted_key: [u8; 32],
     images: BTreeMap<String, Source>,
@@ -146,27 +117,55 @@ impl FirmwareSet {
                     in_words(&error.to_string())
                 ),
             })?;
-        let layout = Layout::MICROBIT;
-        let bootloader = Image::load(&folder.join(&description.bootloader), range(layout.boot))?;
+        let board = description.board().map_err(|(key, reason)| {
+            let line = line_of(&text, key);
+            let path = path.clone();
+            FirmwareError::Line { path, line, reason }
+        })?;
+        let bootloader = Image::load(
+            &folder.join(&description.bootloader),
+            addresses(&board.layout, board.layout.boot),
+        )?;
         let trusted_key =
             read_verifying_key(&folder.join(&description.device.trusted_key))?.to_bytes();
         let mut images = BTreeMap::new();
         for image in &description.images {
-            let source = read_image(folder, &path, image, description.device.hardware)?;
+            let source = read_image(folder, &path, image, &board.layout)?;
             images.insert(image.name.clone(), source);
         }
         Ok(Self {
             folder: folder.to_owned(),
             description,
+            board,
             bootloader,
             trusted_key,
             images,
         })
     }
 
+    /// All that the set says of the boards it is for.
+    pub fn board_facts(&self) -> &BoardFacts {
+        &self.board
+    }
+
+    /// How the flash of the boards is divided that the set is for.
+    pub fn geometry(&self) -> Geometry {
+        self.board.geometry
+    }
+
     /// The flash map of the boards the set is for.
     pub fn layout(&self) -> Layout {
-        Layout::MICROBIT
+        self.board.layout
+    }
+
+    /// The pin that only a running application of the set drives.
+    pub fn marker_pin(&self) -> Pin {
+        self.board.marker_pin
+    }
+
+    /// The address of the platform that the images of the set have built in.
+    pub fn platform_address(&self) -> SocketAddrV4 {
+        self.board.platform
     }
 
     /// What devices of the set have for the suite `m-sequence`.
@@ -248,7 +247,6 @@ impl FirmwareSet {
         device: &DeviceIdentity,
     ) -> Result<Vec<u8>, FirmwareError> {
         let layout = self.layout();
-        let mut flash = TwiceProgrammable(NorFlashModel::<4, 1024, 2>::new(256));
         let factory = Factory {
             hardware: self.description.device.hardware,
             dialect: device.dialect,
@@ -267,7 +265,10 @@ impl FirmwareSet {
             .map(|configuration| configuration.encode());
         let signed = manifest.encode();
         let mut parts: Vec<(u32, &[u8])> = vec![
-            (self.bootloader.base, &self.bootloader.bytes),
+            (
+                self.bootloader.base - layout.addresses.flash_base,
+                &self.bootloader.bytes,
+            ),
             (layout.factory.start, &factory_page),
             (layout.active.start, running.image()),
             (active, &signed),
@@ -275,25 +276,13 @@ impl FirmwareSet {
         if let Some(m_sequence) = &m_sequence {
             parts.push((layout.factory.start + FACTORY_OFFSET, m_sequence));
         }
-        for (address, bytes) in parts {
-            let mut padded = bytes.to_vec();
-            padded.resize(bytes.len().next_multiple_of(4), 0xFF);
-            flash
-                .write(address, &padded)
-                .map_err(|error| FirmwareError::DoesNotFit {
-                    reason: format!("{} bytes at {address:#x}: {error:?}", bytes.len()),
-                })?;
-        }
-        Journal::provision(
-            &mut flash,
+        provisioned(
+            self.board.geometry,
             &layout,
+            &parts,
             manifest.image_id(),
             manifest.manifest().security_counter,
         )
-        .map_err(|error| FirmwareError::DoesNotFit {
-            reason: format!("the journal: {error:?}"),
-        })?;
-        Ok(flash.0.bytes())
     }
 
     /// Writes a set into `folder` that has these packages and nothing to sign with, so that a case can be run again
@@ -335,28 +324,11 @@ impl FirmwareSet {
     }
 }
 
-impl Description {
-    /// Writes it into `folder`.
-    pub(super) fn save(&self, folder: &Path) -> Result<(), FirmwareError> {
-        let path = folder.join(SET_FILE);
-        let text = serde_yaml::to_string(self).map_err(|error| FirmwareError::Write {
-            path: path.clone(),
-            source: std::io::Error::other(error),
-        })?;
-        write(&path, text.as_bytes())
-    }
-}
-
-/// Addresses of a region.
-pub(super) fn range(region: Region) -> std::ops::Range<u32> {
-    region.start..region.start + u32::from(region.pages) * Layout::MICROBIT.page_bytes
-}
-
 fn read_image(
     folder: &Path,
     set: &Path,
     description: &ImageDescription,
-    hardware: u16,
+    layout: &Layout,
 ) -> Result<Source, FirmwareError> {
     let incomplete = |what: &str| FirmwareError::Line {
         path: set.to_owned(),
@@ -373,7 +345,7 @@ fn read_image(
     let path = folder.join(file);
     let image = ImageFile::load(&path)?
         .force(description.force)
-        .image_for(active_range(), hardware)
+        .image_with_ram(image_addresses(layout), Some(layout.addresses.ram))
         .map_err(|error| {
             error.with_way_around(
                 "where it is to be tried all the same, `force: true` at the image in set.yaml takes it",
@@ -396,3 +368,7 @@ fn read_image(
         key: Box::new(read_signing_key(&folder.join(key))?),
     })
 }
+
+#[cfg(test)]
+#[path = "set_tests.rs"]
+mod tests;

@@ -127,6 +127,8 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> WatchedFlash
 #[cfg(test)]
 mod tests {
     use super::super::clock::Stage;
+    use nor_flash_model::TornShape;
+
     use super::*;
 
     fn flash() -> TimedFlash<4, 1024, 2> {
@@ -150,7 +152,10 @@ mod tests {
     #[test]
     fn power_that_goes_in_the_middle_of_an_operation_tears_it() {
         let mut flash = flash();
-        flash.cut_at = Some((Duration::from_micros(100), CutEffect::TornPrefix(2)));
+        flash.cut_at = Some((
+            Duration::from_micros(100),
+            CutEffect::Torn(TornShape::Prefix(2)),
+        ));
         assert_eq!(flash.write(0, &[0; 40]), Err(ModelError::PowerLost));
         assert_eq!(flash.clock.now(), Duration::from_micros(100));
         let written: Vec<u8> = flash.model.bytes()[..12].to_vec();
@@ -160,7 +165,7 @@ mod tests {
     #[test]
     fn power_that_goes_while_the_cpu_works_leaves_flash_alone() {
         let mut flash = flash();
-        flash.cut_at = Some((Duration::from_millis(20), CutEffect::TornFirstHalf));
+        flash.cut_at = Some((Duration::from_millis(20), CutEffect::Torn(TornShape::Half)));
         assert!(flash.spend(Duration::from_millis(19)));
         assert!(!flash.spend(Duration::from_millis(19)));
         assert_eq!(flash.clock.now(), Duration::from_millis(20));

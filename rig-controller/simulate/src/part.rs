@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use powercut_upgrade::wire::MAX_DOWNLINK_BYTES;
 
-use powercut_explore::Geometry;
+use powercut_explore::FlashPart;
 
 /// The longest datagram, with what the modem says around it.
 const LONGEST_ANSWER_BYTES: usize = MAX_DOWNLINK_BYTES + 64;
@@ -16,7 +16,7 @@ pub struct Part {
     /// Its name in plans.
     pub name: &'static str,
     /// Pages, units, and whether units may be programmed twice.
-    pub geometry: Geometry,
+    pub geometry: FlashPart,
     /// One page erase.
     pub erase: Duration,
     /// One program of a unit.
@@ -43,7 +43,7 @@ impl Part {
     pub const ALL: [Self; 4] = [
         Self {
             name: "nrf51",
-            geometry: Geometry::Nrf51,
+            geometry: FlashPart::Nrf51,
             erase: Duration::from_micros(22_300),
             program: Duration::from_nanos(46_300),
             uart_bytes: 6,
@@ -54,7 +54,7 @@ impl Part {
         },
         Self {
             name: "nrf52840",
-            geometry: Geometry::Nrf52,
+            geometry: FlashPart::Nrf52,
             erase: Duration::from_millis(85),
             program: Duration::from_micros(41),
             uart_bytes: 2_048,
@@ -65,7 +65,7 @@ impl Part {
         },
         Self {
             name: "stm32l4",
-            geometry: Geometry::Stm32l4,
+            geometry: FlashPart::Stm32l4,
             erase: Duration::from_micros(22_100),
             program: Duration::from_nanos(81_700),
             uart_bytes: 2_048,
@@ -76,7 +76,7 @@ impl Part {
         },
         Self {
             name: "stm32u5",
-            geometry: Geometry::Stm32u5,
+            geometry: FlashPart::Stm32u5,
             erase: Duration::from_micros(1_500),
             program: Duration::from_micros(118),
             uart_bytes: 2_048,
@@ -95,16 +95,14 @@ impl Part {
 
     /// Bytes that are programmed at once; fragments are whole units.
     pub const fn unit_bytes(&self) -> u16 {
-        match self.geometry {
-            Geometry::TinyOnce | Geometry::Stm32l4 => 8,
-            Geometry::Stm32u5 => 16,
-            _ => 4,
-        }
+        self.geometry.facts().unit_bytes() as u16
     }
 
     /// Pages of flash that hold an image of this size with room for its manifest's slot; at least two.
     pub(super) fn image_pages(&self, image_bytes: u32) -> u16 {
-        image_bytes.div_ceil(self.geometry.page_bytes()).max(2) as u16
+        image_bytes
+            .div_ceil(self.geometry.facts().page_bytes())
+            .max(2) as u16
     }
 }
 

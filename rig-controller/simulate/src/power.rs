@@ -1,7 +1,7 @@
 //! When power goes in a simulation: drawn from what an uncut run of the same upgrade goes through.
 use std::time::Duration;
 
-use nor_flash_model::CutEffect;
+use nor_flash_model::{CutEffect, TornShape};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -82,7 +82,7 @@ pub(super) fn draw(
                 CutBy::Operation => CutMoment::Operation(place + 1),
                 CutBy::Time => CutMoment::Powered(Duration::from_nanos(place.max(1))),
             },
-            effect: CutEffect::TornBits(random.next_u64()),
+            effect: CutEffect::Torn(TornShape::ByteBits(random.next_u64())),
         })
         .collect()
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_storage::nor_flash::{NorFlashError, NorFlashErrorKind};
-use nor_flash_model::NorFlashModel;
+use nor_flash_model::{NorFlashModel, OnGeometry, on_geometry};
 use powercut_upgrade::factory::Factory;
 use powercut_upgrade::journal::Journal;
 use powercut_upgrade::m_sequence::{Configuration, FACTORY_OFFSET, Polynomial, Register, Stream};
@@ -22,7 +22,6 @@ use super::power::{self, CutBy, PlannedCut};
 use super::variant::Variant;
 use powercut_bench::modem::{ModemPower, TimedModem};
 use powercut_explore::package::{Recipe, factory, signed_image};
-use powercut_explore::survey::{OnGeometry, on_geometry};
 use powercut_link::LinkProfile;
 use powercut_package::Package;
 use powercut_platform::InProcessPlatform;
@@ -180,7 +179,7 @@ impl Upgrade {
     /// When a run does not end with the new image confirmed.
     pub fn run(&self, seeds: &[u64]) -> Result<Vec<Run>, SimulationError> {
         on_geometry(
-            self.part.geometry,
+            self.part.geometry.facts(),
             Runs {
                 upgrade: self,
                 seeds,

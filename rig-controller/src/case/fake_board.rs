@@ -1,6 +1,5 @@
 //! A board in this process for the tests of the runner: the real boot code and session, or a board that does one thing wrong.
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,21 +10,21 @@ use powercut_upgrade::agent::Agent;
 use powercut_upgrade::boot;
 use powercut_upgrade::flash::TwiceProgrammable;
 
-use powercut_bench::board::{
-    Board, BoardError, Composed, Facts, FlashGeometry, Hold, Stopped, Waker, tear,
-};
+use powercut_bench::board::{Board, BoardError, Composed, Facts, Hold, Stopped, Waker};
 use powercut_bench::entry::Hidden;
 use powercut_bench::feed::{Feed, Order};
 use powercut_bench::link::Play;
 use powercut_bench::relay::{Power, Relay, RelayError, RelayFault};
 use powercut_bench::uart::UartToDevice;
 use powercut_bench::witness::{Proof, Witness};
-use powercut_oracle::fixture::{DeviceFlash, FLASH_BYTES, Fate, LAYOUT, PAGE};
+use powercut_oracle::fixture::{DeviceFlash, FLASH_BYTES, Fate, GEOMETRY, LAYOUT};
 use powercut_oracle::seen::{ResetCause, Source, What};
 use powercut_oracle::sight::Sight;
+use powercut_package::BoardFacts;
+use powercut_package::hardware::MICROBIT;
 
-/// The address of the platform that the device has built in.
-pub(super) const PLATFORM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47110);
+/// The device is a micro:bit.
+pub(super) const BOARD: BoardFacts = BoardFacts::of(MICROBIT).unwrap();
 
 /// What runs on the board, or what is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +139,7 @@ impl FakeBoard {
         };
         let agent = Agent::start(&mut self.flash, &LAYOUT, [0; 1600]).unwrap();
         Application {
-            session: OverModem::new(Session::new(agent, 0, probation), PLATFORM),
+            session: OverModem::new(Session::new(agent, 0, probation), BOARD.platform),
             heard: VecDeque::new(),
             start: Instant::now(),
         }
@@ -217,12 +216,7 @@ impl Board for FakeBoard {
 
     fn facts(&self) -> Facts {
         Facts {
-            geometry: FlashGeometry {
-                size_bytes: FLASH_BYTES as u32,
-                page_bytes: PAGE as u32,
-                unit_bytes: 4,
-                programs_per_unit: 2,
-            },
+            geometry: GEOMETRY,
             sight: self.sight,
             silence: Duration::from_secs(5),
         }
@@ -263,7 +257,7 @@ impl Board for FakeBoard {
                 Order::CutAfter => Fate::HappensLast,
                 Order::Cut { torn } => {
                     if let Some(shape) = torn {
-                        tear(flash, &op.kind, shape, PAGE);
+                        op.kind.tear(flash, shape, GEOMETRY.page_bytes());
                     }
                     Fate::Lost
                 }

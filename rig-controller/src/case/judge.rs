@@ -114,7 +114,7 @@ impl Run<'_> {
             return;
         };
         let (layout, images, expect) = (
-            &self.setup.layout,
+            &self.setup.board.layout,
             &self.setup.images,
             self.setup.case.expect,
         );
@@ -128,7 +128,7 @@ impl Run<'_> {
         if is_old || is_new {
             monitor.oracle.look_at(Invariant::S1);
         }
-        let journal = flash_view::journal_state(&end.after, layout);
+        let journal = flash_view::journal_state(&end.after, self.setup.board.geometry, layout);
         let phase = journal.map(|journal| journal.phase);
         let outcome = match (phase, state.last_report.map(|status| status.result)) {
             (Some(JournalPhase::Confirmed), _) if is_new => Some(Outcome::Confirmed),

@@ -4,8 +4,6 @@
 //! Bytes of the device go on to its link at once, so what the link sees of them stands in the same order.
 use std::time::{Duration, Instant};
 
-use powercut_upgrade::slots::Layout;
-
 use super::timeline::{Happening, Timeline};
 use super::trigger::Trigger;
 use crate::plan::Cut;
@@ -17,6 +15,7 @@ use powercut_oracle::oracle::{Images, Oracle};
 use powercut_oracle::seen::{Seen, Source, What};
 use powercut_oracle::sight::Sight;
 use powercut_oracle::view::{Effect, View};
+use powercut_package::BoardFacts;
 
 /// What one case saw; shared between the threads of its sources and the case runner.
 pub struct Monitor {
@@ -47,14 +46,12 @@ impl std::fmt::Debug for Monitor {
 /// What a monitor is made for.
 #[derive(Debug)]
 pub struct Watched<'a> {
-    /// Flash map of the board.
-    pub layout: &'a Layout,
+    /// What the firmware set says of the board: flash, layout, marker pin.
+    pub board: &'a BoardFacts,
     /// Old and new image.
     pub images: &'a Images,
     /// What the board shows.
     pub sight: Sight,
-    /// The pin, as a bit, that only an application drives.
-    pub marker_pin: u32,
     /// What the board is provisioned with.
     pub flash: &'a [u8],
     /// Planned cuts.
@@ -65,16 +62,22 @@ impl Monitor {
     /// Watches a board that was just provisioned.
     pub fn new(watched: &Watched<'_>, oracle: Oracle, link: Box<dyn Link>, waker: Waker) -> Self {
         let Watched {
-            layout,
+            board,
             images,
             sight,
-            marker_pin,
             flash,
             cuts,
         } = *watched;
         Self {
-            view: View::new(layout, images, sight, marker_pin, flash),
-            trigger: Trigger::new(layout, images.new.manifest(), cuts),
+            view: View::new(
+                board.geometry,
+                &board.layout,
+                images,
+                sight,
+                board.marker_pin.mask(),
+                flash,
+            ),
+            trigger: Trigger::new(board.geometry, &board.layout, images.new.manifest(), cuts),
             oracle,
             timeline: Timeline::default(),
             flash_before_cut: None,

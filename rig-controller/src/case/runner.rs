@@ -2,13 +2,11 @@
 //! end and rests. What came of it is judged in [`judge`](super::judge).
 //!
 //! The board is off when this returns, whatever happened; if it cannot be said to be off, the case is a bench error.
-use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
-use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Activity, Status};
 use sha2::{Digest, Sha256};
 
@@ -29,6 +27,7 @@ use powercut_oracle::rulings::Rulings;
 use powercut_oracle::seen::{Clock, Source, What};
 use powercut_oracle::sight::FlashSight;
 use powercut_oracle::verdict::{Invariant, Verdict};
+use powercut_package::BoardFacts;
 use powercut_platform::{Platform, PlatformEvent, PlatformEventKind, Watching};
 
 /// Everything a case needs.
@@ -37,8 +36,8 @@ pub struct CaseSetup<'a> {
     pub case: &'a Case,
     /// Its cuts, resolved.
     pub cuts: &'a [Cut],
-    /// Flash map of the board.
-    pub layout: Layout,
+    /// Flash, layout, marker pin and built-in platform of the board's firmware.
+    pub board: BoardFacts,
     /// What the board's flash holds at first, whole.
     pub flash: &'a [u8],
     /// Old and new image.
@@ -49,10 +48,6 @@ pub struct CaseSetup<'a> {
     pub link: &'a LinkProfile,
     /// How much faster than real the link is.
     pub time_scale: TimeScale,
-    /// The pin, as a bit, that only an application drives.
-    pub marker_pin: u32,
-    /// The address of the platform that images have built in.
-    pub advertised: SocketAddrV4,
     /// Where packages come from.
     pub platform: &'a dyn Platform,
     /// Tells when to stop.
@@ -138,10 +133,10 @@ pub fn run(setup: &CaseSetup<'_>, on: &mut Composed) -> CaseReport {
     let on = &mut *powered.0;
     let facts = on.facts();
     let oracle = Oracle::new(
-        &setup.layout,
+        setup.board.geometry,
+        &setup.board.layout,
         setup.images.clone(),
         setup.case.expect.refetch_fragments_per_cut,
-        facts.geometry.programs_per_unit,
         facts.sight,
         setup.flash,
     );
@@ -154,15 +149,14 @@ pub fn run(setup: &CaseSetup<'_>, on: &mut Composed) -> CaseReport {
             modem_power: setup.case.modem_power,
             time_scale: setup.time_scale,
             platform: setup.platform.local_addr(),
-            advertised: setup.advertised,
+            advertised: setup.board.platform,
         },
         on.board.uart(),
     );
     let watched = Watched {
-        layout: &setup.layout,
+        board: &setup.board,
         images: &setup.images,
         sight: facts.sight,
-        marker_pin: setup.marker_pin,
         flash: setup.flash,
         cuts: setup.cuts,
     };

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 
-use super::super::fake_board::{Firmware, PLATFORM, board};
+use super::super::fake_board::{BOARD, Firmware, board};
 use super::*;
 use crate::plan::{Expect, FinalImage};
 use powercut_bench::link::Play;
@@ -88,14 +88,12 @@ impl Table {
         let setup = CaseSetup {
             case: &case,
             cuts: &self.cuts,
-            layout: LAYOUT,
             flash: &self.flash,
             images: fixture::images(),
             device: (DEVICE, DEVICE_KEY),
             link: &LinkProfile::ideal(),
             time_scale: TimeScale::REAL,
-            marker_pin: 1 << 13,
-            advertised: PLATFORM,
+            board: BOARD,
             platform: &platform,
             cancel: &self.cancel,
             on_cut,

@@ -130,7 +130,7 @@ impl Timeline {
                         value,
                     } => writeln!(
                         text,
-                        "flash     {:6} program {address:#07x} {before:08x} & {value:08x}",
+                        "flash     {:6} program {address:#07x} {before} & {value}",
                         op.number
                     ),
                     FlashOpKind::Erase { address } => {

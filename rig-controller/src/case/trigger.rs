@@ -2,6 +2,7 @@
 //!
 //! All cuts that have not happened yet wait at the same time; the device's events decide which is next. What is
 //! planned twice happens twice: one event fires one cut.
+use nor_flash_model::{Geometry, TornShape};
 use powercut_oracle::{FlashOp, FlashOpKind};
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
 use powercut_upgrade::manifest::{FragmentIndex, Manifest};
@@ -13,7 +14,6 @@ use powercut_upgrade::wire::pcp;
 
 use crate::plan::{Cut, CutAt, FragmentPhase, Phase, Torn};
 use powercut_bench::feed::Order;
-use powercut_bench::relay::TornShape;
 use powercut_oracle::seen::What;
 use powercut_oracle::view::Moment;
 
@@ -48,6 +48,7 @@ pub struct OperationContext<'a> {
 /// Watches for the planned cuts.
 #[derive(Debug)]
 pub struct Trigger {
+    geometry: Geometry,
     layout: Layout,
     manifest: Manifest,
     waiting: Vec<Cut>,
@@ -63,9 +64,10 @@ pub struct Trigger {
 }
 
 impl Trigger {
-    /// Waits for `cuts` in the installation of the image `manifest` describes.
-    pub fn new(layout: &Layout, manifest: &Manifest, cuts: &[Cut]) -> Self {
+    /// Waits for `cuts` in the installation of the image `manifest` describes, on flash of this geometry.
+    pub fn new(geometry: Geometry, layout: &Layout, manifest: &Manifest, cuts: &[Cut]) -> Self {
         Self {
+            geometry,
             layout: *layout,
             manifest: *manifest,
             waiting: cuts.to_vec(),
@@ -123,16 +125,15 @@ impl Trigger {
     /// A flash operation is about to happen.
     pub fn before_operation(&mut self, context: &OperationContext<'_>) -> Order {
         if let Some((cut, shape)) = self.tear_next.take() {
-            if fits(cut.torn, context.op) {
+            if self.fits(cut.torn, context.op) {
                 return self.fire(cut, context, Some(shape));
             }
             self.waiting.push(cut);
         }
         let fragment = self.fragment_of(context);
-        let matched = self
-            .waiting
-            .iter()
-            .position(|cut| self.matches(cut, context, fragment) && fits(cut.torn, context.op));
+        let matched = self.waiting.iter().position(|cut| {
+            self.matches(cut, context, fragment) && self.fits(cut.torn, context.op)
+        });
         if let Some(fragment) = fragment {
             self.unrecorded = Some(fragment);
         } else if !matches!(self.area(context.op), Area::Staging) {
@@ -263,9 +264,7 @@ impl Trigger {
     }
 
     fn area(&self, op: &FlashOp) -> Area {
-        let address = match op.kind {
-            FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address } => address,
-        };
+        let address = op.kind.address();
         if address >= self.layout.staging.start {
             Area::Staging
         } else if address >= self.layout.active.start {
@@ -274,6 +273,20 @@ impl Trigger {
             Area::Identification
         } else {
             Area::Other
+        }
+    }
+
+    /// Whether the operation can be torn like this: a unit of 4 bytes has no byte 99. A cut that does not fit goes on waiting
+    /// and is reported as one that never happened.
+    fn fits(&self, torn: Torn, op: &FlashOp) -> bool {
+        let bytes = match op.kind {
+            FlashOpKind::Program { .. } => self.geometry.unit_bytes(),
+            FlashOpKind::Erase { .. } => self.geometry.page_bytes(),
+        };
+        match torn {
+            Torn::Shape(TornShape::Prefix(prefix)) => u32::from(prefix) < bytes,
+            Torn::Shape(TornShape::AllBut(byte)) => u32::from(byte) < bytes,
+            Torn::Whole | Torn::Before | Torn::Shape(_) => true,
         }
     }
 
@@ -301,24 +314,6 @@ impl Trigger {
             fragment: self.under_way(context.before),
         });
         Order::CutAfter
-    }
-}
-
-/// Bytes of a page of flash, which an erase works on, and of a unit, which a program works on.
-const ERASED_BYTES: u16 = 1024;
-const PROGRAMMED_BYTES: u16 = 4;
-
-/// Whether the operation can be torn like this: a unit of 4 bytes has no byte 99. A cut that does not fit goes on waiting and
-/// is reported as one that never happened.
-fn fits(torn: Torn, op: &FlashOp) -> bool {
-    let bytes = match op.kind {
-        FlashOpKind::Program { .. } => PROGRAMMED_BYTES,
-        FlashOpKind::Erase { .. } => ERASED_BYTES,
-    };
-    match torn {
-        Torn::Shape(TornShape::Prefix(prefix)) => prefix < bytes,
-        Torn::Shape(TornShape::AllBut(byte)) => byte < bytes,
-        Torn::Whole | Torn::Before | Torn::Shape(_) => true,
     }
 }
 

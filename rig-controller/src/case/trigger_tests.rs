@@ -9,7 +9,8 @@ use powercut_upgrade::wire::{Dialect, MAX_UPLINK_BYTES};
 use std::time::Duration;
 
 use super::*;
-use powercut_oracle::fixture::{self, LAYOUT, NEW_BYTES};
+use nor_flash_model::Unit;
+use powercut_oracle::fixture::{self, GEOMETRY, LAYOUT, NEW_BYTES};
 use powercut_oracle::seen::{Seen, Source};
 
 const GO_ON: Order = Order::GoOn;
@@ -28,9 +29,13 @@ struct Device {
 
 impl Device {
     fn planned(cuts: &[&str]) -> Self {
+        Self::planned_on(GEOMETRY, cuts)
+    }
+
+    fn planned_on(geometry: Geometry, cuts: &[&str]) -> Self {
         let cuts: Vec<Cut> = cuts.iter().map(|cut| cut.parse().unwrap()).collect();
         Self {
-            trigger: Trigger::new(&LAYOUT, fixture::images().new.manifest(), &cuts),
+            trigger: Trigger::new(geometry, &LAYOUT, fixture::images().new.manifest(), &cuts),
             operations: 0,
             committed: 0,
         }
@@ -122,8 +127,8 @@ impl Device {
 fn word(address: u32) -> FlashOpKind {
     FlashOpKind::Program {
         address,
-        before: u32::MAX,
-        value: 0,
+        before: Unit::from(u32::MAX),
+        value: Unit::from(0),
     }
 }
 
@@ -167,6 +172,27 @@ fn request(index: u16) -> Vec<u8> {
         handle: Handle([1; 2]),
         wanted: Wanted::one(FragmentIndex(index)),
     })
+}
+
+#[test]
+fn a_shape_fits_the_units_and_pages_of_the_flash_it_is_given() {
+    let erase = FlashOpKind::Erase {
+        address: LAYOUT.staging.start,
+    };
+    let write_once = Geometry::new(8, 2048, 1, 128).unwrap();
+    for (geometry, cut, kind, fits) in [
+        (write_once, "op1/prefix:7", word(0), true),
+        (write_once, "op1/prefix:8", word(0), false),
+        (write_once, "op1/all-but:7", word(0), true),
+        (write_once, "op1/prefix:2047", erase, true),
+        (write_once, "op1/all-but:2048", erase, false),
+        (GEOMETRY, "op1/prefix:1023", erase, true),
+        (GEOMETRY, "op1/prefix:1024", erase, false),
+    ] {
+        let mut device = Device::planned_on(geometry, &[cut]);
+        let decision = device.operation(Phase::Download, kind, 0);
+        assert_eq!(decision != GO_ON, fits, "{cut} on {geometry}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::str::FromStr;
 
 use powercut_upgrade::wire::lean::{MIN_REQUEST_BYTES, MIN_STATUS_BYTES};
 
-use powercut_bench::relay::TornShape;
+use nor_flash_model::TornShape;
 pub use powercut_oracle::phase::Phase;
 use powercut_oracle::sight::Need;
 

@@ -11,8 +11,8 @@ use powercut_upgrade::manifest::{FRAGMENT_BYTES, Suite};
 
 use super::cut::{Cut, CutAt, FragmentPhase, Phase, Torn};
 use super::{CutSpec, Expect, FinalImage, Group, Plan, expand};
+use nor_flash_model::TornShape;
 use powercut_bench::modem::{ModemHabits, ModemPower};
-use powercut_bench::relay::TornShape;
 use powercut_document::{Fault, Fields, Place, Value};
 use powercut_package::ImageName;
 use powercut_upgrade::cipher::overhead_bytes;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::cut::{Cut, CutAt, FragmentPhase, Phase, Torn};
 use super::{CutSpec, PlanError};
-use powercut_bench::relay::TornShape;
+use nor_flash_model::TornShape;
 use powercut_document::Fault;
 
 /// What an uncut run of a case's upgrade did.

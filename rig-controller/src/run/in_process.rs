@@ -28,7 +28,7 @@ pub fn upgrade(
             case: case.index,
             source,
         })?;
-    let layout = inputs.firmware.layout();
+    let map = (inputs.firmware.geometry(), inputs.firmware.layout());
     let link = inputs.link(case);
     let planned = PlannedCase {
         name: CaseName {
@@ -41,7 +41,7 @@ pub fn upgrade(
         new_image: case.to.to_string(),
         seed: case.seed,
     };
-    PlannedUpgrade::new(planned, &images, flash, layout, &link)
+    PlannedUpgrade::new(planned, &images, flash, map, &link)
         .map(Arc::new)
         .map_err(|source| InputError::Scene {
             plan: plan(),

@@ -6,7 +6,6 @@ use nor_flash_model::{Cut as CoreCut, CutEffect};
 
 use crate::case::runner::Snapshot;
 use crate::plan::{Cut, CutAt, Torn};
-use powercut_bench::relay::TornShape;
 use powercut_explore::{Fault, Flashes};
 
 /// A schedule cannot be played on the board.
@@ -63,11 +62,7 @@ fn torn(cut: CoreCut) -> Result<Torn, NotOnBoardError> {
     Ok(match cut.effect {
         CutEffect::Before => Torn::Before,
         CutEffect::After => Torn::Whole,
-        CutEffect::TornFirstHalf => Torn::Shape(TornShape::Half),
-        CutEffect::TornSecondHalf => Torn::Shape(TornShape::OtherHalf),
-        CutEffect::TornPrefix(bytes) => Torn::Shape(TornShape::Prefix(bytes)),
-        CutEffect::TornBits(seed) => Torn::Shape(TornShape::ByteBits(seed)),
-        CutEffect::TornAllBut(byte) => Torn::Shape(TornShape::AllBut(byte)),
+        CutEffect::Torn(shape) => Torn::Shape(shape),
         CutEffect::Weak(_) | CutEffect::HalfWeak(_) | CutEffect::Uneven(..) => {
             return unsettled("weak bits");
         }

@@ -139,12 +139,10 @@ impl<'a> Rig<'a> {
         link: &LinkProfile,
         on_cut: &dyn Fn(&FiredCut),
     ) -> CaseReport {
+        let firmware = &self.inputs.firmware;
         let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
         let prepared = self.inputs.images(case).and_then(|images| {
-            let flash = self
-                .inputs
-                .firmware
-                .provisioned_flash(&images.old, &device)?;
+            let flash = firmware.provisioned_flash(&images.old, &device)?;
             Ok((images, flash))
         });
         let (images, flash) = match prepared {
@@ -164,9 +162,7 @@ impl<'a> Rig<'a> {
         let setup = CaseSetup {
             case,
             cuts,
-            layout: self.inputs.firmware.layout(),
-            marker_pin: MARKER_PIN,
-            advertised: ADVERTISED_PLATFORM,
+            board: *firmware.board_facts(),
             flash: &flash,
             images,
             device: (device.id, device.key),
@@ -178,15 +174,19 @@ impl<'a> Rig<'a> {
         };
         // A worker that panicked has left the board off: dropping the emulator takes its power.
         let mut on = on.lock().unwrap_or_else(PoisonError::into_inner);
+        let geometry = on.facts().geometry;
+        if geometry != firmware.geometry() {
+            return CaseReport::not_run(Verdict::BenchError {
+                reason: format!(
+                    "the firmware set is for flash with {}, but board {} has {geometry}; correct `flash` in its set.yaml, or take a set for this board",
+                    firmware.geometry(),
+                    board.name
+                ),
+            });
+        }
         runner::run(&setup, &mut on)
     }
 }
-
-/// The pin only an application drives (P0.13); a bootloader in distress drives others.
-const MARKER_PIN: u32 = 1 << 13;
-/// Images have this address of the platform built in.
-const ADVERTISED_PLATFORM: std::net::SocketAddrV4 =
-    std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 47110);
 
 impl std::fmt::Debug for Rig<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use device::{Behaviour, Package, Recipe, SIGNER, SMALL_PAGES};
 use embedded_storage::nor_flash::NorFlash;
-use nor_flash_model::{Cut, CutEffect, NorFlashModel};
+use nor_flash_model::{Cut, CutEffect, NorFlashModel, TornShape};
 use powercut_upgrade::flash::TwiceProgrammable;
 use powercut_upgrade::manifest::{KeyId, TrustedKeys};
 use powercut_upgrade::slots::{AddressSpace, Layout, Region};
@@ -153,7 +153,7 @@ fn states() -> &'static [Vec<u8>] {
                 let mut flash = fresh.clone();
                 flash.0.cut_at(Cut {
                     operation: first + 1 + operations * state / STATES,
-                    effect: CutEffect::TornFirstHalf,
+                    effect: CutEffect::Torn(TornShape::Half),
                 });
                 let mut left = Vec::new();
                 device::live_with::<_, 0, HELD>(

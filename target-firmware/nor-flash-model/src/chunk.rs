@@ -3,7 +3,7 @@
 use crate::cut::CutEffect;
 use crate::flicker::Noise;
 use crate::mix::fold;
-use crate::torn::Cell;
+use crate::torn::{Cell, Tear};
 
 /// Most bytes of a chunk.
 const CHUNK_BYTES_MAX: usize = 1024;
@@ -137,23 +137,23 @@ impl<const UNIT: usize> Chunk<UNIT> {
         }
     }
 
-    /// Programs a unit, or what `effect` leaves of that; only zeros of `wanted` do anything, and they settle weak
+    /// Programs a unit, or what `cut` leaves of that; only zeros of `wanted` do anything, and they settle weak
     /// bits.
     pub(crate) fn program(
         &mut self,
         unit: usize,
         name: u64,
         wanted: &[u8; UNIT],
-        effect: Option<CutEffect>,
+        cut: Option<Tear>,
     ) {
         self.count_program(unit);
-        match effect {
-            None | Some(CutEffect::After) => self.change(unit, name, |at, cell| Cell {
+        match cut {
+            None => self.change(unit, name, |at, cell| Cell {
                 byte: cell.byte & wanted[at],
                 weak: cell.weak & wanted[at],
             }),
-            Some(effect) => self.tear(unit, name, effect, |at, cell| {
-                cell.torn(cell.byte & wanted[at], effect, at, UNIT)
+            Some(cut) => self.tear(unit, name, cut.effect, |at, cell| {
+                cell.torn(cell.byte & wanted[at], cut, at)
             }),
         }
     }
@@ -164,18 +164,12 @@ impl<const UNIT: usize> Chunk<UNIT> {
         self.tally.programs += 1;
     }
 
-    /// What a cut leaves of an erase of the page of `page_bytes` bytes, in which this chunk starts at `start`. `name` is
-    /// that of its first unit. How often units were programmed stays as it was.
-    pub(crate) fn tear_erase(
-        &mut self,
-        start: usize,
-        page_bytes: usize,
-        name: u64,
-        effect: CutEffect,
-    ) {
+    /// What a cut leaves of an erase of the page, in which this chunk starts at `start`. `name` is that of its first unit.
+    /// How often units were programmed stays as it was.
+    pub(crate) fn tear_erase(&mut self, start: usize, name: u64, cut: Tear) {
         for unit in 0..self.programs.len() {
-            self.tear(unit, name + unit as u64, effect, |at, cell| {
-                cell.torn(0xFF, effect, start + unit * UNIT + at, page_bytes)
+            self.tear(unit, name + unit as u64, cut.effect, |at, cell| {
+                cell.torn(0xFF, cut, start + unit * UNIT + at)
             });
         }
     }

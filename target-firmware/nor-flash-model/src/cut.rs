@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::flicker::Flicker;
+use crate::torn::TornShape;
 
 /// What a cut leaves of the operation it hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,16 +13,8 @@ pub enum CutEffect {
     Before,
     /// All of it.
     After,
-    /// Program: the first half of the unit's bytes. Erase: the first half of the page.
-    TornFirstHalf,
-    /// Program: the second half of the unit's bytes. Erase: the second half of the page.
-    TornSecondHalf,
-    /// The first so many bytes of the unit or page.
-    TornPrefix(u16),
-    /// Of the bits that were to change, those that this seed picks (each with one half).
-    TornBits(u64),
-    /// All but the byte with this number, from 0, in the unit or page.
-    TornAllBut(u16),
+    /// Some of the bits that were to change, for good.
+    Torn(TornShape),
     /// Every bit that was to change is weak.
     Weak(Flicker),
     /// The first half is done for good; in the second half every bit that was to change is weak.
@@ -51,11 +44,12 @@ impl fmt::Display for CutEffect {
         match self {
             Self::Before => f.write_str("before"),
             Self::After => f.write_str("after"),
-            Self::TornFirstHalf => f.write_str("first-half"),
-            Self::TornSecondHalf => f.write_str("second-half"),
-            Self::TornPrefix(bytes) => write!(f, "prefix{bytes}"),
-            Self::TornBits(seed) => write!(f, "bits{seed:x}"),
-            Self::TornAllBut(byte) => write!(f, "all-but{byte}"),
+            Self::Torn(TornShape::Half) => f.write_str("first-half"),
+            Self::Torn(TornShape::OtherHalf) => f.write_str("second-half"),
+            Self::Torn(TornShape::Prefix(bytes)) => write!(f, "prefix{bytes}"),
+            Self::Torn(TornShape::ByteBits(seed)) => write!(f, "bits{seed:x}"),
+            Self::Torn(TornShape::Bits(seed)) => write!(f, "chacha{seed:x}"),
+            Self::Torn(TornShape::AllBut(byte)) => write!(f, "all-but{byte}"),
             Self::Weak(how) => {
                 f.write_str("weak")?;
                 flicker(f, how)
@@ -82,7 +76,7 @@ impl fmt::Display for Cut {
 /// A text is no cut.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{}` is not a cut; a cut looks like op37/before, with before, after, first-half, second-half, prefix3, bits5eed, all-but1, weak-boots6, weak-looks6, weak-random6, half-weak-boots6, uneven5eed-boots6 or unreadable behind the slash", .0.escape_debug()
+    "`{}` is not a cut; a cut looks like op37/before, with before, after, first-half, second-half, prefix3, bits5eed, chacha5eed, all-but1, weak-boots6, weak-looks6, weak-random6, half-weak-boots6, uneven5eed-boots6 or unreadable behind the slash", .0.escape_debug()
 )]
 pub struct ParseCutError(String);
 
@@ -113,16 +107,18 @@ fn parse_effect(text: &str) -> Option<CutEffect> {
     Some(match text {
         "before" => CutEffect::Before,
         "after" => CutEffect::After,
-        "first-half" => CutEffect::TornFirstHalf,
-        "second-half" => CutEffect::TornSecondHalf,
+        "first-half" => CutEffect::Torn(TornShape::Half),
+        "second-half" => CutEffect::Torn(TornShape::OtherHalf),
         "unreadable" => CutEffect::Unreadable,
         _ => {
             if let Some(bytes) = text.strip_prefix("prefix") {
-                CutEffect::TornPrefix(bytes.parse().ok()?)
+                CutEffect::Torn(TornShape::Prefix(bytes.parse().ok()?))
             } else if let Some(seed) = text.strip_prefix("bits") {
-                CutEffect::TornBits(u64::from_str_radix(seed, 16).ok()?)
+                CutEffect::Torn(TornShape::ByteBits(u64::from_str_radix(seed, 16).ok()?))
+            } else if let Some(seed) = text.strip_prefix("chacha") {
+                CutEffect::Torn(TornShape::Bits(u32::from_str_radix(seed, 16).ok()?))
             } else if let Some(byte) = text.strip_prefix("all-but") {
-                CutEffect::TornAllBut(byte.parse().ok()?)
+                CutEffect::Torn(TornShape::AllBut(byte.parse().ok()?))
             } else if let Some(how) = text.strip_prefix("weak-") {
                 CutEffect::Weak(parse_flicker(how)?)
             } else if let Some(seed_and_how) = text.strip_prefix("uneven") {
@@ -155,11 +151,12 @@ mod tests {
         for effect in [
             CutEffect::Before,
             CutEffect::After,
-            CutEffect::TornFirstHalf,
-            CutEffect::TornSecondHalf,
-            CutEffect::TornPrefix(3),
-            CutEffect::TornBits(0x5EED),
-            CutEffect::TornAllBut(1),
+            CutEffect::Torn(TornShape::Half),
+            CutEffect::Torn(TornShape::OtherHalf),
+            CutEffect::Torn(TornShape::Prefix(3)),
+            CutEffect::Torn(TornShape::ByteBits(0x5EED)),
+            CutEffect::Torn(TornShape::Bits(0x5EED)),
+            CutEffect::Torn(TornShape::AllBut(1)),
             CutEffect::Weak(Flicker::Boots(6)),
             CutEffect::Weak(Flicker::Looks(9)),
             CutEffect::HalfWeak(Flicker::Random(77)),

@@ -31,6 +31,9 @@
 //! # Ok::<(), ModelError>(())
 //! ```
 //!
+//! The same as a value, for flash of which a file or a board says how it is divided, is [`Geometry`]; [`on_geometry`] leads from
+//! the value to the types, for the divisions that there are parts of.
+//!
 //! # Operations
 //!
 //! One *operation* is the program of one unit or the erase of one page. Operations are numbered from 1 over the life of
@@ -62,7 +65,7 @@
 //!
 //! ```
 //! # use embedded_storage::nor_flash::NorFlash;
-//! # use nor_flash_model::{Cut, CutEffect, ModelError, NorFlashModel};
+//! # use nor_flash_model::{Cut, CutEffect, ModelError, NorFlashModel, TornShape};
 //! let after = |cut: &str| {
 //!     let mut flash = NorFlashModel::<4, 1024, 2>::new(1);
 //!     flash.cut_at(cut.parse().unwrap());
@@ -78,8 +81,11 @@
 //! assert_eq!(after("op1/second-half"), [one, one, 0, 0, one, one, one, one]);
 //! assert_eq!(after("op1/all-but1"), [0, one, 0, 0, one, one, one, one]);
 //! assert_ne!(after("op1/bits5eed")[..4], after("op1/bits5eee")[..4]);
-//! # assert_eq!("op1/prefix3".parse(), Ok(Cut { operation: 1, effect: CutEffect::TornPrefix(3) }));
+//! # assert_eq!("op1/prefix3".parse(), Ok(Cut { operation: 1, effect: CutEffect::Torn(TornShape::Prefix(3)) }));
 //! ```
+//!
+//! Shapes that stay as they are ([`TornShape`]) have an implementation of their own over plain bytes, [`TornShape::tear`],
+//! for flash that is no model: what one of them leaves is the same there.
 //!
 //! # Weak bits
 //!
@@ -194,12 +200,17 @@
 mod chunk;
 mod cut;
 mod flicker;
+mod geometry;
 mod mix;
 mod model;
 mod page;
 mod torn;
+mod unit;
 
 pub use cut::{Cut, CutEffect, ParseCutError};
 pub use flicker::Flicker;
+pub use geometry::{Geometry, GeometryError, OnGeometry, on_geometry};
 pub use mix::{fold, split_mix};
 pub use model::{ModelError, NorFlashModel, Operation};
+pub use torn::TornShape;
+pub use unit::{MAX_UNIT_BYTES, Unit};

@@ -1,4 +1,5 @@
 use super::*;
+use crate::torn::TornShape;
 
 type Nrf51 = NorFlashModel<4, 1024, 2>;
 
@@ -50,7 +51,7 @@ fn a_torn_operation_leaves_part_of_itself_and_nothing_works_until_power_is_back(
     let mut flash = Nrf51::new(1);
     flash.cut_at(Cut {
         operation: 1,
-        effect: CutEffect::TornFirstHalf,
+        effect: CutEffect::Torn(TornShape::Half),
     });
     assert_eq!(flash.write(0, &[0; 8]), Err(ModelError::PowerLost));
     assert_eq!(
@@ -61,7 +62,7 @@ fn a_torn_operation_leaves_part_of_itself_and_nothing_works_until_power_is_back(
     flash.power_on();
     flash.cut_at(Cut {
         operation: 2,
-        effect: CutEffect::TornSecondHalf,
+        effect: CutEffect::Torn(TornShape::OtherHalf),
     });
     assert_eq!(flash.erase(0, 1024), Err(ModelError::PowerLost));
     assert_eq!(
@@ -77,7 +78,7 @@ fn torn_bits_lie_between_old_and_new_and_depend_on_the_seed_alone() {
         let mut flash = Nrf51::new(1);
         flash.cut_at(Cut {
             operation: 1,
-            effect: CutEffect::TornBits(seed),
+            effect: CutEffect::Torn(TornShape::ByteBits(seed)),
         });
         let _ = flash.write(0, &[0; 4]);
         u32::from_le_bytes(flash.bytes()[..4].try_into().unwrap())
@@ -92,7 +93,7 @@ fn a_torn_program_can_leave_out_a_single_byte() {
     let mut flash = Nrf51::new(1);
     flash.cut_at(Cut {
         operation: 1,
-        effect: CutEffect::TornAllBut(1),
+        effect: CutEffect::Torn(TornShape::AllBut(1)),
     });
     let _ = flash.write(0, &[0; 4]);
     assert_eq!(flash.bytes()[..4], [0, 0xFF, 0, 0]);
@@ -390,7 +391,7 @@ fn an_unreadable_unit_in_a_later_chunk_fails_the_read_before_it_is_a_look() {
 
 #[test]
 fn an_erase_that_was_cut_uses_up_every_unit_of_every_chunk() {
-    let mut flash = torn_large(CutEffect::TornFirstHalf);
+    let mut flash = torn_large(CutEffect::Torn(TornShape::Half));
     for address in [0, 1024, 4092] {
         let refused = Err(ModelError::ProgrammedTooOften(address));
         assert_eq!(flash.write(address, &[0; 4]), refused);
@@ -401,7 +402,7 @@ fn an_erase_that_was_cut_uses_up_every_unit_of_every_chunk() {
 
 #[test]
 fn erased_pages_are_one_and_the_same() {
-    let mut flash = torn_large(CutEffect::TornFirstHalf);
+    let mut flash = torn_large(CutEffect::Torn(TornShape::Half));
     assert!(!Arc::ptr_eq(&flash.pages[0], &flash.pages[1]));
     flash.erase(0, 4096).unwrap();
     assert!(Arc::ptr_eq(&flash.pages[0], &flash.pages[1]));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::chunk::{Chunk, Tally, chunk_bytes};
 use crate::cut::CutEffect;
 use crate::flicker::Noise;
+use crate::torn::Tear;
 
 /// A unit: the number of its page, which takes part in hashes, and its own number in there.
 #[derive(Debug, Clone, Copy)]
@@ -153,6 +154,11 @@ impl<const UNIT: usize, const PAGE: usize> Page<UNIT, PAGE> {
         programs_allowed: u8,
         erased: &Self,
     ) {
+        let cut = Tear {
+            effect,
+            address: (page * PAGE) as u32,
+            length: PAGE,
+        };
         for chunk in 0..self.chunks.len() {
             // An erase does nothing to an erased chunk, cut or not, unless it leaves it unreadable.
             if Arc::ptr_eq(&self.chunks[chunk], &erased.chunks[chunk])
@@ -163,7 +169,7 @@ impl<const UNIT: usize, const PAGE: usize> Page<UNIT, PAGE> {
             let unit = chunk * Self::UNITS;
             let name = UnitPlace { page, unit }.name();
             self.change(chunk, |target| {
-                target.tear_erase(chunk * Self::CHUNK, PAGE, name, effect);
+                target.tear_erase(chunk * Self::CHUNK, name, cut);
             });
         }
         self.is_unsettled = !self.tally.is_settled();
@@ -178,11 +184,17 @@ impl<const UNIT: usize, const PAGE: usize> Page<UNIT, PAGE> {
         wanted: &[u8; UNIT],
         effect: Option<CutEffect>,
     ) {
+        let effect = effect.filter(|effect| *effect != CutEffect::After);
+        let cut = effect.map(|effect| Tear {
+            effect,
+            address: (place.page * PAGE + place.unit * UNIT) as u32,
+            length: UNIT,
+        });
         self.change(place.unit / Self::UNITS, |chunk| {
-            chunk.program(place.unit % Self::UNITS, place.name(), wanted, effect);
+            chunk.program(place.unit % Self::UNITS, place.name(), wanted, cut);
         });
         match effect {
-            None | Some(CutEffect::After) => self.is_unsettled = !self.tally.is_settled(),
+            None => self.is_unsettled = !self.tally.is_settled(),
             Some(effect) => {
                 self.is_unsettled |= matches!(
                     effect,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::flicker::Flicker;
 use crate::mix::split_mix;
+use crate::torn::TornShape;
 
 /// Four chunks.
 type Large = Page<4, 4096>;
@@ -72,11 +73,11 @@ fn a_torn_erase_can_leave_erased_chunks_unreadable_too() {
 #[test]
 fn a_torn_erase_goes_by_the_whole_page_and_not_by_its_chunks() {
     for (effect, kept) in [
-        (CutEffect::TornFirstHalf, 2048..4096),
-        (CutEffect::TornSecondHalf, 0..2048),
-        (CutEffect::TornPrefix(1030), 1030..4096),
-        (CutEffect::TornAllBut(3000), 3000..3001),
-        (CutEffect::TornAllBut(5000), 0..0),
+        (CutEffect::Torn(TornShape::Half), 2048..4096),
+        (CutEffect::Torn(TornShape::OtherHalf), 0..2048),
+        (CutEffect::Torn(TornShape::Prefix(1030)), 1030..4096),
+        (CutEffect::Torn(TornShape::AllBut(3000)), 3000..3001),
+        (CutEffect::Torn(TornShape::AllBut(5000)), 0..0),
     ] {
         let page = torn(0..1024, effect);
         let mut expected = [0xFF; 4096];
@@ -97,7 +98,7 @@ fn the_random_bits_of_a_torn_erase_are_one_sequence_over_the_whole_page() {
         let erased = first.iter().map(|_| 0xFF);
         erased.chain(second.iter().map(byte)).collect::<Vec<u8>>()
     };
-    let bits = torn(512..1024, CutEffect::TornBits(0x5EED));
+    let bits = torn(512..1024, CutEffect::Torn(TornShape::ByteBits(0x5EED)));
     assert!(bits.holds(0, &expected(&|[mask, ..]| *mask)));
     let uneven = torn(512..1024, CutEffect::Uneven(0x5EED, LOOKS));
     let (zeros, ones) = (read(&uneven, Noise::Zeros), read(&uneven, Noise::Ones));
@@ -137,8 +138,8 @@ fn the_sum_of_a_page_is_that_of_its_units_whatever_chunk_they_are_in() {
         hashes.fold(0, u64::wrapping_add) == page.sum()
     };
     for effect in [
-        CutEffect::TornFirstHalf,
-        CutEffect::TornBits(1),
+        CutEffect::Torn(TornShape::Half),
+        CutEffect::Torn(TornShape::ByteBits(1)),
         CutEffect::HalfWeak(LOOKS),
         CutEffect::Uneven(1, LOOKS),
         CutEffect::Unreadable,

@@ -5,7 +5,7 @@ use device::{
     Behaviour, Cuttable, Package, Recipe, Run, SIGNER, SMALL_PAGES, live, package, provision,
     small_layout,
 };
-use nor_flash_model::{Cut, CutEffect, NorFlashModel};
+use nor_flash_model::{Cut, CutEffect, NorFlashModel, TornShape};
 use powercut_upgrade::flash::{TwiceProgrammable, WriteOnce};
 use powercut_upgrade::m_sequence::{Configuration, Polynomial, Register, Stream};
 use powercut_upgrade::slots::Layout;
@@ -18,9 +18,9 @@ const LAYOUT: Layout = small_layout(PAGE as u32);
 const EFFECTS: [CutEffect; 5] = [
     CutEffect::Before,
     CutEffect::After,
-    CutEffect::TornFirstHalf,
-    CutEffect::TornSecondHalf,
-    CutEffect::TornBits(0x5EED),
+    CutEffect::Torn(TornShape::Half),
+    CutEffect::Torn(TornShape::OtherHalf),
+    CutEffect::Torn(TornShape::ByteBits(0x5EED)),
 ];
 
 type Nrf = TwiceProgrammable<NorFlashModel<4, PAGE, 2>>;
@@ -165,7 +165,7 @@ fn progress_survives_two_cuts_in_the_same_fragment_at_the_price_of_one_page() {
             let mut flash = fresh.clone();
             flash.cut_at(Cut {
                 operation,
-                effect: CutEffect::TornFirstHalf,
+                effect: CutEffect::Torn(TornShape::Half),
             });
             // The second cut is planned when the first has fired: run until then.
             let mut armed = false;
@@ -174,7 +174,7 @@ fn progress_survives_two_cuts_in_the_same_fragment_at_the_price_of_one_page() {
                     armed = true;
                     flash.cut_at(Cut {
                         operation: operation + gap,
-                        effect: CutEffect::TornBits(gap),
+                        effect: CutEffect::Torn(TornShape::ByteBits(gap)),
                     });
                 }
             });

@@ -4,7 +4,6 @@
 //! says so, where it can. It knows nothing of plans, packages or journals. A [`Composed`] board is one with its relay, its
 //! witness and its link; [`KINDS`] lists the kinds there are.
 mod composed;
-mod torn;
 mod virtual_board;
 
 use std::fmt;
@@ -12,28 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nor_flash_model::Geometry;
 use powercut_oracle::sight::Sight;
 
 use crate::feed::Feed;
 use crate::uart::UartToDevice;
 
 pub use composed::{Composed, KINDS, Kind, compose, sight_of};
-pub use torn::tear;
 #[cfg(feature = "fuzzing")]
 pub use virtual_board::fuzz_trace;
-
-/// Size and erase size of a board's flash, in bytes; programs are words of 4 bytes on every board so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlashGeometry {
-    /// Total bytes, from address 0.
-    pub size_bytes: u32,
-    /// Bytes in an erase page.
-    pub page_bytes: u32,
-    /// Bytes in a program unit.
-    pub unit_bytes: u32,
-    /// How often a unit may be programmed between erases.
-    pub programs_per_unit: u8,
-}
 
 /// Why [`Board::wait`] returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +113,7 @@ pub enum BoardError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// Its flash.
-    pub geometry: FlashGeometry,
+    pub geometry: Geometry,
     /// What it can show.
     pub sight: Sight,
     /// Without a sign of life for so long, a powered board is not on its way any more.

@@ -1,27 +1,9 @@
-//! What switches a board's power, and what a cut leaves of the operation it interrupts.
+//! Relays switch a board's power.
 mod virtual_relay;
 
 use std::fmt;
 
 pub(crate) use virtual_relay::{Switched, VirtualRelay};
-
-/// What a cut leaves of the flash operation it hits. Deterministic: a shape and an operation give one result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TornShape {
-    /// Program: the lower half of the unit's bits. Erase: the first half of the page.
-    Half,
-    /// Program: the upper half of the unit's bits. Erase: the second half of the page.
-    OtherHalf,
-    /// A random subset of the bits that were to change, drawn from this seed.
-    Bits(u32),
-    /// The first so many bytes of the unit or page.
-    Prefix(u16),
-    /// All but the byte with this number, from 0, in the unit or page.
-    AllBut(u16),
-    /// A random subset of the bits that were to change, drawn from this seed byte by byte and wherever the operation is:
-    /// the subset that the flash model of the exploration draws.
-    ByteBits(u64),
-}
 
 /// Whether a board has power, as far as can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -80,7 +80,7 @@ impl Oracle {
         self.look_at(Invariant::S1);
         self.look_at(Invariant::S4);
         let Images { old, new } = &self.images;
-        let active = flash_view::manifest(flash, &self.layout, Location::ACTIVE);
+        let active = flash_view::manifest(flash, self.geometry, &self.layout, Location::ACTIVE);
         let plain = Placement::Plain;
         let runs = |package: &&Package| {
             active.as_ref() == Some(package.signed())
@@ -144,7 +144,12 @@ impl Oracle {
             ));
         }
         let slot = Slot::Staging;
-        let manifest = flash_view::manifest(flash, &self.layout, Location { slot, placement });
+        let manifest = flash_view::manifest(
+            flash,
+            self.geometry,
+            &self.layout,
+            Location { slot, placement },
+        );
         (manifest.as_ref() != Some(old.signed())).then(|| {
             "the old one in STAGING has lost its manifest: it could not be put back".to_owned()
         })

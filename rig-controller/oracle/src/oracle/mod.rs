@@ -11,6 +11,7 @@ mod wear;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nor_flash_model::Geometry;
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
 use powercut_upgrade::manifest::{FragmentIndex, SecurityCounter};
 use powercut_upgrade::slots::Layout;
@@ -50,11 +51,12 @@ pub struct Images {
     reason = "each is one thing seen or not, whatever the others are"
 )]
 pub struct Oracle {
+    geometry: Geometry,
     layout: Layout,
     images: Images,
     allowed_fetched_again: u32,
+    /// Programs of each unit since its page was erased.
     programs: Vec<u8>,
-    programs_allowed: u8,
     erases: Vec<u32>,
     journal_records: u64,
     boots: u32,
@@ -89,27 +91,28 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Begins to watch a device that was just provisioned with `flash`, which has `images.old` in ACTIVE.
+    /// Begins to watch a device that was just provisioned with `flash`, which is divided as `geometry` says and has
+    /// `images.old` in ACTIVE; `sight` is what the board shows.
     pub fn new(
+        geometry: Geometry,
         layout: &Layout,
         images: Images,
         allowed_fetched_again: u32,
-        programs_allowed: u8,
         sight: Sight,
         flash: &[u8],
     ) -> Self {
         let in_force = images.old.manifest().security_counter;
         Self {
+            geometry,
             layout: *layout,
             images,
             allowed_fetched_again,
             // What provisioning left in a unit was programmed once.
             programs: flash
-                .chunks(4)
+                .chunks(geometry.unit_bytes() as usize)
                 .map(|unit| u8::from(unit.iter().any(|byte| *byte != 0xFF)))
                 .collect(),
-            programs_allowed,
-            erases: vec![0; flash.len() / layout.page_bytes as usize],
+            erases: vec![0; flash.len() / geometry.page_bytes() as usize],
             journal_records: 0,
             boots: 0,
             boots_since_cut: 0,
@@ -285,7 +288,7 @@ impl Oracle {
     /// Power was cut; `flash` is what is left.
     pub fn after_cut(&mut self, flash: &[u8]) {
         self.after_cut_unseen();
-        let Some(state) = flash_view::journal_state(flash, &self.layout) else {
+        let Some(state) = flash_view::journal_state(flash, self.geometry, &self.layout) else {
             self.report(
                 Invariant::S4,
                 format!("the cut leaves no journal: {FORGOTTEN}"),

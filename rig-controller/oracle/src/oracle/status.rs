@@ -19,7 +19,7 @@ impl Oracle {
     }
 
     fn lie(&self, status: &Status, flash: &[u8], state: Option<&State>) -> Option<String> {
-        let active = flash_view::manifest(flash, &self.layout, Location::ACTIVE)?;
+        let active = flash_view::manifest(flash, self.geometry, &self.layout, Location::ACTIVE)?;
         let state = state?;
         let new = self.images.new.signed().image_id();
         if status.running != active.image_id() || status.version != active.manifest().version {

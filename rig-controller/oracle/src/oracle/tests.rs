@@ -5,7 +5,8 @@ use powercut_upgrade::wire::lean::{Challenge, WIRE_VERSION};
 
 use super::*;
 use crate::FlashOpKind;
-use crate::fixture::{self, CHAIN, LAYOUT, PAGE, state};
+use crate::fixture::{self, CHAIN, GEOMETRY, LAYOUT, PAGE, state};
+use nor_flash_model::Unit;
 use powercut_upgrade::slots::{Placement, Slot};
 use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{Activity, Status};
@@ -14,10 +15,10 @@ const SHIFTED: Placement = Placement::Shifted(CHAIN);
 
 fn oracle() -> Oracle {
     Oracle::new(
+        GEOMETRY,
         &LAYOUT,
         fixture::images(),
         1,
-        2,
         Sight::EVERYTHING,
         &fixture::provisioned(),
     )
@@ -68,8 +69,8 @@ fn word(address: u32) -> FlashOp {
         number: 7,
         kind: FlashOpKind::Program {
             address,
-            before: u32::MAX,
-            value: 0,
+            before: Unit::from(u32::MAX),
+            value: Unit::from(0),
         },
     }
 }
@@ -99,7 +100,10 @@ fn operate(oracle: &mut Oracle, op: FlashOp) {
 fn s1_the_old_image_and_the_new_one_may_run_whole() {
     let mut oracle = oracle();
     let old = fixture::provisioned();
-    oracle.on_application(&old, flash_view::journal_state(&old, &LAYOUT).as_ref());
+    oracle.on_application(
+        &old,
+        flash_view::journal_state(&old, GEOMETRY, &LAYOUT).as_ref(),
+    );
     oracle.on_application(&on_trial(), Some(&trial()));
     assert_eq!(broken(&oracle), [], "{}", reasons(&oracle));
 }
@@ -198,6 +202,52 @@ fn s2_ready_is_checked_again_after_a_cut() {
 // S3
 
 #[test]
+fn s3_counts_in_the_units_and_pages_of_the_flash_it_is_given() {
+    let geometry = Geometry::new(8, 2048, 1, 128).unwrap();
+    let layout = Layout {
+        page_bytes: 2048,
+        ..LAYOUT
+    };
+    let mut provisioned = vec![0xFF; geometry.size_bytes() as usize];
+    let staging = 0x2_5000;
+    provisioned[staging as usize + 16] = 0;
+    let mut oracle = Oracle::new(
+        geometry,
+        &layout,
+        fixture::images(),
+        1,
+        Sight::EVERYTHING,
+        &provisioned,
+    );
+    let program = |address: u32| FlashOp {
+        number: 7,
+        kind: FlashOpKind::program(&provisioned, address, &[0; 8]).unwrap(),
+    };
+    for unit in [0, 8, 2040, 2048] {
+        operate(&mut oracle, program(staging + unit));
+    }
+    assert_eq!(broken(&oracle), []);
+    operate(&mut oracle, program(staging + 8));
+    assert_eq!(broken(&oracle), [Invariant::S3]);
+    assert!(
+        reasons(&oracle).contains("for the 2th time"),
+        "{}",
+        reasons(&oracle)
+    );
+    // Provisioning had programmed it.
+    operate(&mut oracle, program(staging + 16));
+    assert_eq!(broken(&oracle), [Invariant::S3; 2]);
+    // An erase begins anew in all its page and in no other.
+    operate(&mut oracle, erase(staging));
+    operate(&mut oracle, program(staging + 2040));
+    assert_eq!(broken(&oracle), [Invariant::S3; 2]);
+    operate(&mut oracle, program(staging + 2048));
+    assert_eq!(broken(&oracle), [Invariant::S3; 3]);
+}
+
+// S4
+
+#[test]
 fn s3_two_programs_of_a_unit_are_fine_the_third_is_not_and_an_erase_begins_anew() {
     let at = LAYOUT.staging.start + 8;
     let mut oracle = oracle();
@@ -246,7 +296,10 @@ fn s4_a_journal_that_forgets_the_counter_in_force_does_not_make_the_old_image_ru
     record(&mut oracle, &on_trial(), &trial(), &fixture::confirmed());
     assert_eq!(broken(&oracle), []);
     let old = fixture::provisioned();
-    oracle.on_application(&old, flash_view::journal_state(&old, &LAYOUT).as_ref());
+    oracle.on_application(
+        &old,
+        flash_view::journal_state(&old, GEOMETRY, &LAYOUT).as_ref(),
+    );
     assert_eq!(broken(&oracle), [Invariant::S4]);
 }
 

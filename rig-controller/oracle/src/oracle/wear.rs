@@ -8,7 +8,7 @@ use crate::{FlashOp, FlashOpKind};
 impl Oracle {
     /// S3, and what a device never writes; counts erases for L3.
     pub(super) fn wear(&mut self, op: &FlashOp) {
-        let (FlashOpKind::Program { address, .. } | FlashOpKind::Erase { address }) = op.kind;
+        let address = op.kind.address();
         if address < self.layout.identification.start {
             let reason = format!(
                 "operation {} is at {address:#x}, in BOOT or FACTORY, which a device never writes: a cut there leaves nothing that boots",
@@ -16,23 +16,25 @@ impl Oracle {
             );
             self.report(Invariant::S1, reason);
         }
-        let units = self.layout.page_bytes as usize / 4;
+        let unit_bytes = self.geometry.unit_bytes() as usize;
+        let units = self.geometry.page_bytes() as usize / unit_bytes;
+        let allowed = self.geometry.programs_per_unit();
         match op.kind {
-            FlashOpKind::Program { address, .. } => {
-                let Some(programs) = self.programs.get_mut(address as usize / 4) else {
+            FlashOpKind::Program { .. } => {
+                let Some(programs) = self.programs.get_mut(address as usize / unit_bytes) else {
                     return;
                 };
                 *programs = programs.saturating_add(1);
-                if *programs > self.programs_allowed {
+                if *programs > allowed {
                     let reason = format!(
-                        "operation {} programs the unit at {address:#x} for the {}th time since its page was erased; this flash allows {}",
-                        op.number, *programs, self.programs_allowed
+                        "operation {} programs the unit at {address:#x} for the {}th time since its page was erased; this flash allows {allowed}",
+                        op.number, *programs
                     );
                     self.report(Invariant::S3, reason);
                 }
             }
-            FlashOpKind::Erase { address } => {
-                let page = address as usize / self.layout.page_bytes as usize;
+            FlashOpKind::Erase { .. } => {
+                let page = address as usize / self.geometry.page_bytes() as usize;
                 if let Some(erases) = self.erases.get_mut(page) {
                     *erases += 1;
                 }
@@ -82,7 +84,7 @@ impl Oracle {
             }
         }
         // Bootloader and application each open a page in a boot; a cut may cost one more in either.
-        let capacity = flash_view::journal_page_capacity(&layout);
+        let capacity = flash_view::journal_page_capacity(self.geometry, &layout);
         let journal: u32 = self.counts(layout.identification).iter().sum();
         let allowed =
             self.journal_records.div_ceil(capacity) as u32 + 2 * self.boots + 2 * self.cuts;
@@ -97,7 +99,7 @@ impl Oracle {
     }
 
     fn counts(&self, region: powercut_upgrade::slots::Region) -> Vec<u32> {
-        let first = (region.start / self.layout.page_bytes) as usize;
+        let first = (region.start / self.geometry.page_bytes()) as usize;
         self.erases[first..first + usize::from(region.pages)].to_vec()
     }
 

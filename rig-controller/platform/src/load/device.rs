@@ -16,7 +16,8 @@ use powercut_package::Package;
 
 /// What hardware the devices are.
 pub(super) const HARDWARE: u16 = 0x51;
-const LAYOUT: Layout = Layout::MICROBIT;
+/// The load plays micro:bits, whatever firmware sets there are: the geometry in [`super::flash`] is theirs as well.
+pub(super) const LAYOUT: Layout = Layout::MICROBIT;
 /// A device that has nothing to do waits longer than this, one that waits for an answer does not, unless it was silent often.
 const LONGEST_ANSWER_MS: u64 = 30_000;
 

@@ -7,6 +7,7 @@ use embedded_storage::nor_flash::{
 };
 use powercut_upgrade::slots::{Layout, Region};
 
+/// Bytes of a page and of a unit of the micro:bits that the load plays.
 const PAGE: usize = 1024;
 const UNIT: usize = 4;
 
@@ -155,12 +156,13 @@ impl MultiwriteNorFlash for LightFlash {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::device::LAYOUT;
 
     #[test]
     fn it_is_flash_and_shares_what_equals_the_image() {
         let image: Vec<u8> = (0..2_500_u32).map(|n| (n * 7 / 3) as u8).collect();
-        let mut flash = LightFlash::new(&Layout::MICROBIT, pages_of(&image));
-        let at = Layout::MICROBIT.staging.start;
+        let mut flash = LightFlash::new(&LAYOUT, pages_of(&image));
+        let at = LAYOUT.staging.start;
         for (index, chunk) in image.chunks(160).enumerate() {
             flash.write(at + index as u32 * 160, chunk).unwrap();
         }

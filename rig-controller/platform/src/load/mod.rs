@@ -16,12 +16,11 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::manifest::{KeyId, SecurityCounter, Suite, Version};
-use powercut_upgrade::slots::Layout;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 pub use device::DeviceError;
-use device::{HARDWARE, SimulatedDevice, provisioned};
+use device::{HARDWARE, LAYOUT, SimulatedDevice, provisioned};
 use powercut_package::Package;
 use powercut_package::{FirmwareError, PackageFacts, pack, put_vectors, signing_key_text};
 use server::ServerProcess;
@@ -236,7 +235,7 @@ fn report(
 fn image(bytes: usize) -> Vec<u8> {
     let blocks = (0_u32..).flat_map(|block| <[u8; 32]>::from(Sha256::digest(block.to_le_bytes())));
     let mut image: Vec<u8> = blocks.take(bytes).collect();
-    put_vectors(&mut image, &Layout::MICROBIT, 0);
+    put_vectors(&mut image, &LAYOUT, 0);
     image
 }
 

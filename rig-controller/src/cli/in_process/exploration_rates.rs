@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::{exit, say};
-use powercut_explore::{Counts, Depth, Geometry, Part, Survey, campaign};
+use powercut_explore::{Counts, Depth, FlashPart, Part, Survey, campaign};
 
 /// Options of `rig figures exploration`.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ pub(super) fn exploration(args: &ExplorationArgs) -> ExitCode {
     );
     let small = Survey::default();
     let large = Survey {
-        geometry: Geometry::Nrf51,
+        geometry: FlashPart::Nrf51,
         image_pages: 64,
         fragment_bytes: Some(160),
         ..Survey::default()
@@ -96,7 +96,7 @@ fn compare(name: &str, survey: &Survey, parts: &[Part]) -> bool {
 /// The same work on one thread and on two.
 fn scaling() {
     let survey = Survey {
-        geometry: Geometry::TinyOnce,
+        geometry: FlashPart::TinyOnce,
         depth: Depth::Exhaustive { cuts: 2 },
         ..Survey::default()
     };

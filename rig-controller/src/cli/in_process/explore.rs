@@ -18,7 +18,8 @@ use powercut_bench::cancel::Cancel;
 use powercut_document::input_file;
 use powercut_explore::campaign::{self, News, Profile, Slice, SliceRecord, Standing};
 use powercut_explore::{
-    Breach, Counts, Depth, Geometry, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing, shrink,
+    Breach, Counts, Depth, FlashPart, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing,
+    shrink,
 };
 use powercut_oracle::verdict::Invariant;
 
@@ -48,7 +49,7 @@ pub(in crate::cli) struct ExploreArgs {
     /// Only this flash: tiny, tiny-once, nrf51, nrf52, stm32l4, stm32u5, stm32f4 or stm32f4-large; may be given several
     /// times.
     #[arg(long, value_name = "NAME")]
-    geometry: Vec<Geometry>,
+    geometry: Vec<FlashPart>,
     /// Only this upgrade: longer, shorter, never-confirms, corrupt, bad-signature, older, withdrawn or mended; may be given
     /// several times.
     #[arg(long, value_name = "NAME")]
@@ -235,7 +236,7 @@ fn made_up_surveys(args: &ExploreArgs) -> Vec<Survey> {
     let mut surveys = match depth(args) {
         None => profile.surveys(seed),
         Some(depth) => campaign::surveys(
-            &Geometry::ALL,
+            &FlashPart::ALL,
             &Scenario::ALL,
             &Survey {
                 image_pages: args.pages,

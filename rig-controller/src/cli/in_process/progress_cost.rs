@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::{exit, say};
-use powercut_explore::Geometry;
+use powercut_explore::FlashPart;
 use powercut_explore::progress_cost::{Cost, MeasuredUpgrade, ProgressCost};
 
 /// The flash that is measured, with the journal erases an upgrade may cost there.
-const MEASURED: [(Geometry, Option<u64>); 3] = [
-    (Geometry::Nrf51, Some(8)),
-    (Geometry::Nrf52, Some(3)),
-    (Geometry::Stm32l4, None),
+const MEASURED: [(FlashPart, Option<u64>); 3] = [
+    (FlashPart::Nrf51, Some(8)),
+    (FlashPart::Nrf52, Some(3)),
+    (FlashPart::Stm32l4, None),
 ];
 
 const HEAD: [&str; 2] = [
@@ -86,7 +86,7 @@ fn row(upgrade: MeasuredUpgrade, cost: &ProgressCost, limit: Option<u64>) -> Str
     format!(
         "{:8} {:5} {fragments:10} {:12.2} {:10.2} {:10} {:10} {:10} {:6} {:>6} {fragments:15}",
         upgrade.geometry,
-        upgrade.geometry.page_bytes(),
+        upgrade.geometry.facts().page_bytes(),
         each(cost.download.slot_programs),
         each(cost.download.journal_programs),
         programs(&cost.download),

@@ -72,9 +72,9 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
 /// Cuts that use up the attempts of the new image's trial bring the old one back, whatever the plan says of the upgrade
 /// without them. Whether they do is known from the run in process.
 fn expect_what_the_cuts_lead_to(inputs: &mut Inputs, flashes: &Flashes) {
-    let layout = inputs.firmware.layout();
+    let (geometry, layout) = (inputs.firmware.geometry(), inputs.firmware.layout());
     let end = flashes.at_rest.as_ref();
-    let journal = end.and_then(|flash| flash_view::journal_state(flash, &layout));
+    let journal = end.and_then(|flash| flash_view::journal_state(flash, geometry, &layout));
     if journal.is_none_or(|journal| journal.phase != Phase::Reverted) {
         return;
     }

@@ -35,10 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::supply::Supply;
-use super::{
-    Board, BoardError, Composed, Facts, FlashGeometry, Hold, Kind, Stopped, VirtualBoardConfig,
-    Waker,
-};
+use super::{Board, BoardError, Composed, Facts, Hold, Kind, Stopped, VirtualBoardConfig, Waker};
 use crate::entry::BoardEntry;
 use crate::feed::Feed;
 use crate::link::Play;
@@ -119,12 +116,7 @@ impl Board for VirtualBoard {
 
     fn facts(&self) -> Facts {
         Facts {
-            geometry: FlashGeometry {
-                size_bytes: memory_map::FLASH_BYTES as u32,
-                page_bytes: memory_map::PAGE_BYTES as u32,
-                unit_bytes: 4,
-                programs_per_unit: 2,
-            },
+            geometry: memory_map::FLASH,
             sight: KIND.sight,
             silence: self.supply.config().silence,
         }

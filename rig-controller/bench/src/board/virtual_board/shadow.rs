@@ -2,8 +2,7 @@
 //! operation the device did, under the same write and erase enables the nRF51's NVMC has. While power is off
 //! it *is* the flash: the next boot starts from it.
 use super::memory_map::{FLASH_BYTES, PAGE_BYTES};
-use crate::board::torn::tear;
-use crate::relay::TornShape;
+use nor_flash_model::TornShape;
 use powercut_oracle::{FlashOp, FlashOpKind};
 
 /// Flash content and the state of the controller in front of it.
@@ -59,12 +58,7 @@ impl FlashShadow {
         if self.config & CONFIG_WEN == 0 {
             return None;
         }
-        let unit = self.content.get(address as usize..)?.first_chunk::<4>()?;
-        Some(FlashOpKind::Program {
-            address,
-            before: u32::from_le_bytes(*unit),
-            value,
-        })
+        FlashOpKind::program(&self.content, address, &value.to_le_bytes())
     }
 
     /// What a page erase of the page around `address` does now; `None` if the controller drops it.
@@ -94,29 +88,12 @@ impl FlashShadow {
 
     /// The operation takes full effect.
     pub(super) fn apply(&mut self, kind: &FlashOpKind) {
-        match *kind {
-            FlashOpKind::Program {
-                address,
-                before,
-                value,
-            } => {
-                let start = address as usize;
-                if let Some(unit) = self.content.get_mut(start..start + 4) {
-                    unit.copy_from_slice(&(before & value).to_le_bytes());
-                }
-            }
-            FlashOpKind::Erase { address } => {
-                let start = address as usize;
-                if let Some(page) = self.content.get_mut(start..start + PAGE_BYTES) {
-                    page.fill(0xFF);
-                }
-            }
-        }
+        kind.apply(&mut self.content, PAGE_BYTES as u32);
     }
 
     /// The operation was cut; what `shape` says is left of it. The operation keeps its number.
     pub(super) fn apply_torn(&mut self, kind: &FlashOpKind, shape: TornShape) {
-        tear(&mut self.content, kind, shape, PAGE_BYTES);
+        kind.tear(&mut self.content, shape, PAGE_BYTES as u32);
     }
 }
 

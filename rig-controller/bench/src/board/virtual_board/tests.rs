@@ -12,8 +12,9 @@ use super::memory_map::{
 use super::toy_firmware::{DATA, MARKER, Store, Then, erase, firmware, transmitter};
 use super::*;
 use crate::feed::{Order, Sink};
-use crate::relay::{Power, Relay, TornShape};
+use crate::relay::{Power, Relay};
 use crate::witness::{Proof, Witness};
+use nor_flash_model::{TornShape, Unit};
 use powercut_oracle::FlashOpKind;
 use powercut_oracle::seen::{Clock, ResetCause, Seen, What};
 
@@ -330,10 +331,10 @@ fn a_software_reset_is_reported_in_order_and_flash_survives_it() {
     let second = [(DATA, 0), (NVMC_CONFIG, 1), (DATA + 4, 5), FINISHED];
     let mut board = board_with(&firmware(&first, &second, &Then::Hang));
     let (_, events) = boot(&mut board, go_on);
-    let program = |address, value| FlashOpKind::Program {
+    let program = |address, value: u32| FlashOpKind::Program {
         address,
-        before: u32::MAX,
-        value,
+        before: Unit::from(u32::MAX),
+        value: Unit::from(value),
     };
     assert_eq!(
         events,

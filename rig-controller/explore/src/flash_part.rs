@@ -1,7 +1,8 @@
-//! The flash parts that are explored: page and unit sizes, and whether a unit may be programmed twice.
+//! The flash parts that are explored, by name: how their flash is divided, and where slots lie in it.
 use std::fmt;
 use std::str::FromStr;
 
+use nor_flash_model::Geometry;
 use powercut_upgrade::slots::{AddressSpace, Layout, Region};
 
 /// A kind of flash, modelled on the part it is named after: on what the part's manual says about pages, units and
@@ -12,7 +13,7 @@ use powercut_upgrade::slots::{AddressSpace, Layout, Region};
 /// [`Agent::start`](powercut_upgrade::agent::Agent::start) does not compile with less. Units that may be programmed
 /// twice need none, however large the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Geometry {
+pub enum FlashPart {
     /// 256-byte pages, 4-byte units, programmed twice: no part is like this; the smallest that takes every path.
     Tiny,
     /// 256-byte pages, 8-byte units, programmed once.
@@ -35,7 +36,7 @@ pub enum Geometry {
     Stm32f4Large,
 }
 
-impl Geometry {
+impl FlashPart {
     /// All.
     pub const ALL: [Self; 8] = [
         Self::Tiny,
@@ -48,22 +49,32 @@ impl Geometry {
         Self::Stm32f4Large,
     ];
 
-    /// Bytes in an erase page.
-    pub const fn page_bytes(self) -> u32 {
-        match self {
-            Self::Tiny | Self::TinyOnce => 256,
-            Self::Nrf51 => 1024,
-            Self::Nrf52 => 4096,
-            Self::Stm32l4 => 2048,
-            Self::Stm32u5 => 8192,
-            Self::Stm32f4 => 16 * 1024,
-            Self::Stm32f4Large => 128 * 1024,
+    /// How its flash is divided. Explorations and simulations take as many pages as their images need, whatever the part has.
+    pub const fn facts(self) -> Geometry {
+        const fn of(unit_bytes: u32, page_bytes: u32, programs: u8, pages: u32) -> Geometry {
+            match Geometry::new(unit_bytes, page_bytes, programs, pages) {
+                Ok(geometry) => geometry,
+                Err(_) => panic!("the flash of a part is one of those that the rig knows"),
+            }
         }
+        const FACTS: [Geometry; 8] = [
+            of(4, 256, 2, 64),
+            of(8, 256, 1, 64),
+            of(4, 1024, 2, 256),
+            of(4, 4096, 2, 256),
+            of(8, 2048, 1, 512),
+            of(16, 8192, 1, 256),
+            of(4, 16 * 1024, 2, 4),
+            of(4, 128 * 1024, 2, 7),
+        ];
+        FACTS[self as usize]
     }
 
-    /// Whether a unit may be programmed twice between erases.
-    pub const fn programs_twice(self) -> bool {
-        !matches!(self, Self::TinyOnce | Self::Stm32l4 | Self::Stm32u5)
+    /// The part whose flash is divided like this, however many pages there are.
+    pub fn divided_like(geometry: Geometry) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|part| part.facts().is_divided_like(geometry))
     }
 
     /// RAM is that of the smallest part of each family; where programs think flash is, is the family's.
@@ -93,7 +104,7 @@ impl Geometry {
 
     /// Slots for images of up to `image_pages` pages: FACTORY, four pages of IDENTIFICATION, ACTIVE, STAGING.
     pub fn layout(self, image_pages: u16) -> Layout {
-        let page_bytes = self.page_bytes();
+        let page_bytes = self.facts().page_bytes();
         let region = |first: u32, pages: u16| Region {
             start: first * page_bytes,
             pages,
@@ -111,7 +122,7 @@ impl Geometry {
     }
 }
 
-impl fmt::Display for Geometry {
+impl fmt::Display for FlashPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -119,10 +130,10 @@ impl fmt::Display for Geometry {
 
 /// No geometry has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no geometry is called `{}`; there are {}", .0.escape_debug(), Geometry::ALL.map(Geometry::name).join(", "))]
+#[error("no geometry is called `{}`; there are {}", .0.escape_debug(), FlashPart::ALL.map(FlashPart::name).join(", "))]
 pub struct UnknownGeometryError(String);
 
-impl FromStr for Geometry {
+impl FromStr for FlashPart {
     type Err = UnknownGeometryError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -139,8 +150,9 @@ mod tests {
 
     #[test]
     fn every_layout_is_sound_and_every_name_reads_back() {
-        for geometry in Geometry::ALL {
+        for geometry in FlashPart::ALL {
             assert!(geometry.layout(9).is_sound());
+            assert_eq!(FlashPart::divided_like(geometry.facts()), Some(geometry));
             assert_eq!(geometry.to_string().parse(), Ok(geometry));
         }
     }
