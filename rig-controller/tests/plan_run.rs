@@ -59,10 +59,7 @@ impl Relay for CountingRelay {
         Ok(())
     }
     fn power(&self) -> Power {
-        match self.powered {
-            true => Power::On,
-            false => Power::Off,
-        }
+        if self.powered { Power::On } else { Power::Off }
     }
 }
 

@@ -65,13 +65,16 @@ pub struct TaskId(pub u64);
 /// the platform; it must not block, publish or [`Platform::settle`].
 pub type EventWatcher = Arc<dyn Fn(&PlatformEvent) + Send + Sync>;
 
+/// A watcher that others keep.
+pub(crate) type KnownWatcher = Weak<dyn Fn(&PlatformEvent) + Send + Sync>;
+
 /// A watcher is called as long as this lives.
 #[must_use = "the watcher is forgotten when this is dropped"]
 pub struct Watching(EventWatcher);
 
 impl Watching {
     /// Keeps `watcher`, and hands out what does not keep it.
-    pub(crate) fn of(watcher: EventWatcher) -> (Self, Weak<dyn Fn(&PlatformEvent) + Send + Sync>) {
+    pub(crate) fn of(watcher: EventWatcher) -> (Self, KnownWatcher) {
         let known = Arc::downgrade(&watcher);
         (Self(watcher), known)
     }

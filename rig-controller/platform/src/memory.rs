@@ -8,7 +8,7 @@ use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
 use super::book::{Assignment, Exchange, Registered, Settled, Stray, TaskBook};
 use super::device::{DeviceState, PlatformEvent, PlatformEventKind};
-use super::{EventWatcher, PlatformError, StrayCounters, TaskId, Watching};
+use super::{EventWatcher, KnownWatcher, PlatformError, StrayCounters, TaskId, Watching};
 use powercut_package::Package;
 
 /// All devices and their tasks.
@@ -27,7 +27,7 @@ struct Device {
     assignment: Option<Assignment>,
     state: DeviceState,
     events: Vec<PlatformEvent>,
-    watchers: Vec<Weak<dyn Fn(&PlatformEvent) + Send + Sync>>,
+    watchers: Vec<KnownWatcher>,
 }
 
 impl MemoryBook {
@@ -150,7 +150,9 @@ impl TaskBook for MemoryBook {
         // Told before the answer leaves: whoever watches knows of it before the device can act on it. And told without
         // the lock: whoever watches may look here.
         for event in &exchange.events {
-            watchers.iter().for_each(|watcher| watcher(event));
+            for watcher in &watchers {
+                watcher(event);
+            }
         }
         Settled::Now
     }

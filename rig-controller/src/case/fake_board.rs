@@ -381,9 +381,10 @@ impl Relay for FakeRelay {
     }
 
     fn power(&self) -> Power {
-        match self.powered.load(Ordering::SeqCst) {
-            true => Power::On,
-            false => Power::Off,
+        if self.powered.load(Ordering::SeqCst) {
+            Power::On
+        } else {
+            Power::Off
         }
     }
 }

@@ -5,7 +5,7 @@ use powercut_upgrade::slots::{Placement, Slot};
 use powercut_upgrade::wire::ResultCode;
 
 use super::monitor::Monitor;
-use super::runner::Run;
+use super::runner::{Run, Taken};
 use crate::plan::{Cut, FinalImage};
 use powercut_bench::board::BoardError;
 use powercut_bench::modem::ModemError;
@@ -109,7 +109,11 @@ impl Run<'_> {
 
     /// The end: the right image, the right outcome, and no more erases than needed.
     fn check_end(&self, monitor: &mut Monitor, state: &DeviceState) {
-        let Some(end) = self.snapshots.last().filter(|last| last.before.is_none()) else {
+        let Some(end) = self
+            .snapshots
+            .last()
+            .filter(|last| last.taken == Taken::AtTheEnd)
+        else {
             // Flash cannot be read on this board.
             return;
         };

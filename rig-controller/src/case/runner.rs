@@ -56,11 +56,20 @@ pub struct CaseSetup<'a> {
     pub on_cut: &'a dyn Fn(&FiredCut),
 }
 
+/// When a snapshot was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// After a cut; with the content when the cut was decided, where that can be seen.
+    AfterCut(Option<Vec<u8>>),
+    /// At the end of the case.
+    AtTheEnd,
+}
+
 /// Flash around one cut, or at the end.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Content when the cut was decided; `None` at the end of the case.
-    pub before: Option<Vec<u8>>,
+    /// When it was taken.
+    pub taken: Taken,
     /// Content that was left.
     pub after: Vec<u8>,
 }
@@ -171,7 +180,7 @@ pub fn run(setup: &CaseSetup<'_>, on: &mut Composed) -> CaseReport {
         clock,
         facts,
         told: Arc::new(AtomicBool::new(false)),
-        before_cut: None,
+        unread_cut: None,
         snapshots: Vec::new(),
         power_ons: 0,
         stack_bytes: None,
@@ -193,8 +202,8 @@ pub(super) struct Run<'a> {
     pub(super) facts: Facts,
     /// The platform has heard how the upgrade ended, in this boot.
     told: Arc<AtomicBool>,
-    /// A cut has happened whose finding has not been read yet: flash when it was decided.
-    before_cut: Option<Option<Vec<u8>>>,
+    /// The cut whose finding has not been read yet.
+    unread_cut: Option<Taken>,
     pub(super) snapshots: Vec<Snapshot>,
     power_ons: u64,
     stack_bytes: Option<u32>,
@@ -308,9 +317,9 @@ impl Run<'_> {
             Hold::Held => self.read_flash(on)?,
             Hold::Running => None,
         };
-        if let (Some(before), Some(after)) = (self.before_cut.take(), &flash) {
+        if let (Some(taken), Some(after)) = (self.unread_cut.take(), &flash) {
             let after = after.clone();
-            self.snapshots.push(Snapshot { before, after });
+            self.snapshots.push(Snapshot { taken, after });
         }
         let (by, what) = (Source::Rig, What::PowerOn);
         self.feed.tell(by, what, flash.as_deref());
@@ -350,7 +359,7 @@ impl Run<'_> {
         };
         let cut = fired.as_ref().map(|fired| fired.planned.to_string());
         self.power_off(on, Some(cut.as_deref().unwrap_or_default()))?;
-        self.before_cut = Some(before);
+        self.unread_cut = Some(Taken::AfterCut(before));
         if let Some(fired) = &fired {
             (self.setup.on_cut)(fired);
         }
@@ -379,7 +388,7 @@ impl Run<'_> {
         self.power_off(on, None)?;
         if let Some(after) = self.flash_at_rest(on)? {
             self.snapshots.push(Snapshot {
-                before: None,
+                taken: Taken::AtTheEnd,
                 after,
             });
         }

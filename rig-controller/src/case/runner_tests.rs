@@ -177,7 +177,7 @@ fn sound_firmware_passes_cut_in_each_way_and_each_cut_is_told_of_with_flash_befo
         let with_before = report
             .snapshots
             .iter()
-            .filter(|snapshot| snapshot.before.is_some());
+            .filter(|snapshot| matches!(snapshot.taken, Taken::AfterCut(Some(_))));
         assert_eq!(with_before.count(), cuts.len());
         assert_eq!(report.snapshots.len(), cuts.len() + 1);
     }

@@ -83,7 +83,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let signals = Signals::watch(cancel.clone())?;
     let display = Display::new(inputs.cases.len());
     let ran = run_plan(&inputs, &options, &compose, &cancel, &|progress| {
-        display.show(progress)
+        display.show(progress);
     });
     display.finish();
     let summary = ran?;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::foreign;
 use super::inputs::Inputs;
 use super::judged::Attempt;
+use crate::case::runner::Taken;
 use crate::plan::{Case, CaseLine, ParseCaseLineError};
 use crate::report::CaseResult;
 use powercut_document::input_file;
@@ -111,12 +112,15 @@ pub fn write(
     file("timeline.txt", attempt.report.timeline.as_bytes())?;
     let mut cuts = 0;
     for snapshot in &attempt.report.snapshots {
-        if let Some(before) = &snapshot.before {
-            cuts += 1;
-            file(&format!("flash/cut-{cuts}-before.bin"), before)?;
-            file(&format!("flash/cut-{cuts}-after.bin"), &snapshot.after)?;
-        } else {
-            file("flash/end.bin", &snapshot.after)?;
+        match &snapshot.taken {
+            Taken::AfterCut(before) => {
+                cuts += 1;
+                if let Some(before) = before {
+                    file(&format!("flash/cut-{cuts}-before.bin"), before)?;
+                }
+                file(&format!("flash/cut-{cuts}-after.bin"), &snapshot.after)?;
+            }
+            Taken::AtTheEnd => file("flash/end.bin", &snapshot.after)?,
         }
     }
     let copy = |from: &Path, to: &str| {

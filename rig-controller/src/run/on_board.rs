@@ -4,7 +4,7 @@ use std::fmt;
 
 use nor_flash_model::{Cut as CoreCut, CutEffect};
 
-use crate::case::runner::Snapshot;
+use crate::case::runner::{Snapshot, Taken};
 use crate::plan::{Cut, CutAt, Torn};
 use powercut_explore::{Fault, Flashes};
 
@@ -163,7 +163,7 @@ impl fmt::Display for Same {
 pub fn compare(in_process: &Flashes, on_board: &[Snapshot]) -> Result<Same, Difference> {
     let (ends, cuts): (Vec<_>, Vec<_>) = on_board
         .iter()
-        .partition(|snapshot| snapshot.before.is_none());
+        .partition(|snapshot| snapshot.taken == Taken::AtTheEnd);
     for (number, (one, two)) in (1..).zip(in_process.after_cuts.iter().zip(&cuts)) {
         same_flash(Some(number), one, &two.after)?;
     }
@@ -246,7 +246,7 @@ mod tests {
 
     fn snapshot(before: Option<u8>, after: [u8; 3]) -> Snapshot {
         Snapshot {
-            before: before.map(|byte| vec![byte; 3]),
+            taken: before.map_or(Taken::AtTheEnd, |byte| Taken::AfterCut(Some(vec![byte; 3]))),
             after: after.to_vec(),
         }
     }

@@ -29,7 +29,7 @@ pub(super) enum Verb {
     /// Break what does not protect firmware.
     Attack(attack::AttackArgs),
     /// Cut power at every flash operation of upgrades in process, without board or emulator.
-    Explore(explore::ExploreArgs),
+    Explore(Box<explore::ExploreArgs>),
     /// Plant bugs in the upgrade core and see whether exploration finds them.
     #[cfg(feature = "seeded-bugs")]
     Mutants(mutants::MutantsArgs),
