@@ -1,4 +1,4 @@
-//! What a bench file says of one board, checked.
+//! The entry of one board in a bench file, checked.
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct BoardEntry {
     pub watchdog: Duration,
     /// Silence after which a powered board counts as gone; the kind's own if `None`.
     pub silence: Option<Duration>,
-    /// What it could show and is not to show.
+    /// The part of its sight that is hidden on purpose.
     pub hides: Hidden,
     /// Its modem.
     pub modem: ModemEntry,
@@ -37,7 +37,7 @@ pub struct ModemEntry {
     pub fault: Option<ModemFault>,
 }
 
-/// What a bench file hides of a board's sight: an emulated board then shows no more than silicon would.
+/// The part of a board's sight that a bench file hides: an emulated board then shows no more than silicon would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hidden {
     sight: Sight,
@@ -49,7 +49,7 @@ impl Hidden {
         sight: Sight::EVERYTHING,
     };
 
-    /// What can be hidden, by its name in bench files.
+    /// Everything that can be hidden, by its name in bench files.
     pub const NAMES: [&'static str; 6] = [
         "operations",
         "running-flash",
@@ -73,7 +73,7 @@ impl Hidden {
         }
     }
 
-    /// What is left to be seen of a board that shows everything.
+    /// The sight that is left of a board that shows everything.
     pub fn sight(self) -> Sight {
         self.sight
     }

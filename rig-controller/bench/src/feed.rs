@@ -8,7 +8,7 @@ use nor_flash_model::TornShape;
 use powercut_oracle::seen::{Clock, Seen, Source, What};
 use powercut_oracle::sight::{FlashSight, Sight};
 
-/// What the sink wants after an event.
+/// The answer of a sink to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Go on.

@@ -1,4 +1,4 @@
-//! What is on the table: the inventory a bench file holds, and the drivers of every part of a board.
+//! The bench: the inventory a bench file holds, and the drivers of every part of a board.
 //!
 //! A driver knows nothing of plans: it tells a [`feed::Feed`] what it sees and does what the answer orders. Interfaces are traits in a folder's `mod.rs`; each kind is one file beside it.
 pub mod board;

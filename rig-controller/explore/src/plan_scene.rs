@@ -48,7 +48,7 @@ impl fmt::Display for CaseName {
     }
 }
 
-/// What a plan says of a case's upgrade.
+/// A case's upgrade, as its plan describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedCase {
     /// Which case.

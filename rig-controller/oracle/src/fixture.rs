@@ -143,7 +143,7 @@ pub fn write_journal(flash: &mut Vec<u8>, state: State) {
     *flash = device.0.bytes;
 }
 
-/// What becomes of an operation that a watcher was asked about.
+/// The fate of an operation that a watcher was asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It takes full effect.

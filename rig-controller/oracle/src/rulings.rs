@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use crate::verdict::Invariant;
 
-/// What was ruled of one invariant.
+/// The ruling on one invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ruling {
     /// It was checked, and held whenever it was.
@@ -53,7 +53,7 @@ impl Rulings {
             })
     }
 
-    /// What was ruled of `invariant`.
+    /// The ruling on `invariant`.
     pub fn get(&self, invariant: Invariant) -> Option<&Ruling> {
         self.0.get(&invariant)
     }

@@ -55,7 +55,7 @@ pub struct Seen<'a> {
     pub what: What<'a>,
 }
 
-/// What can be seen.
+/// The events that can be seen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What<'a> {
     /// A flash operation is about to take effect.
@@ -106,7 +106,7 @@ pub enum ResetCause {
     Watchdog,
 }
 
-/// What can happen between platform and device, as the platform saw it.
+/// An event between platform and device, as the platform saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlatformEventKind {
     /// The device reported who it is, what it runs, what it does and how its last upgrade went.

@@ -14,7 +14,7 @@ pub enum FlashSight {
     Always,
 }
 
-/// What a board, with everything that hangs on it, can show.
+/// The sight of a board with everything that hangs on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sight {
     /// Single flash operations, in order and before they take effect.
@@ -73,7 +73,7 @@ impl Sight {
         needs.iter().copied().find(|need| !self.meets(*need))
     }
 
-    /// What both can show: a board's sight, with some of it hidden.
+    /// The sight that both have: a board's, with some of it hidden.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -101,7 +101,7 @@ impl fmt::Display for Need {
 }
 
 impl Invariant {
-    /// What has to be seen for the oracle to rule on this invariant.
+    /// The needs of the oracle for a ruling on this invariant.
     pub fn needs(self) -> &'static [Need] {
         match self {
             Self::S1 | Self::S2 | Self::S4 | Self::Expectation => &[Need::HeldFlash],

@@ -1,4 +1,4 @@
-//! What is known of a device at each event: where its upgrade stands, what its journal says, and whose turn it is.
+//! The view of a device at each event: where its upgrade stands, what its journal says, and whose turn it is.
 use std::collections::BTreeMap;
 
 use nor_flash_model::Geometry;
@@ -13,7 +13,7 @@ use crate::phase::{Phase, phase_of};
 use crate::seen::{Seen, What};
 use crate::sight::{FlashSight, Sight};
 
-/// What becomes of a flash operation.
+/// The effect of a flash operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// It takes full effect. Events that are no operations have happened in full.
@@ -33,9 +33,9 @@ pub struct Moment<'a> {
     pub flash: Option<&'a [u8]>,
     /// Where the upgrade stands; `None` where flash cannot be read while the firmware runs.
     pub phase: Option<Phase>,
-    /// What the journal says.
+    /// The journal's state.
     pub journal: Option<State>,
-    /// What it will say once the operation has taken full effect.
+    /// The journal's state once the operation has taken full effect.
     pub after: Option<State>,
     /// Operations so far, this one included.
     pub operations: u64,
@@ -117,7 +117,7 @@ impl View {
         self.resets
     }
 
-    /// What is known at this event. Once its effect is decided, [`View::settle`] must hear of it.
+    /// The view at this event. Once its effect is decided, [`View::settle`] must hear of it.
     pub fn look<'a>(&mut self, seen: &'a Seen<'a>, flash: Option<&'a [u8]>) -> Moment<'a> {
         let mut number_in_phase = 0;
         let mut starts_application = false;

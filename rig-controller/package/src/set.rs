@@ -9,7 +9,7 @@
 //!   minimum_security_counter: 1
 //!   trusted_key: test-signing.pub
 //!   m_sequence: { polynomial: [32, 30, 26, 25], seed: 0x1D872B41, stream: continuous }    # if devices have that suite
-//! # What is left out of the next four, `hardware` implies.
+//! # `hardware` implies each of the next four that is left out.
 //! flash: { unit_bytes: 4, page_bytes: 1024, programs_per_unit: 2, pages: 256 }
 //! layout:
 //!   boot: { start: 0, pages: 32 }                   # bytes from the start of flash; regions follow each other

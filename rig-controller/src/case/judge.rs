@@ -1,4 +1,4 @@
-//! What a case means, once it is over: verdict and rulings, from what was seen and how the run ended.
+//! The judgement of a case that is over: verdict and rulings, from what was seen and how the run ended.
 use powercut_upgrade::journal::Phase as JournalPhase;
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::slots::{Placement, Slot};
@@ -35,7 +35,7 @@ pub(super) enum End {
     Cancelled,
 }
 
-/// What is ruled of each invariant in a case with this verdict.
+/// The rulings of a case with this verdict.
 pub(super) fn rulings(oracle: &Oracle, verdict: Option<&Verdict>) -> Rulings {
     let is_judged = verdict.is_some_and(|verdict| {
         matches!(

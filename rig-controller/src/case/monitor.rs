@@ -43,16 +43,16 @@ impl std::fmt::Debug for Monitor {
     }
 }
 
-/// What a monitor is made for.
+/// The case that a monitor is made for.
 #[derive(Debug)]
 pub struct Watched<'a> {
-    /// What the firmware set says of the board: flash, layout, marker pin.
+    /// The firmware set's facts about the board: flash, layout, marker pin.
     pub board: &'a BoardFacts,
     /// Old and new image.
     pub images: &'a Images,
-    /// What the board shows.
+    /// The board's sight.
     pub sight: Sight,
-    /// What the board is provisioned with.
+    /// The flash that the board is provisioned with.
     pub flash: &'a [u8],
     /// Planned cuts.
     pub cuts: &'a [Cut],

@@ -1,5 +1,5 @@
 //! Runs one case: provision, power, publish; cut where the plan says; power again, until the device has come to its
-//! end and rests. What came of it is judged in [`judge`](super::judge).
+//! end and rests. [`judge`](super::judge) then judges it.
 //!
 //! The board is off when this returns, whatever happened; if it cannot be said to be off, the case is a bench error.
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,7 +94,7 @@ pub struct CaseReport {
     pub snapshots: Vec<Snapshot>,
     /// What was counted.
     pub counts: Counts,
-    /// What was ruled of each invariant.
+    /// The rulings on each invariant.
     pub rulings: Rulings,
     /// What random cuts are drawn from.
     pub profile: Profile,

@@ -41,7 +41,7 @@ pub struct OperationContext<'a> {
     pub number_in_phase: u64,
     /// What the journal says before.
     pub before: &'a State,
-    /// What it will say once the operation has taken full effect.
+    /// The journal's state once the operation has taken full effect.
     pub after: &'a State,
 }
 

@@ -83,7 +83,7 @@ pub enum CutAt {
 }
 
 impl CutAt {
-    /// What has to be seen for a cut to be hung on this event.
+    /// The needs of a cut that is hung on this event.
     pub fn needs(self) -> &'static [Need] {
         match self {
             Self::Fragment { .. } | Self::Operation(_) | Self::PhaseOperation { .. } => {

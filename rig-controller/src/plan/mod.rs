@@ -49,7 +49,7 @@ pub enum CutSpec {
 }
 
 impl CutSpec {
-    /// What has to be seen for such cuts to happen.
+    /// The needs of such cuts.
     pub fn needs(&self) -> &'static [Need] {
         match self {
             Self::Random { .. } => cut::BY_OPERATION,

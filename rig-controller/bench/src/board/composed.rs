@@ -12,16 +12,16 @@ pub struct Composed {
     pub board: Box<dyn Board>,
     /// Its power.
     pub relay: Box<dyn Relay>,
-    /// What proves that power went.
+    /// The proof that power went.
     pub witness: Option<Box<dyn Witness>>,
     /// Its way to the platform.
     pub link: Box<dyn LinkKind>,
-    /// What the bench file hides of what it can show.
+    /// The part of its sight that the bench file hides.
     pub hides: Hidden,
 }
 
 impl Composed {
-    /// What is known of it beforehand; its sight is what it shows in this run.
+    /// Facts that hold before the board is switched; the sight is that of this run.
     pub fn facts(&self) -> Facts {
         let facts = self.board.facts();
         let off_proved = self.witness.is_some();
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Composed {
 pub struct Kind {
     /// Its name in bench files, after `virtual:`.
     pub name: &'static str,
-    /// What boards of this kind show; known before one is made.
+    /// The sight of boards of this kind, known before one is made.
     pub sight: Sight,
     /// Makes one, off and erased, as a bench file's entry says.
     pub compose: fn(&BoardEntry) -> Composed,
@@ -66,7 +66,7 @@ pub fn compose(entry: &BoardEntry) -> Option<Composed> {
     kind_of(entry).map(|kind| (kind.compose)(entry))
 }
 
-/// What the board that `entry` describes will show, before it is composed.
+/// The sight of the board that `entry` describes, before it is composed.
 pub fn sight_of(entry: &BoardEntry) -> Option<Sight> {
     kind_of(entry).map(|kind| kind.sight.and(entry.hides.sight()))
 }

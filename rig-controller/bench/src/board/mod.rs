@@ -1,4 +1,4 @@
-//! What a board is to the rig: something that can be provisioned, powered, watched and read.
+//! A board, as the rig sees it: something that can be provisioned, watched, held, released and read.
 //!
 //! A driver tells a [`Feed`] what it sees, in the order in which the device did it, and cuts power exactly where the answer
 //! says so, where it can. It knows nothing of plans, packages or journals. A [`Composed`] board is one with its relay, its
@@ -109,12 +109,12 @@ pub enum BoardError {
     },
 }
 
-/// What is known of a board before anything is switched.
+/// Facts about a board that hold before anything is switched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// Its flash.
     pub geometry: Geometry,
-    /// What it can show.
+    /// Its sight.
     pub sight: Sight,
     /// Without a sign of life for so long, a powered board is not on its way any more.
     pub silence: Duration,
@@ -133,7 +133,7 @@ pub enum Hold {
 pub trait Board: Send {
     /// The name the bench gives it.
     fn name(&self) -> &str;
-    /// What is known of it beforehand.
+    /// The facts about it.
     fn facts(&self) -> Facts;
     /// Puts `flash` on the board (whole flash), restarts operation numbers at 1, and draws everything random in the board
     /// from `seed` from here on. The board must be off.

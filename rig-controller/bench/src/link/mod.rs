@@ -17,12 +17,12 @@ use crate::uart::UartToDevice;
 pub use play::Play;
 pub use udp_relay::{UdpRelay, UdpRelayCounters, UdpRelayError, UdpRelayWay};
 
-/// What a case wants of its link.
+/// The wishes of a case for its link.
 #[derive(Debug, Clone)]
 pub struct LinkSetup<'a> {
-    /// What the way is like.
+    /// The profile of the way.
     pub profile: &'a LinkProfile,
-    /// What becomes of datagrams; made from the same profile.
+    /// The fate of each datagram; made from the same profile.
     pub impairment: Impairment,
     /// How the modem answers, and what it needs.
     pub habits: &'a ModemHabits,
@@ -56,7 +56,7 @@ pub trait Link: Send {
     fn board_power_restored(&mut self);
     /// Whether the modem has registered with the network. One that is still not when a case times out is a *bench error*.
     fn registered(&self) -> bool;
-    /// What the link could not do, if anything, since this was last asked.
+    /// The failure of the link since this was last asked, if there was one.
     fn take_failure(&mut self) -> Option<ModemError>;
     /// The longest time for which this link can keep a healthy device waiting, and so silent.
     fn silence(&self) -> Duration;

@@ -34,7 +34,7 @@ pub struct VirtualModemConfig {
     pub habits: ModemHabits,
     /// What the link is like.
     pub link: LinkProfile,
-    /// What becomes of datagrams; made from the same profile.
+    /// The fate of each datagram; made from the same profile.
     pub impairment: Impairment,
     /// How much faster than real the link is. The device's own timers know nothing of it.
     pub time_scale: TimeScale,

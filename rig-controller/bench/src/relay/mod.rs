@@ -19,15 +19,15 @@ pub enum Power {
 /// Why a relay did not do what it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayFault {
-    /// What hangs on it did not come up, or did not go down.
+    /// The load did not come up, or did not go down.
     #[error("{0}")]
     Load(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It reads back otherwise than it was told.
     #[error("it was told {wanted} and reads back {found}; see whether its contact sticks")]
     Sticks {
-        /// What it was told.
+        /// The order to the relay.
         wanted: Power,
-        /// What it reads back.
+        /// The state that it reads back.
         found: Power,
     },
 }
@@ -38,7 +38,7 @@ pub enum RelayFault {
 pub struct RelayError {
     /// Which relay.
     pub relay: String,
-    /// What it was told.
+    /// The order to the relay.
     pub to: Power,
     /// Why it did not.
     #[source]
@@ -59,7 +59,7 @@ pub trait Relay: Send {
     /// # Errors
     /// Power may still be there.
     fn off(&mut self) -> Result<(), RelayError>;
-    /// What the relay knows of the board's power.
+    /// The board's power, as far as the relay knows.
     fn power(&self) -> Power;
 }
 

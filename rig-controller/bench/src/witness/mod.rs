@@ -1,9 +1,9 @@
-//! What proves that power went, without the relay's word.
+//! Witnesses prove, without the relay's word, that power went.
 mod process;
 
 pub(crate) use process::{Emulated, ProcessWitness};
 
-/// What a witness can say of a board that ought to be off.
+/// The finding of a witness about a board that ought to be off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
     /// Power is gone; how that shows.

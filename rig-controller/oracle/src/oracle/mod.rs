@@ -147,7 +147,7 @@ impl Oracle {
         self.excused.insert(invariant, why.to_owned());
     }
 
-    /// What is ruled of each invariant; `unjudged` is the reason if the case did not come to an end that can be judged.
+    /// The ruling on each invariant; `unjudged` is the reason if the case did not come to an end that can be judged.
     pub fn rulings(&self, unjudged: Option<&str>) -> Rulings {
         Rulings::of(|invariant| {
             let broken = self

@@ -10,7 +10,7 @@ use super::replay::ReplayArgs;
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct AbsentArgs {
-    /// What the verb would be told.
+    /// The options of the verb where it is there.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     _rest: Vec<std::ffi::OsString>,
 }
@@ -26,7 +26,7 @@ pub(super) enum Verb {
     Simulate(AbsentArgs),
 }
 
-/// What `rig figures` would measure without a run.
+/// The measures of `rig figures` that need no run.
 #[derive(Debug, Subcommand)]
 pub(super) enum Measure {
     /// Not in this build.

@@ -9,7 +9,7 @@ use super::CliError;
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct PlatformArgs {
-    /// What the verb would be told.
+    /// The options of the verb where it is there.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     _rest: Vec<std::ffi::OsString>,
 }

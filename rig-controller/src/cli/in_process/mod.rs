@@ -37,7 +37,7 @@ pub(super) enum Verb {
     Simulate(simulate::SimulateArgs),
 }
 
-/// What `rig figures` measures without a run.
+/// The measures of `rig figures` that need no run.
 #[derive(Debug, Subcommand)]
 pub(super) enum Measure {
     /// Measure in process what keeping progress in flash costs.
@@ -95,7 +95,7 @@ impl InProcessError {
     }
 }
 
-/// What a verb meets is an error of the command.
+/// Errors of these verbs are errors of the command.
 macro_rules! also_errors_of_the_command {
     ($($error:ty),+ $(,)?) => {
         $(impl From<$error> for CliError {
