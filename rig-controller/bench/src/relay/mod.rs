@@ -34,7 +34,6 @@ pub enum RelayFault {
 
 /// A relay failed to do what it was told: always a *bench error*. Power is unknown then.
 #[derive(Debug, thiserror::Error)]
-#[error("{relay}: switching {to} failed: {fault}")]
 pub struct RelayError {
     /// Which relay.
     pub relay: String,
@@ -61,6 +60,17 @@ pub trait Relay: Send {
     fn off(&mut self) -> Result<(), RelayError>;
     /// The board's power, as far as the relay knows.
     fn power(&self) -> Power;
+}
+
+impl fmt::Display for RelayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { relay, to, fault } = self;
+        match fault {
+            // The load names itself and says what to check; the relay did its part.
+            RelayFault::Load(error) => error.fmt(f),
+            RelayFault::Sticks { .. } => write!(f, "{relay}: switching {to} failed: {fault}"),
+        }
+    }
 }
 
 impl fmt::Display for Power {
