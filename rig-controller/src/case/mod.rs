@@ -2,6 +2,7 @@
 //!
 //! [`runner`] drives; [`monitor`] sees every event in the device's order and asks [`trigger`] whether power goes now; the
 //! oracle checks the invariants against flash and link.
+mod counts;
 #[cfg(test)]
 mod fake_board;
 mod judge;
@@ -9,3 +10,5 @@ pub mod monitor;
 pub mod runner;
 pub mod timeline;
 pub mod trigger;
+
+pub use counts::Counts;

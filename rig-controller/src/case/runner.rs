@@ -10,12 +10,12 @@ use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::wire::lean::{Activity, Status};
 use sha2::{Digest, Sha256};
 
+use super::Counts;
 use super::judge::{CaseError, End};
 use super::monitor::{Monitor, Watched};
 use super::trigger::FiredCut;
 use crate::plan::schedule::Profile;
 use crate::plan::{Case, Cut};
-use crate::report::Counts;
 use powercut_bench::board::{Composed, Facts, Hold, Stopped};
 use powercut_bench::cancel::Cancel;
 use powercut_bench::feed::{Feed, Sink};

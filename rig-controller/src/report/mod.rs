@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub use jsonl::{JsonlWriter, ResultsError, read_results};
 pub(crate) use junit::replace as replace_file;
 pub use junit::{Finding, FindingKind, JunitFile};
-pub use result::{CaseResult, Counts, HappenedCut, NotObserved, SCHEMA};
+pub use result::{CaseResult, HappenedCut, NotObserved, SCHEMA};
 
 /// A report could not be written. The class of the run's outcome is *bench error*: the verdicts stand.
 #[derive(Debug, thiserror::Error)]
