@@ -134,7 +134,7 @@ fn report(summary: &Summary, options: &Options) {
         .iter()
         .filter(|result| result.verdict == VerdictClass::Pass)
         .flat_map(|result| &result.not_observed)
-        .map(|missing| format!("{} {}", missing.invariant, missing.why))
+        .map(|missing| format!("not observed: {}: {}", missing.invariant, missing.why))
         .collect();
     not_observed.sort_unstable();
     not_observed.dedup();
