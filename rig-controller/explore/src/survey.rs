@@ -1,18 +1,18 @@
 //! What is asked for, in terms of geometries and scenarios; from here on sizes are constants of types.
+#[cfg(feature = "seeded-bugs")]
+mod first_fault;
+mod replay;
+
 use std::fmt;
 use std::sync::Arc;
 
-#[cfg(feature = "seeded-bugs")]
-use nor_flash_model::Operation;
 use nor_flash_model::{Cut, NorFlashModel, OnGeometry, on_geometry};
 
 use super::bench::Bench;
 use super::effects::Tearing;
 use super::explorer::{Counts, Explorer, Failure, Search, Share};
-#[cfg(feature = "seeded-bugs")]
-use super::fault::Fault;
 use super::flash_part::FlashPart;
-use super::life::{Moment, arm, live, live_watched};
+use super::life::live;
 use super::memory::Memory;
 use super::oracle::{Breach, broken};
 use super::plan_scene::PlannedUpgrade;
@@ -21,6 +21,10 @@ use super::scenario::Scenario;
 use super::scene::{Reference, SMALL_PAGES, Scene};
 use super::schedule::Schedule;
 use powercut_oracle::verdict::Invariant;
+
+#[cfg(feature = "seeded-bugs")]
+pub use first_fault::{FaultKind, first_fault};
+pub use replay::{Flashes, replay, replay_with_flash};
 
 /// How deep to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,144 +176,6 @@ impl Survey {
     }
 }
 
-/// Runs one schedule again.
-///
-/// # Errors
-/// The invariant it breaks; T1 if a cut never happens, because the device is at rest before.
-pub fn replay(schedule: &Schedule) -> Result<(), Breach> {
-    let flashes = None;
-    on_geometry(schedule.geometry.facts(), Replay { schedule, flashes })
-}
-
-/// What flash held, whole, in a run of one schedule; a weak bit reads 0.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Flashes {
-    /// After each cut.
-    pub after_cuts: Vec<Vec<u8>>,
-    /// After the second boot in a row that had nothing left to do, if it came to that after the last cut.
-    pub at_rest: Option<Vec<u8>>,
-}
-
-impl Flashes {
-    fn add<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
-        &mut self,
-        moment: Moment,
-        flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
-    ) {
-        match moment {
-            Moment::Cut => {
-                self.after_cuts.push(flash.bytes());
-                self.at_rest = None;
-            }
-            Moment::Rest(2) => self.at_rest = Some(flash.bytes()),
-            Moment::Rest(_) => {}
-        }
-    }
-}
-
-/// Like [`replay`], with what flash held meanwhile.
-pub fn replay_with_flash(schedule: &Schedule) -> (Result<(), Breach>, Flashes) {
-    let mut flashes = Flashes::default();
-    let replay = Replay {
-        schedule,
-        flashes: Some(&mut flashes),
-    };
-    let judged = on_geometry(schedule.geometry.facts(), replay);
-    (judged, flashes)
-}
-
-/// A kind of fault, to try at many places.
-#[cfg(feature = "seeded-bugs")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
-    /// A program that silently does nothing: each of a journal's records and SEALs, and some of the others.
-    Silent,
-    /// A bit of either image slot that turns over, at some of the operations.
-    Rot,
-}
-
-/// Tries single faults of a kind in the uncut run of `schedule`; the first that breaks an invariant.
-#[cfg(feature = "seeded-bugs")]
-pub fn first_fault(schedule: &Schedule, kind: FaultKind) -> Option<(Schedule, Breach)> {
-    on_geometry(schedule.geometry.facts(), FirstFault { schedule, kind })
-}
-
-#[cfg(feature = "seeded-bugs")]
-struct FirstFault<'a> {
-    schedule: &'a Schedule,
-    kind: FaultKind,
-}
-
-#[cfg(feature = "seeded-bugs")]
-impl FirstFault<'_> {
-    /// The faults to try, given the operations of the uncut run.
-    fn faults(&self, scene: &Scene, first: u64, log: &[Operation]) -> Vec<Fault> {
-        // Of what there is very much of, every so-manieth will do.
-        const SOME: u64 = 11;
-        let layout = &scene.layout;
-        let header_bytes = 72;
-        let mut faults = Vec::new();
-        for (operation, what) in (first..).zip(log) {
-            let is_sampled = operation.is_multiple_of(SOME);
-            match (self.kind, what) {
-                (FaultKind::Silent, Operation::Program { address }) => {
-                    let in_journal = (layout.identification.start..layout.active.start)
-                        .contains(address)
-                        && address % layout.page_bytes >= header_bytes;
-                    if in_journal || is_sampled {
-                        faults.push(Fault::Silent { operation });
-                    }
-                }
-                (FaultKind::Rot, _) if is_sampled => {
-                    for slot in [layout.active.start, layout.staging.start] {
-                        for page in [0, 1] {
-                            faults.push(Fault::Rot {
-                                operation,
-                                address: slot + page * layout.page_bytes + 17,
-                                bit: 3,
-                            });
-                        }
-                    }
-                }
-                (FaultKind::Silent, Operation::Erase { .. }) | (FaultKind::Rot, _) => {}
-            }
-        }
-        faults
-    }
-}
-
-#[cfg(feature = "seeded-bugs")]
-impl OnGeometry for FirstFault<'_> {
-    type Output = Option<(Schedule, Breach)>;
-
-    /// Does it on flash of this geometry.
-    fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
-        self,
-    ) -> Self::Output {
-        let (scene, flash) = match prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(self.schedule) {
-            Ok(prepared) => prepared,
-            Err(breach) => return Some((self.schedule.clone(), breach)),
-        };
-        let with = |flash, faults: Vec<Fault>| {
-            let mut bench =
-                Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, Memory::default(), None);
-            bench.faults = faults.into_iter();
-            let end = live(&mut bench, |_| None);
-            (end, bench.flash)
-        };
-        let mut logged = flash.clone();
-        logged.start_log();
-        let (_, logged) = with(logged, Vec::new());
-        let faults = self.faults(&scene, flash.operations() + 1, logged.log());
-        faults.into_iter().find_map(|fault| {
-            let breach = with(flash.clone(), vec![fault]).0.err()?;
-            let faults = vec![fault];
-            let schedule = self.schedule.clone();
-            Some((Schedule { faults, ..schedule }, breach))
-        })
-    }
-}
-
 /// The scene of a schedule, with what its uncut run costs, and the flash it starts from.
 fn prepare<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
     schedule: &Schedule,
@@ -430,203 +296,6 @@ impl OnGeometry for Span<'_> {
     }
 }
 
-struct Replay<'a> {
-    schedule: &'a Schedule,
-    flashes: Option<&'a mut Flashes>,
-}
-
-impl OnGeometry for Replay<'_> {
-    type Output = Result<(), Breach>;
-
-    fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
-        self,
-    ) -> Self::Output {
-        let Self {
-            schedule,
-            mut flashes,
-        } = self;
-        let (scene, mut flash) = prepare::<UNIT, PAGE, PROGRAMS, BUFFER>(schedule)?;
-        let mut cuts = schedule.cuts.iter().copied();
-        if let Some(first) = cuts.next() {
-            arm(&mut flash, first);
-        }
-        let mut bench =
-            Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, Memory::default(), None);
-        bench.faults = schedule.faults.clone().into_iter();
-        let watch = |moment, flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>| {
-            if let Some(flashes) = &mut flashes {
-                flashes.add(moment, flash);
-            }
-        };
-        live_watched(&mut bench, |_| cuts.next(), watch)?;
-        if let Some(cut) = bench.flash.planned_cut().or(cuts.next()) {
-            return broken(
-                Invariant::T1,
-                format!("{cut} never happens: the device is at rest before"),
-            );
-        }
-        // Counted by the device's lives, not by who plans the cuts.
-        if usize::from(bench.memory.cuts) != schedule.cuts.len().min(usize::from(u8::MAX)) {
-            return broken(
-                Invariant::T1,
-                format!(
-                    "{} cuts were planned, power was lost {} times",
-                    schedule.cuts.len(),
-                    bench.memory.cuts
-                ),
-            );
-        }
-        match bench.faults.next() {
-            None => Ok(()),
-            Some(fault) => broken(
-                Invariant::T1,
-                format!("{fault} never happens: the device is at rest before"),
-            ),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn survey(geometry: FlashPart, scenario: Scenario, depth: Depth) -> Survey {
-        Survey {
-            geometry,
-            scenario,
-            image_pages: 5,
-            depth,
-            ..Survey::default()
-        }
-    }
-
-    const SINGLE: Depth = Depth::Exhaustive { cuts: 1 };
-
-    #[test]
-    fn every_single_cut_of_a_small_upgrade_is_survived() {
-        for (geometry, scenario) in [
-            (FlashPart::Tiny, Scenario::NeverConfirms),
-            (FlashPart::TinyOnce, Scenario::Longer),
-        ] {
-            let survey = survey(geometry, scenario, SINGLE);
-            let (counts, failures) = survey.run(Part { index: 0, of: 3 }, &|_, _| true);
-            assert_eq!(failures, []);
-            assert!(counts.schedules > 1_000, "{counts:?}");
-        }
-    }
-
-    #[test]
-    fn an_upgrade_without_a_cut_is_sound_in_every_geometry() {
-        for geometry in FlashPart::ALL {
-            let survey = Survey {
-                geometry,
-                ..Survey::default()
-            };
-            let operations = survey.operations().unwrap();
-            assert!(operations.count() > 500, "{geometry}");
-        }
-    }
-
-    #[test]
-    fn parts_cover_every_operation_once() {
-        let survey = survey(FlashPart::TinyOnce, Scenario::Shorter, SINGLE);
-        let operations = survey.operations().unwrap();
-        let cut = std::sync::Mutex::new(Vec::new());
-        for index in 0..3 {
-            survey.run(Part { index, of: 3 }, &|operation, _| {
-                cut.lock().unwrap().push(operation);
-                true
-            });
-        }
-        let mut cut = cut.into_inner().unwrap();
-        cut.sort_unstable();
-        assert!(cut.into_iter().eq(operations));
-    }
-
-    #[test]
-    fn random_schedules_over_a_lossy_link_are_survived_and_are_the_same_every_time() {
-        let random = Depth::Random {
-            samples: 1,
-            cuts: 6,
-            seed: 7,
-        };
-        let survey = Survey {
-            loss_permille: 100,
-            ..survey(FlashPart::Tiny, Scenario::Longer, random)
-        };
-        let part = Part { index: 1, of: 8 };
-        let (counts, failures) = survey.run(part, &|_, _| true);
-        assert_eq!(failures, []);
-        assert_eq!(survey.run(part, &|_, _| true).0, counts);
-    }
-
-    /// Explores the same part with and without following runs that met.
-    fn both_ways(survey: &Survey, part: Part) {
-        let run = |merging| {
-            let survey = Survey {
-                merging,
-                remembering: merging,
-                ..survey.clone()
-            };
-            survey.run(part, &|_, _| true)
-        };
-        let ((merged, failures), (whole, all_failures)) = (run(true), run(false));
-        assert_eq!(
-            (merged.schedules, merged.failed),
-            (whole.schedules, whole.failed),
-            "{survey}"
-        );
-        assert_eq!(failures, all_failures, "{survey}");
-        assert_eq!((whole.schedules, whole.merged), (whole.runs, 0));
-        assert!(merged.merged * 2 >= merged.runs, "{merged:?}");
-    }
-
-    #[test]
-    fn runs_that_met_need_not_be_followed_twice() {
-        for (geometry, scenario) in [
-            (FlashPart::Tiny, Scenario::NeverConfirms),
-            (FlashPart::TinyOnce, Scenario::Withdrawn),
-        ] {
-            let one = survey(geometry, scenario, SINGLE);
-            both_ways(&one, Part { index: 1, of: 9 });
-            let lossy = Survey {
-                loss_permille: 100,
-                ..one.clone()
-            };
-            both_ways(&lossy, Part { index: 5, of: 9 });
-            let pairs = Survey {
-                image_pages: 4,
-                tearing: Tearing::Whole,
-                depth: Depth::Exhaustive { cuts: 2 },
-                ..one
-            };
-            both_ways(&pairs, Part { index: 99, of: 199 });
-        }
-    }
-
-    #[test]
-    #[ignore = "minutes, even when optimised"]
-    fn runs_that_met_in_two_cuts_of_any_kind_need_not_be_followed_twice() {
-        for (geometry, scenario) in [
-            (FlashPart::Tiny, Scenario::Longer),
-            (FlashPart::TinyOnce, Scenario::Shorter),
-            (FlashPart::Tiny, Scenario::NeverConfirms),
-        ] {
-            let pairs = Survey {
-                image_pages: 4,
-                ..survey(geometry, scenario, Depth::Exhaustive { cuts: 2 })
-            };
-            for index in [3, 120, 244, 371] {
-                println!("{pairs} {index}");
-                both_ways(&pairs, Part { index, of: 400 });
-            }
-        }
-    }
-
-    #[test]
-    fn a_cut_that_never_happens_is_no_pass() {
-        let line = "core:tiny:longer:seed=1:cuts=op99999/before";
-        let breach = replay(&line.parse().unwrap()).unwrap_err();
-        assert_eq!(breach.invariant, Invariant::T1);
-    }
-}
+#[path = "survey_tests.rs"]
+mod tests;

@@ -3,15 +3,16 @@
 //! The plan's top level and each group hold the same settings; what a group sets replaces what the plan sets,
 //! setting by setting. A parameter that can be varied is an *axis*: given as a plain key it has one value,
 //! given under `matrix` it has several, and it cannot be given both ways on one level.
+mod cuts;
+
 use powercut_oracle::verdict::Outcome;
 use powercut_package::suites::{DIALECTS, SUITES, suite_name};
 use std::time::Duration;
 
 use powercut_upgrade::manifest::{FRAGMENT_BYTES, Suite};
 
-use super::cut::{Cut, CutAt, FragmentPhase, Phase, Torn};
 use super::{CutSpec, Expect, FinalImage, Group, Plan, expand};
-use nor_flash_model::TornShape;
+use cuts::cuts;
 use powercut_bench::modem::{ModemHabits, ModemPower};
 use powercut_document::{Fault, Fields, Place, Value};
 use powercut_package::ImageName;
@@ -394,151 +395,6 @@ fn expect(value: Value<'_>) -> Result<Expect, Fault> {
         refetch_fragments_per_cut: integer(fields, "refetch_fragments_per_cut", 0, 1_000)?
             .unwrap_or(1) as u32,
     })
-}
-
-fn cuts(value: Value<'_>) -> Result<(Vec<CutSpec>, Vec<Place>), Fault> {
-    value
-        .list("`cuts`")?
-        .map(|step| {
-            let (kind, body) = step.fields("a cut", &["random", "at"])?.single()?;
-            let spec = match kind {
-                "random" => random(body)?,
-                _ => CutSpec::At(at(body)?),
-            };
-            Ok((spec, step.place()))
-        })
-        .collect()
-}
-
-fn random(value: Value<'_>) -> Result<CutSpec, Fault> {
-    let fields = value.fields("a random cut", &["count", "during", "seed"])?;
-    let count = fields.require("count")?.integer("`count`", 1..=1_000)? as u32;
-    let during = fields.require("during")?;
-    let words = Phase::ALL.map(|phase| (phase.name(), phase));
-    let mut phases: Vec<Phase> = during
-        .list("`during`")?
-        .map(|phase| phase.one_of("a phase", &words))
-        .collect::<Result<_, _>>()?;
-    if phases.is_empty() {
-        return Err(during.fault(
-            "`during` is empty",
-            "list the phases to cut in, such as [download, swap]",
-        ));
-    }
-    phases.sort_unstable();
-    phases.dedup();
-    let seed = fields
-        .get("seed")
-        .map(|seed| seed.integer("`seed`", 0..=u64::MAX))
-        .transpose()?;
-    Ok(CutSpec::Random {
-        count,
-        during: phases,
-        seed,
-    })
-}
-
-fn at(value: Value<'_>) -> Result<Cut, Fault> {
-    const WHAT: &str = "a cut at a place";
-    let any = value.fields(
-        WHAT,
-        &[
-            "fragment",
-            "phase",
-            "operation",
-            "number",
-            "request",
-            "status",
-            "byte",
-            "torn",
-        ],
-    )?;
-    let index = |value: Value<'_>, what| value.integer(what, 0..=u16::MAX.into()).map(|n| n as u16);
-    let at = if let Some(fragment) = any.get("fragment") {
-        let fields = value.fields("a cut at a fragment", &["fragment", "phase", "torn"])?;
-        let words = FragmentPhase::ALL.map(|phase| (phase.name(), phase));
-        CutAt::Fragment {
-            index: index(fragment, "`fragment`")?,
-            phase: fields
-                .require("phase")?
-                .one_of("a fragment's phase", &words)?,
-        }
-    } else if let Some(operation) = any.get("operation") {
-        value.fields("a cut at an operation", &["operation", "torn"])?;
-        CutAt::Operation(operation.integer("`operation`", 1..=u64::MAX)?)
-    } else if let Some(request) = any.get("request") {
-        let fields = value.fields("a cut while requesting", &["request", "byte"])?;
-        CutAt::RequestPayload {
-            number: index(request, "`request`")?,
-            byte: index(fields.require("byte")?, "`byte`")?,
-        }
-    } else if let Some(status) = any.get("status") {
-        let fields = value.fields("a cut while reporting", &["status", "byte"])?;
-        CutAt::StatusPayload {
-            number: index(status, "`status`")?,
-            byte: index(fields.require("byte")?, "`byte`")?,
-        }
-    } else if let Some(phase) = any.get("phase") {
-        let fields = value.fields("a cut in a phase", &["phase", "number", "torn"])?;
-        CutAt::PhaseOperation {
-            phase: phase.one_of("a phase", &Phase::ALL.map(|phase| (phase.name(), phase)))?,
-            number: fields
-                .require("number")?
-                .integer("`number`", 1..=u64::MAX)?,
-        }
-    } else {
-        return Err(value.fault(
-            format!("{WHAT} does not say where"),
-            "give it `fragment`, `operation`, `request`, `status` or `phase`",
-        ));
-    };
-    let torn = match any.get("torn") {
-        None => Torn::Whole,
-        Some(torn) => torn_shape(torn)?,
-    };
-    Cut { at, torn }
-        .checked()
-        .map_err(|reason| match any.get("torn") {
-            Some(torn) => torn.fault(reason, "leave `torn` out or choose another"),
-            None => value.fault(reason, "choose another place"),
-        })
-}
-
-/// Shapes of a torn operation that have a number.
-const SHAPE_KEYS: &[&str] = &["bits", "byte_bits", "prefix", "all_but"];
-
-fn torn_shape(value: Value<'_>) -> Result<Torn, Fault> {
-    if value.as_text().is_some() {
-        return value.one_of(
-            "`torn`",
-            &[
-                ("half", Torn::Shape(TornShape::Half)),
-                ("other-half", Torn::Shape(TornShape::OtherHalf)),
-                ("before", Torn::Before),
-            ],
-        );
-    }
-    let fields = value.fields("`torn`", SHAPE_KEYS)?;
-    let mut given = SHAPE_KEYS
-        .iter()
-        .filter_map(|key| Some((*key, fields.get(key)?)));
-    let (key, number) = match given.next() {
-        Some(shape) => shape,
-        None => ("bits", fields.require("bits")?),
-    };
-    if given.next().is_some() {
-        return Err(value.fault(
-            "`torn` names more than one shape",
-            "write one of: bits, byte_bits, prefix, all_but",
-        ));
-    }
-    let up_to = |most: u64| number.integer(&format!("`{key}`"), 0..=most);
-    Ok(Torn::Shape(match key {
-        "byte_bits" => TornShape::ByteBits(up_to(u64::MAX)?),
-        "prefix" => TornShape::Prefix(up_to(u16::MAX.into())? as u16),
-        "all_but" => TornShape::AllBut(up_to(u16::MAX.into())? as u16),
-        _ => TornShape::Bits(up_to(u32::MAX.into())? as u32),
-    }))
 }
 
 #[cfg(test)]

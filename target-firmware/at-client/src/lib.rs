@@ -36,5 +36,6 @@ mod recovery_tests;
 mod simulated_modem;
 #[cfg(test)]
 mod slow_modem_tests;
+mod state;
 
 pub use client::{AtClient, Event, MAX_SEND_BYTES, SendError};

@@ -17,7 +17,7 @@
 //! [`before_probing`] the client asks `AT` beside the command it still waits for: a modem that is at work leaves that
 //! alone or answers it after the command's own answer, a modem that is done answers it at once.
 
-use crate::client::State;
+use crate::state::State;
 
 /// No answer takes longer: the largest figure above, and time for it to come over the line.
 pub(crate) const LONGEST_ANSWER_MS: u64 = 155_000;

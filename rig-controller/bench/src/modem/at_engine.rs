@@ -5,27 +5,28 @@
 //! function of the bytes and datagrams it was given, in that order. Time has no part: even registration advances
 //! by being asked for, and the `RDY` banner comes before the answer to the first byte after power-on. How long answers
 //! take is up to `paced_engine`.
+mod input;
+mod socket;
+mod step;
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::ModemEvent;
 use super::at_command::{Command, SOCKETS, SocketId};
 use super::habits::{Asked, ModemHabits, RegistrationForm};
+use input::Input;
 use powercut_link::{ModemProfile, PayloadFormat};
+use socket::{Queued, Socket};
+use step::{asked, error, information, ok, open_error};
+
+pub(super) use step::{Step, Wish};
 
 /// Longest command line, without its CR.
 const MAX_LINE_BYTES: usize = 256;
 
 /// How often a modem that registers for short messages first says so.
 const SMS_ONLY_ANSWERS: u32 = 2;
-
-/// Result codes of `+QIOPEN`, from the modem's manual.
-mod open_error {
-    pub(super) const NO_NETWORK: u16 = 561;
-    pub(super) const SOCKET_IN_USE: u16 = 563;
-    pub(super) const UNRESOLVED: u16 = 565;
-    pub(super) const CONNECT_FAILED: u16 = 566;
-}
 
 /// What the modem does about the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,35 +37,6 @@ pub(super) enum Network {
     NeverRegisters,
 }
 
-/// What the engine wants done outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// Open a UDP socket to `remote` and tell by [`AtEngine::socket_opened`].
-    Open {
-        socket: SocketId,
-        remote: SocketAddrV4,
-    },
-    /// Close it.
-    Close(SocketId),
-    /// Send one datagram.
-    Send { socket: SocketId, datagram: Vec<u8> },
-}
-
-/// Everything one byte from the device led to.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Step {
-    /// Bytes for the device.
-    pub(super) output: Vec<u8>,
-    /// What the rig may want to know.
-    pub(super) event: Option<ModemEvent>,
-    /// What must be done outside, before the next byte.
-    pub(super) wish: Option<Wish>,
-    /// What was asked, and where in `output` its answer begins.
-    pub(super) answer: Option<(Asked, usize)>,
-    /// The socket asked for will not open, and why: for [`AtEngine::open_refused`].
-    pub(super) refused: Option<(SocketId, u16)>,
-}
-
 /// The PDP context, which every socket needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Context {
@@ -72,48 +44,6 @@ enum Context {
     Inactive,
     /// By the network: it has to be deactivated before it can be activated.
     TakenAway,
-}
-
-#[derive(Debug, Default)]
-enum Socket {
-    #[default]
-    Closed,
-    /// The answer to `AT+QIOPEN` is out, its result is not.
-    Opening,
-    Open {
-        queue: VecDeque<Queued>,
-    },
-}
-
-#[derive(Debug)]
-struct Queued {
-    datagram: Vec<u8>,
-    /// Bytes the device has read already.
-    read: usize,
-}
-
-#[derive(Debug)]
-enum Input {
-    /// A command line, as far as it has come. `overlong` forgets it and waits for the CR.
-    Line { text: Vec<u8>, overlong: bool },
-    /// A payload, as far as it has come.
-    Payload {
-        socket: SocketId,
-        length: usize,
-        bytes: Vec<u8>,
-        /// The first of two hexadecimal digits; the payload is spoilt by what is none.
-        digit: Option<u8>,
-        spoilt: bool,
-    },
-}
-
-impl Input {
-    fn empty_line() -> Self {
-        Input::Line {
-            text: Vec::new(),
-            overlong: false,
-        }
-    }
 }
 
 /// The modem's state between its power-on and its power-off.
@@ -486,37 +416,6 @@ impl AtEngine {
             output.append(&mut self.held_urcs);
         }
     }
-}
-
-fn asked(command: &Command) -> Asked {
-    match command {
-        Command::Registration => Asked::Registration,
-        Command::Activate => Asked::Activate,
-        Command::Deactivate => Asked::Deactivate,
-        Command::Open { .. } => Asked::Open,
-        Command::Close(_) => Asked::Close,
-        Command::Send { .. } => Asked::Prompt,
-        Command::Read { .. } => Asked::Read,
-        Command::Attention
-        | Command::Echo(_)
-        | Command::Identify
-        | Command::SerialNumber
-        | Command::SignalQuality
-        | Command::Formats { .. } => Asked::Attention,
-    }
-}
-
-fn ok(step: &mut Step) {
-    step.output.extend_from_slice(b"\r\nOK\r\n");
-}
-
-fn error(step: &mut Step) {
-    step.output.extend_from_slice(b"\r\nERROR\r\n");
-}
-
-fn information(step: &mut Step, text: &str) {
-    step.output
-        .extend_from_slice(format!("\r\n{text}\r\n\r\nOK\r\n").as_bytes());
 }
 
 #[cfg(test)]

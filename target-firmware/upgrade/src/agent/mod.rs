@@ -4,33 +4,30 @@
 //! [`Wish::Wait`]; then again when that time has come or something arrived. Time is in milliseconds from any start
 //! and never goes back. The agent asks for fragments, asks again when no answer comes, and after a while of silence
 //! announces itself anew. How it talks is up to its dialect (`lean`, `pcp`); what it does is the same in both.
-use crate::cipher::FragmentCipher;
 use crate::factory::Factory;
 use crate::flash::FlashError;
 use crate::image::{self, Hashing, Location};
 use crate::journal::{Journal, Phase, Record, State};
 use crate::m_sequence;
-use crate::manifest::{FragmentIndex, ImageId, SecurityCounter, SignedManifest, Suite, Version};
-use crate::seeded::{self, Bug, Received, is_planted};
-use crate::slots::{ChainLength, Layout};
-use crate::store::{self, ResumePoint, Store, Stored};
+use crate::manifest::{FragmentIndex, ImageId, SecurityCounter, Version};
+use crate::seeded;
+use crate::slots::Layout;
 use crate::timer::RetransmissionTimer;
 use crate::watched::WatchedFlash;
-use crate::wire::lean::{Activity, Challenge, Handle, LeanKey};
-use crate::wire::pcp::PackageFacts;
+use crate::wire::lean::{Activity, Challenge, LeanKey};
 use crate::wire::{Dialect, MAX_UPLINK_BYTES, ResultCode};
 use core::hash::{Hash, Hasher};
 
+mod download;
 mod lean;
 mod pcp;
 mod window;
 
+use download::Download;
 use window::Window;
 
 /// Unanswered requests after which the device announces itself again.
 const SILENCE_LIMIT: u8 = 4;
-/// Times an image is fetched anew when its digest is wrong, before it is refused.
-const MAX_ATTEMPTS: u8 = 3;
 
 /// What the agent wants of its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,18 +70,6 @@ enum Activities {
     Ready { told: bool },
     /// Tells a PCP platform how the upgrade ended.
     Reporting,
-}
-
-#[derive(Clone)]
-struct Download<const PAGE: usize> {
-    signed: SignedManifest,
-    cipher: FragmentCipher,
-    store: Store<PAGE>,
-    received: Received,
-    /// How requests call it.
-    handle: Handle,
-    /// How a PCP platform calls it.
-    facts: Option<PackageFacts>,
 }
 
 /// The upgrade agent of one device. `PAGE` is the size of its page buffer: the erase size where units are programmed
@@ -461,210 +446,5 @@ impl<const PAGE: usize, HELD: AsRef<[u8]> + AsMut<[u8]>> Agent<PAGE, HELD> {
             Activities::Ready { .. } => self.doing = Activities::Ready { told: true },
             _ => {}
         }
-    }
-
-    /// Takes up a download that an earlier boot began, if its manifest is in STAGING.
-    #[inline(never)]
-    fn resume<F: WatchedFlash>(&mut self, flash: &mut F) {
-        let state = *self.journal.state();
-        if state.phase == Phase::Ready {
-            // A torn READY that the bootloader did not see. It was written after the image was verified, so it is true.
-            self.doing = Activities::Ready { told: false };
-            return;
-        }
-        let Phase::Downloading {
-            committed,
-            programs,
-        } = state.phase
-        else {
-            return;
-        };
-        let signed = image::read_manifest(flash, &self.layout, Location::STAGING)
-            .filter(|signed| signed.image_id() == state.image);
-        if let Some(signed) = signed {
-            // Of an image that is all there no unit is programmed any more: nothing of its last page is used up.
-            let at = if committed == signed.manifest().size_bytes {
-                ResumePoint {
-                    committed,
-                    programs,
-                }
-            } else {
-                store::resume_point::<F>(&self.layout, committed, programs)
-            };
-            let at = seeded::displaced(at, signed.manifest());
-            let is_all_there = at.committed == signed.manifest().size_bytes;
-            self.begin(signed, at);
-            let is_lean = self.factory.dialect == Dialect::Lean;
-            let is_named = is_lean || self.pcp_resumes(flash);
-            if self.download.is_some() && is_named && !is_all_there {
-                self.doing = Activities::Fetching;
-                self.tells_resume = true;
-                self.awaits_offer = is_lean;
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn begin(&mut self, signed: SignedManifest, at: ResumePoint) {
-        let key = seeded::download_key(&self.factory.device_key, at);
-        let store = Store::new(at);
-        let manifest = *signed.manifest();
-        let base = store
-            .wanted(&manifest)
-            .unwrap_or(FragmentIndex(manifest.fragments()));
-        self.window.reopen(base, manifest.fragment_bytes);
-        // An offer this device has no cipher for was refused.
-        self.download = FragmentCipher::new(key, self.m_sequence, &signed)
-            .ok()
-            .map(|cipher| Download {
-                cipher,
-                received: Received::from(at.committed),
-                handle: self.key.handle(&signed),
-                store,
-                facts: None,
-                signed,
-            });
-    }
-
-    /// Why this device does not install an image; `None` if it does.
-    #[inline(never)]
-    fn refusal<F: WatchedFlash>(
-        &self,
-        flash: &mut F,
-        signed: &SignedManifest,
-    ) -> Option<ResultCode> {
-        let manifest = signed.manifest();
-        let state = self.journal.state();
-        let id = signed.image_id();
-        if id == self.running {
-            return Some(ResultCode::LatestAlready);
-        }
-        if id == state.image && seeded::is_remembered_as_reverted(state.phase) {
-            return Some(ResultCode::InstallFailed);
-        }
-        if seeded::is_slot_in_use(state.phase) {
-            return Some(ResultCode::InUse);
-        }
-        if id == state.image && state.phase == Phase::Rejected {
-            return Some(ResultCode::VerifyFailed);
-        }
-        let has_cipher = manifest.suite != Suite::MSequence || self.m_sequence.is_some();
-        if manifest.hardware != self.factory.hardware || !has_cipher {
-            return Some(ResultCode::TypeUnsupported);
-        }
-        if manifest.size_bytes > self.layout.image_capacity_bytes()
-            || !usize::from(manifest.fragment_bytes).is_multiple_of(F::WRITE_SIZE)
-        {
-            return Some(ResultCode::NoSpace);
-        }
-        if manifest.security_counter < self.minimum() {
-            return Some(ResultCode::VerifyFailed);
-        }
-        let keys = self.factory.trusted_keys;
-        let is_signed = flash.work_out(&(signed.encode(), keys), || signed.verify(&keys).is_ok());
-        (!is_signed).then_some(ResultCode::VerifyFailed)
-    }
-
-    /// Begins the session, or goes on with it if only the manifest is missing from STAGING.
-    #[inline(never)]
-    fn accept<F: WatchedFlash>(
-        &mut self,
-        flash: &mut F,
-        signed: SignedManifest,
-        facts: Option<PackageFacts>,
-    ) -> Result<(), FlashError> {
-        let at = seeded::beginning(self.journal.state().phase, signed.manifest());
-        let state = State {
-            image: signed.image_id(),
-            image_counter: signed.manifest().security_counter,
-            attempt: 0,
-            phase: Phase::Accepted,
-            chain: ChainLength(0),
-            ..*self.journal.state()
-        };
-        self.journal.open(flash, state)?;
-        store::store_manifest(flash, &self.layout, &signed, facts.as_ref())?;
-        self.journal.append(flash, Record::ManifestStored)?;
-        self.begin(signed, at);
-        if let Some(download) = &mut self.download {
-            download.facts = facts;
-        }
-        self.doing = Activities::Fetching;
-        Ok(())
-    }
-
-    /// Stores the fragment whose turn it is, and those that waited for it. Whether all went well: flash that keeps
-    /// losing what was written ends in silence and a new announcement, not in a busy loop.
-    #[inline(never)]
-    fn store<F: WatchedFlash>(
-        &mut self,
-        flash: &mut F,
-        fragment: &[u8],
-    ) -> Result<bool, FlashError> {
-        let Some(download) = &mut self.download else {
-            return Ok(false);
-        };
-        let manifest = *download.signed.manifest();
-        let mut next = Some(fragment);
-        while let Some(fragment) = next {
-            let stored =
-                download
-                    .store
-                    .take(flash, &self.layout, &mut self.journal, &manifest, fragment)?;
-            if stored == Stored::Rewound {
-                download.received = Received::default();
-                let base = download.store.wanted(&manifest);
-                self.window.restart(base.unwrap_or(FragmentIndex(0)));
-                return Ok(false);
-            }
-            download.received.add(fragment);
-            self.window.advance();
-            next = self.window.held(manifest.fragment_len(self.window.base()));
-        }
-        Ok(true)
-    }
-
-    /// The image in STAGING has this digest: it is ready, or it is fetched anew, or it is refused.
-    #[inline(never)]
-    fn on_digest<F: WatchedFlash>(
-        &mut self,
-        flash: &mut F,
-        digest: [u8; 32],
-    ) -> Result<(), FlashError> {
-        let Some(download) = self.download.take() else {
-            self.announce();
-            return Ok(());
-        };
-        let digest = download.received.believed(digest);
-        let state = *self.journal.state();
-        if digest == download.signed.manifest().image_digest || is_planted(Bug::ReadyUnverified) {
-            self.journal.append(flash, Record::Ready)?;
-            self.doing = Activities::Ready { told: false };
-            return Ok(());
-        }
-        if state.attempt.saturating_add(1) >= MAX_ATTEMPTS && !is_planted(Bug::AttemptsNotCounted) {
-            self.journal.append(flash, Record::Rejected)?;
-            self.conclude(ResultCode::VerifyFailed, state.image);
-        } else {
-            let anew = State {
-                attempt: state.attempt.wrapping_add(1),
-                phase: Phase::Downloading {
-                    committed: 0,
-                    programs: 0,
-                },
-                ..state
-            };
-            self.journal.open(flash, anew)?;
-            self.begin(
-                download.signed,
-                ResumePoint {
-                    committed: 0,
-                    programs: 0,
-                },
-            );
-            // Over PCP the header is fetched again too: the package may have been swapped under its version.
-            self.announce();
-        }
-        Ok(())
     }
 }
