@@ -1,6 +1,6 @@
 //! How a board reaches the platform. [`Link`] is the contract of a way that is open; [`LinkKind`] opens one for a case.
 //!
-//! So far there is one kind, [`play`]: the rig is the modem on the device's UART. [`UdpRelay`] plays a link between any two
+//! So far there is one kind, [`Play`]: the rig is the modem on the device's UART. [`UdpRelay`] plays a link between any two
 //! programs of this host.
 mod play;
 mod udp_relay;

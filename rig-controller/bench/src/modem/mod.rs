@@ -5,7 +5,7 @@
 mod at_command;
 mod at_engine;
 #[cfg(feature = "fuzzing")]
-pub(crate) mod fuzzing;
+pub mod fuzzing;
 mod habits;
 mod paced_engine;
 #[cfg(test)]

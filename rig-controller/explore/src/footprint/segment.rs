@@ -1,7 +1,7 @@
 //! A stretch of a run between two points where runs may meet, while it goes on: what it looked at, asked, programmed
 //! and erased itself, and what the runs that branched off it did.
 //!
-//! [`Segment::footprint`] ends it. What is erased in the segment hides what stands behind it from everything before;
+//! [`Segment::footprint`] ends it. A page erased in the segment hides from everything before it what was done to it later;
 //! what is in doubt counts as looked at.
 use std::cmp::Ordering;
 use std::rc::Rc;
