@@ -1,5 +1,5 @@
 //! Runs one case: provision, power, publish; cut where the plan says; power again, until the device has come to its
-//! end and rests. [`judge`](super::judge) then judges it.
+//! end and rests. Then `judge` judges it.
 //!
 //! The board is off when this returns, whatever happened; if it cannot be said to be off, the case is a bench error.
 use std::sync::atomic::{AtomicBool, Ordering};
