@@ -77,7 +77,7 @@ impl Board for DeadBoard {
         Facts {
             geometry: self.geometry,
             sight: Sight::EVERYTHING,
-            silence: Duration::from_secs(5),
+            silence: None,
         }
     }
     fn provision(&mut self, flash: &[u8], _seed: u64) -> Result<(), BoardError> {

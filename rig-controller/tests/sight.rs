@@ -101,7 +101,7 @@ fn what_cannot_be_hidden_is_refused_with_what_can() {
     let (code, _, complaint) = run(&hiding("everything", ""));
     assert_eq!(code, 2);
     assert!(
-        complaint.contains("cannot be `everything`; valid are: operations, running-flash, flash, datagrams, marker, off"),
+        complaint.contains("cannot be `everything`; valid are: operations, running-flash, flash, datagrams, marker, witness"),
         "{complaint}"
     );
 }

@@ -56,7 +56,7 @@ impl Hidden {
         "flash",
         "datagrams",
         "marker",
-        "off",
+        "witness",
     ];
 
     /// Hides one more thing; the name is one of [`Hidden::NAMES`], any other hides nothing.
@@ -68,7 +68,7 @@ impl Hidden {
             "flash" => sight.flash = FlashSight::Never,
             "datagrams" => sight.datagrams = false,
             "marker" => sight.marker = false,
-            "off" => sight.off_proved = false,
+            "witness" => sight.off_proved = false,
             _ => {}
         }
     }

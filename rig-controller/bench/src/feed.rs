@@ -103,14 +103,15 @@ impl OpenFeed<'_> {
 fn shows(sight: Sight, what: &What<'_>) -> bool {
     match what {
         What::Operation(_) => sight.operations,
-        What::Byte(_)
-        | What::Sending { .. }
+        What::Sending { .. }
         | What::Sent(_)
         | What::Delivered(_)
         | What::RegistrationAsked { .. } => sight.datagrams,
         What::Pins(_) => sight.marker,
         What::Log(_) => sight.log,
-        What::Reset(_)
+        // The link lives on bytes, whoever else may look at them: the sink hides them from its readers.
+        What::Byte(_)
+        | What::Reset(_)
         | What::NotOnSilicon(_)
         | What::Platform(_)
         | What::PowerOn

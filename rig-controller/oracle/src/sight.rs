@@ -101,12 +101,23 @@ impl fmt::Display for Need {
 }
 
 impl Invariant {
+    /// The needs of the oracle for a ruling on this invariant whatever the case does, and not only when the core is held.
+    pub fn needs_at_all_times(self) -> &'static [Need] {
+        match self {
+            Self::S1 | Self::S4 => &[Need::RunningFlash],
+            Self::S2 => &[Need::Operations, Need::RunningFlash],
+            _ => self.needs(),
+        }
+    }
+
     /// The needs of the oracle for a ruling on this invariant.
     pub fn needs(self) -> &'static [Need] {
         match self {
             Self::S1 | Self::S2 | Self::S4 | Self::Expectation => &[Need::HeldFlash],
-            Self::S3 | Self::L3 => &[Need::Operations],
-            Self::L1 => &[Need::Operations, Need::Datagrams],
+            Self::S3 => &[Need::Operations],
+            // Both count by the records of the journal.
+            Self::L1 => &[Need::Operations, Need::RunningFlash, Need::Datagrams],
+            Self::L3 => &[Need::Operations, Need::RunningFlash],
             Self::L4 => &[Need::RunningFlash, Need::Datagrams],
             Self::T1 => &[Need::OffProved],
             Self::S5 | Self::L2 => &[],

@@ -37,8 +37,8 @@ pub struct Moment<'a> {
     pub journal: Option<State>,
     /// The journal's state once the operation has taken full effect.
     pub after: Option<State>,
-    /// Operations so far, this one included.
-    pub operations: u64,
+    /// Operations so far, this one included; `None` where they cannot be seen.
+    pub operations: Option<u64>,
     /// The operation's number in its phase over the whole case, from 1.
     pub number_in_phase: u64,
     /// The event is the application's first sign in this boot.
@@ -57,8 +57,10 @@ pub struct View {
     image: ImageId,
     marker_pin: u32,
     journal: Option<State>,
-    /// Every operation is shown, and flash with it: the journal is known at all times.
+    /// Flash is shown with every event: the journal is known at all times.
     follows_flash: bool,
+    /// Every operation is shown: the journal has to be read again only when one has changed it.
+    follows_operations: bool,
     application: bool,
     operations: u64,
     operations_in: BTreeMap<Phase, u64>,
@@ -84,7 +86,8 @@ impl View {
             image: images.new.signed().image_id(),
             marker_pin,
             journal: flash_view::journal_state(flash, geometry, layout),
-            follows_flash: sight.operations && sight.flash == FlashSight::Always,
+            follows_flash: sight.flash == FlashSight::Always,
+            follows_operations: sight.operations,
             application: false,
             operations: 0,
             operations_in: BTreeMap::new(),
@@ -102,9 +105,9 @@ impl View {
         phase_of(journal, self.image_bytes, self.application)
     }
 
-    /// Flash operations so far.
-    pub fn operations(&self) -> u64 {
-        self.operations
+    /// Flash operations so far, where they can be seen.
+    pub fn operations(&self) -> Option<u64> {
+        self.follows_operations.then_some(self.operations)
     }
 
     /// Flash operations in each phase so far.
@@ -121,6 +124,18 @@ impl View {
     pub fn look<'a>(&mut self, seen: &'a Seen<'a>, flash: Option<&'a [u8]>) -> Moment<'a> {
         let mut number_in_phase = 0;
         let mut starts_application = false;
+        // Bytes and pins tell of a boot's application only once.
+        let is_asked_for = match seen.what {
+            What::Byte(_) | What::Pins(_) => !self.application,
+            What::Sent(_) | What::Delivered(_) => true,
+            _ => false,
+        };
+        if !self.follows_operations
+            && is_asked_for
+            && let Some(flash) = flash
+        {
+            self.journal = flash_view::journal_state(flash, self.geometry, &self.layout);
+        }
         let mut phase = self.phase();
         let mut after = self.journal;
         match &seen.what {
@@ -161,7 +176,7 @@ impl View {
             phase,
             journal: self.journal,
             after,
-            operations: self.operations,
+            operations: self.follows_operations.then_some(self.operations),
             number_in_phase,
             starts_application,
             turn: self.turn(),

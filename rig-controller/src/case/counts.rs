@@ -9,14 +9,14 @@ pub struct Counts {
     pub boots: u64,
     /// Resets without loss of power.
     pub resets: u64,
-    /// Flash operations.
-    pub flash_operations: u64,
+    /// Flash operations; nothing where they cannot be seen, as in the next two.
+    pub flash_operations: Option<u64>,
     /// Page erases among them.
-    pub erases: u64,
+    pub erases: Option<u64>,
     /// Fragments of the package.
     pub fragments: u64,
     /// Fragments the device had fully received and asked for once more.
-    pub fetched_again: u64,
+    pub fetched_again: Option<u64>,
     /// Requests the device repeated because no answer had come.
     pub retransmissions: u64,
     /// Datagrams the link delivered twice.

@@ -35,6 +35,8 @@ pub(super) enum Firmware {
     NeverConfirms,
     /// Does nothing at all.
     Silent,
+    /// Does nothing at all, and is known to pause for an hour.
+    Pauses,
     /// Sends, and gets nowhere.
     Chatters,
     /// Jumps to ACTIVE whatever is there.
@@ -147,9 +149,11 @@ impl FakeBoard {
 
     fn boot(&mut self) {
         self.device = match self.firmware {
-            Firmware::Silent | Firmware::StopsAnswering | Firmware::NoWait | Firmware::LocksUp => {
-                Device::Stuck
-            }
+            Firmware::Silent
+            | Firmware::Pauses
+            | Firmware::StopsAnswering
+            | Firmware::NoWait
+            | Firmware::LocksUp => Device::Stuck,
             Firmware::Chatters | Firmware::JumpsBlindly => {
                 self.tell(What::Byte(b'A'));
                 Device::Stuck
@@ -218,7 +222,7 @@ impl Board for FakeBoard {
         Facts {
             geometry: GEOMETRY,
             sight: self.sight,
-            silence: Duration::from_secs(5),
+            silence: (self.firmware == Firmware::Pauses).then_some(Duration::from_hours(1)),
         }
     }
 

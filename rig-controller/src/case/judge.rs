@@ -1,4 +1,6 @@
 //! The judgement of a case that is over: verdict and rulings, from what was seen and how the run ended.
+use std::time::Duration;
+
 use powercut_upgrade::journal::Phase as JournalPhase;
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::slots::{Placement, Slot};
@@ -17,6 +19,8 @@ use powercut_oracle::verdict::{Invariant, Outcome, Verdict, VerdictClass};
 use powercut_package::words::Words;
 use powercut_platform::{DeviceState, PlatformError};
 
+/// A board of whose pauses nothing is known counts as gone after so long, or after a quarter of a short case's time.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// Why S5 means nothing of the suite `m-sequence`.
 const REUSED: &str = "not judged: the suite reuses its keystream";
 /// Why a case that did not end as cases do has rulings on nothing but what broke.
@@ -57,10 +61,13 @@ impl Run<'_> {
                 };
             }
             let silent = monitor.last_sign_of_life.elapsed();
-            let patience = self.facts.silence.max(monitor.link_silence());
-            if monitor.oracle.violations().is_empty()
-                && silent < patience.min(self.setup.case.timeout / 4)
-            {
+            let usual = SIGN_OF_LIFE.min(self.setup.case.timeout / 4);
+            let patience = self
+                .facts
+                .silence
+                .unwrap_or(usual)
+                .max(monitor.link_silence());
+            if monitor.oracle.violations().is_empty() && silent < patience {
                 return Verdict::Inconclusive {
                     reason: format!(
                         "the device was still working when the case's time ({} s) was up; raise timeout_s",

@@ -33,6 +33,7 @@ pub struct Monitor {
     pub last_sign_of_life: Instant,
     link: Box<dyn Link>,
     waker: Waker,
+    sight: Sight,
 }
 
 impl std::fmt::Debug for Monitor {
@@ -84,6 +85,7 @@ impl Monitor {
             last_sign_of_life: Instant::now(),
             link,
             waker,
+            sight,
         }
     }
 
@@ -155,13 +157,18 @@ impl Sink for Monitor {
             What::PowerOff { .. } => self.link.board_power_lost(),
             _ => {}
         }
-        let order = self.read(seen, flash);
+        let order = match &seen.what {
+            // The link takes the byte, and nobody else hears of it.
+            What::Byte(_) if !self.sight.datagrams => Order::GoOn,
+            _ => self.read(seen, flash),
+        };
         match &seen.what {
             What::PowerOn => self.link.board_power_restored(),
             // The runner may have given up on this boot already.
             What::Reset(_) => self.waker.wake(),
             What::Byte(byte) if order == Order::GoOn => {
-                if let Some(event) = self.link.from_device(*byte) {
+                let event = self.link.from_device(*byte);
+                if let Some(event) = event.filter(|_| self.sight.datagrams) {
                     return self.read_link(&event, seen.at, flash);
                 }
             }

@@ -440,13 +440,16 @@ impl Run<'_> {
             trial_attempts: self.setup.images.new.manifest().trial_attempts,
             fragments: self.setup.images.new.manifest().fragments(),
         };
+        let seen = monitor.view.operations();
         let counts = Counts {
             boots: self.power_ons,
             resets: monitor.view.resets(),
-            flash_operations: monitor.view.operations(),
-            erases: monitor.oracle.erases(),
+            flash_operations: seen,
+            erases: seen.map(|_| monitor.oracle.erases()),
             fragments: u64::from(profile.fragments),
-            fetched_again: monitor.oracle.fetched_again(),
+            fetched_again: seen
+                .filter(|_| self.facts.sight.datagrams)
+                .map(|_| monitor.oracle.fetched_again()),
             retransmissions: monitor.oracle.repeated_requests()
                 + link.to_platform.dropped
                 + link.to_device.dropped,

@@ -129,7 +129,7 @@ fn sound_firmware_passes_uncut() {
         report.timeline,
         report.violations
     );
-    assert_eq!(report.counts.fetched_again, 0);
+    assert_eq!(report.counts.fetched_again, Some(0));
     assert_eq!(report.counts.fragments, 20);
     assert_eq!(
         report.snapshots.len(),
@@ -343,6 +343,7 @@ fn silicon_that_shows_flash_only_when_held_is_cut_by_what_it_sends_and_judged_by
     assert_eq!(report.verdict, Some(Verdict::Pass), "{}", report.timeline);
     assert_eq!(report.fired.len(), 2);
     assert_eq!(report.fired[0].phase, None, "the phase cannot be seen");
+    assert_eq!(report.counts.flash_operations, None);
     assert_eq!(report.snapshots.len(), 3);
     for invariant in [Invariant::S3, Invariant::L1, Invariant::L3, Invariant::L4] {
         let ruling = report.rulings.get(invariant).unwrap();
@@ -363,6 +364,54 @@ fn silicon_that_shows_flash_only_when_held_is_cut_by_what_it_sends_and_judged_by
             "{invariant}"
         );
     }
+}
+
+#[test]
+fn hiding_operations_or_datagrams_takes_rulings_away_and_fails_nothing() {
+    for (sight, cuts, hidden) in [
+        (
+            Sight {
+                operations: false,
+                ..Sight::EVERYTHING
+            },
+            &["request3/5"],
+            &[Invariant::S3, Invariant::L1, Invariant::L3][..],
+        ),
+        (
+            // The device of these tests has no marker pin.
+            Sight {
+                datagrams: false,
+                marker: false,
+                ..Sight::EVERYTHING
+            },
+            &["f5/after-data"],
+            &[Invariant::S4, Invariant::L1, Invariant::L4],
+        ),
+    ] {
+        let table = Table {
+            sight,
+            ..Table::with_cuts(cuts)
+        };
+        let report = ran(&table, Firmware::Sound);
+        assert_eq!(
+            report.verdict,
+            Some(Verdict::Pass),
+            "{:?}",
+            report.violations
+        );
+        let not: Vec<Invariant> = report.rulings.not_observed().map(|(it, _)| it).collect();
+        assert_eq!(not, hidden);
+    }
+}
+
+#[test]
+fn a_pause_that_the_bench_knows_of_is_not_held_against_the_firmware() {
+    let report = ran(&Table::short(), Firmware::Pauses);
+    assert!(
+        verdict(&report).starts_with("inconclusive: the device was still working"),
+        "{}",
+        verdict(&report)
+    );
 }
 
 #[test]

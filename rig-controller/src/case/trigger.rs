@@ -22,8 +22,8 @@ use powercut_oracle::view::Moment;
 pub struct FiredCut {
     /// What was planned.
     pub planned: Cut,
-    /// The last operation that took effect, at least in part.
-    pub operation: u64,
+    /// The last operation that took effect, at least in part; `None` where operations cannot be seen.
+    pub operation: Option<u64>,
     /// In which phase; `None` where that cannot be seen.
     pub phase: Option<Phase>,
     /// The fragment under way, in the download.
@@ -181,6 +181,7 @@ impl Trigger {
             fragment: moment
                 .journal
                 .as_ref()
+                .filter(|_| moment.phase.is_some())
                 .and_then(|journal| self.under_way(journal)),
         });
         Order::Cut { torn: None }
@@ -299,7 +300,7 @@ impl Trigger {
         let operation = context.op.number - u64::from(torn.is_none());
         self.fired.push(FiredCut {
             planned,
-            operation,
+            operation: Some(operation),
             phase: Some(context.phase),
             fragment: self.under_way(context.before),
         });
@@ -309,7 +310,7 @@ impl Trigger {
     fn fire_after(&mut self, planned: Cut, context: &OperationContext<'_>) -> Order {
         self.fired.push(FiredCut {
             planned,
-            operation: context.op.number,
+            operation: Some(context.op.number),
             phase: Some(context.phase),
             fragment: self.under_way(context.before),
         });

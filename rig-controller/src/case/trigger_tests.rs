@@ -86,7 +86,7 @@ impl Device {
         self.trigger
             .fired()
             .iter()
-            .map(|cut| (cut.planned.to_string(), cut.operation))
+            .map(|cut| (cut.planned.to_string(), cut.operation.unwrap()))
             .collect()
     }
 
@@ -114,7 +114,7 @@ impl Device {
                 phase: Some(Phase::Download),
                 journal: Some(journal),
                 after: Some(journal),
-                operations: self.operations,
+                operations: Some(self.operations),
                 number_in_phase: 0,
                 starts_application: false,
                 turn: None,

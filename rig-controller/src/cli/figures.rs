@@ -96,7 +96,7 @@ fn time(passed: &[&CaseResult]) -> Vec<String> {
 fn wire(passed: &[&CaseResult]) -> Vec<String> {
     let mut lines: Vec<String> = passed
         .iter()
-        .filter(|result| result.link == "ideal" && result.counts.flash_operations > 0)
+        .filter(|result| result.link == "ideal" && result.counts.flash_operations.is_some_and(|count| count > 0))
         .map(|result| {
             let counts = &result.counts;
             let wire = counts.bytes_up + counts.bytes_down;
@@ -109,7 +109,7 @@ fn wire(passed: &[&CaseResult]) -> Vec<String> {
                 counts.fragments,
                 result.fragment_bytes,
                 wire as f64 / counts.image_bytes as f64,
-                counts.fetched_again,
+                counts.fetched_again.map_or("?".to_owned(), |count| count.to_string()),
                 result.cuts.len()
             )
         })

@@ -7,7 +7,6 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::say;
-use crate::plan::Phase;
 use crate::report::{CaseResult, HappenedCut};
 use crate::run::Progress;
 use powercut_oracle::verdict::VerdictClass;
@@ -126,7 +125,9 @@ fn plain(progress: &Progress<'_>, cases: usize) -> String {
             case.index,
             cut.planned,
             place(cut)
-        ),
+        )
+        .trim_end()
+        .to_owned(),
         Progress::Finished { result } => verdict(result),
     }
 }
@@ -145,14 +146,14 @@ fn verdict(result: &CaseResult) -> String {
     )
 }
 
-/// Where a cut hit.
+/// Where a cut hit, as far as that was seen.
 fn place(cut: &HappenedCut) -> String {
-    let phase = cut.phase.map_or("", Phase::name);
-    match cut.fragment {
-        Some(fragment) => format!(
-            "in {phase}, fragment {fragment}, operation {}",
-            cut.operation
-        ),
-        None => format!("in {phase}, operation {}", cut.operation),
-    }
+    let parts = [
+        cut.phase.map(|phase| format!("in {phase}")),
+        cut.fragment.map(|fragment| format!("fragment {fragment}")),
+        cut.operation
+            .map(|operation| format!("operation {operation}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join(", ")
 }

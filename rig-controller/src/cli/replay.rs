@@ -105,6 +105,7 @@ pub(super) fn run_on_board(
     judge: &dyn Fn(&Replayed) -> Option<u8>,
 ) -> Result<ExitCode, CliError> {
     let board = inputs.board(&line.board)?;
+    inputs.check_sight()?;
     let _folder = args.out.as_deref().map(OutFolder::take).transpose()?;
     let cancel = Cancel::default();
     let signals = Signals::watch(cancel.clone())?;
@@ -130,6 +131,9 @@ pub(super) fn run_on_board(
             .enumerate()
         {
             say::line(&format!("flash {}: sha256 {digest}", number + 1));
+        }
+        for (invariant, why) in replayed.first.report.rulings.not_observed() {
+            say::line(&format!("not observed: {invariant}: {why}"));
         }
         if let Some(out) = &args.out {
             let mut result = result_of(inputs, case, board, &replayed.first, verdict);

@@ -1,4 +1,5 @@
 //! `rig run`: all cases of a plan.
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,10 +9,11 @@ use super::progress::Display;
 use super::signals::Signals;
 use super::sources::SourceArgs;
 use super::{CliError, exit, say};
+use crate::report::CaseResult;
 use crate::run::{DEFAULT_BENCH, Inputs, Keep, Options, RunError, Sources, Summary, run_plan};
 use powercut_bench::board::compose;
 use powercut_bench::cancel::Cancel;
-use powercut_oracle::verdict::VerdictClass;
+use powercut_oracle::verdict::{Invariant, VerdictClass};
 
 /// Options of `rig run`.
 #[derive(Debug, Args)]
@@ -67,6 +69,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     } else {
         Inputs::load_only(sources, args.seed, &args.only)?
     };
+    inputs.check_sight()?;
     let out = args
         .out
         .unwrap_or_else(|| PathBuf::from("powercut-out").join(inputs.plan.name()));
@@ -129,17 +132,23 @@ fn report(summary: &Summary, options: &Options) {
         summary.power_cycles,
         summary.power_cycles as f64 / seconds.max(1e-3)
     ));
-    let mut not_observed: Vec<String> = summary
+    let passed = |result: &&CaseResult| result.verdict == VerdictClass::Pass;
+    let mut not_observed = BTreeMap::<(Invariant, &str), usize>::new();
+    for missing in summary
         .results
         .iter()
-        .filter(|result| result.verdict == VerdictClass::Pass)
+        .filter(passed)
         .flat_map(|result| &result.not_observed)
-        .map(|missing| format!("not observed: {}: {}", missing.invariant, missing.why))
-        .collect();
-    not_observed.sort_unstable();
-    not_observed.dedup();
-    for line in &not_observed {
-        say::line(line);
+    {
+        *not_observed
+            .entry((missing.invariant, &missing.why))
+            .or_default() += 1;
+    }
+    let all = summary.results.iter().filter(passed).count();
+    for ((invariant, why), cases) in not_observed {
+        say::line(&format!(
+            "not observed in {cases} of {all} cases that passed: {invariant}: {why}"
+        ));
     }
     for result in &summary.results {
         if result.verdict != VerdictClass::Pass {

@@ -109,6 +109,15 @@ impl Case {
     /// # Errors
     /// The first cut that waits for what cannot be seen, or an expectation that cannot be checked; what to write instead.
     pub fn check_sight(&self, name: &str, sight: Sight) -> Result<(), PlanError> {
+        if let Some(need) = sight.lacks(Invariant::Expectation.needs()) {
+            return Err(PlanError(Fault::new(
+                format!(
+                    "case {}: how the upgrade ends cannot be checked on board `{name}`, which cannot show {need}",
+                    self.index
+                ),
+                "run the plan on a board whose flash can be read at least when it is held",
+            )));
+        }
         for (position, cut) in self.cuts.iter().enumerate() {
             let Some(need) = sight.lacks(cut.needs()) else {
                 continue;
@@ -127,16 +136,7 @@ impl Case {
                 None => fault,
             }));
         }
-        match sight.lacks(Invariant::Expectation.needs()) {
-            None => Ok(()),
-            Some(need) => Err(PlanError(Fault::new(
-                format!(
-                    "case {}: how the upgrade ends cannot be checked on board `{name}`, which cannot show {need}",
-                    self.index
-                ),
-                "run the plan on a board whose flash can be read at least when it is held",
-            ))),
-        }
+        Ok(())
     }
 
     /// What is known of the cuts before a reference run: nothing, unless there are none.

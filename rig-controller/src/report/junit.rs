@@ -207,10 +207,10 @@ fn properties(result: &CaseResult) -> String {
         ("invariants not observed", or_none(&not_observed)),
         ("boots", counts.boots.to_string()),
         ("resets", counts.resets.to_string()),
-        ("flash operations", counts.flash_operations.to_string()),
-        ("erases", counts.erases.to_string()),
+        ("flash operations", or_unseen(counts.flash_operations)),
+        ("erases", or_unseen(counts.erases)),
         ("fragments", counts.fragments.to_string()),
-        ("fetched again", counts.fetched_again.to_string()),
+        ("fetched again", or_unseen(counts.fetched_again)),
         ("retransmissions", counts.retransmissions.to_string()),
         ("duplicates", counts.duplicates.to_string()),
         ("bytes up", counts.bytes_up.to_string()),
@@ -229,19 +229,24 @@ fn happened(result: &CaseResult) -> String {
         .cuts
         .iter()
         .map(|cut| {
-            let phase = cut
-                .phase
-                .map_or(String::new(), |phase| format!(" in {phase}"));
-            let fragment = cut
-                .fragment
-                .map_or(String::new(), |index| format!(" at fragment {index}"));
-            format!(
-                "{} (operation {}{phase}{fragment})",
-                cut.planned, cut.operation
-            )
+            let places = [
+                cut.operation
+                    .map(|operation| format!("operation {operation}")),
+                cut.phase.map(|phase| format!("in {phase}")),
+                cut.fragment.map(|index| format!("at fragment {index}")),
+            ];
+            let places: Vec<String> = places.into_iter().flatten().collect();
+            match places.as_slice() {
+                [] => cut.planned.clone(),
+                places => format!("{} ({})", cut.planned, places.join(" ")),
+            }
         })
         .collect();
     or_none(&cuts)
+}
+
+fn or_unseen(count: Option<u64>) -> String {
+    count.map_or("not observed".to_owned(), |count| count.to_string())
 }
 
 fn or_none(items: &[String]) -> String {

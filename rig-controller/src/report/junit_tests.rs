@@ -100,7 +100,7 @@ fn a_failure_says_the_reason_the_invariant_the_cuts_and_how_to_run_it_again() {
     let mut failed = failure("page 12 holds neither image");
     failed.cuts = vec![HappenedCut {
         planned: "f17/after-data/half".to_owned(),
-        operation: 702,
+        operation: Some(702),
         phase: Some(Phase::Download),
         fragment: Some(17),
     }];

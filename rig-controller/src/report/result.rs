@@ -82,8 +82,9 @@ pub struct CaseResult {
 pub struct HappenedCut {
     /// The cut that was planned, as in the case line.
     pub planned: String,
-    /// The last flash operation that took any effect, counted from 1 over the case; 0 before the first.
-    pub operation: u64,
+    /// The last flash operation that took any effect, counted from 1 over the case; 0 before the first; nothing where
+    /// operations cannot be seen.
+    pub operation: Option<u64>,
     /// The phase the upgrade was in.
     pub phase: Option<Phase>,
     /// The fragment under way, in the download.

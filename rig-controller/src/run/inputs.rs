@@ -234,11 +234,6 @@ impl Inputs {
         let mut links = BTreeMap::new();
         let mut packages = BTreeMap::new();
         for case in &cases {
-            for board in &bench.boards {
-                if let Some(sight) = sight_of(board) {
-                    case.check_sight(&board.name, sight)?;
-                }
-            }
             if !links.contains_key(&case.link) {
                 let link = LinkProfile::load(&sources.links, &case.link).map_err(|source| {
                     InputError::Link {
@@ -273,6 +268,21 @@ impl Inputs {
             links,
             packages,
         })
+    }
+
+    /// Checks that every board of the bench shows what the cases need.
+    ///
+    /// # Errors
+    /// The first cut or expectation that a board cannot show.
+    pub fn check_sight(&self) -> Result<(), InputError> {
+        for case in &self.cases {
+            for board in &self.bench.boards {
+                if let Some(sight) = sight_of(board) {
+                    case.check_sight(&board.name, sight)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The board of this name.

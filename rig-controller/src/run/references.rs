@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::case::runner::CaseReport;
 use crate::plan::Case;
-use powercut_bench::entry::BoardEntry;
+use powercut_bench::entry::{BoardEntry, Hidden};
 use powercut_bench::modem::{ModemFault, ModemHabits, ModemPower};
 use powercut_link::LinkProfile;
 use powercut_oracle::verdict::{Invariant, Verdict};
@@ -30,6 +30,8 @@ struct Key {
     modem_power: ModemPower,
     modem_fault: Option<ModemFault>,
     watchdog: Duration,
+    /// A board that shows less sees less of what there is to cut.
+    hides: Hidden,
 }
 
 /// `None` if the run was cancelled before the reference run ended.
@@ -59,6 +61,7 @@ impl References {
             modem_power,
             modem_fault: board.modem.fault,
             watchdog: board.watchdog,
+            hides: board.hides,
         };
         let uncut = uncut(case, modem_power);
         self.slot(key)

@@ -116,8 +116,9 @@ pub struct Facts {
     pub geometry: Geometry,
     /// Its sight.
     pub sight: Sight,
-    /// Without a sign of life for so long, a powered board is not on its way any more.
-    pub silence: Duration,
+    /// A powered board that is silent for longer is not on its way any more; `None` where nothing is known of the firmware's
+    /// pauses.
+    pub silence: Option<Duration>,
 }
 
 /// How a board comes up when it gets power.
@@ -218,6 +219,6 @@ pub(crate) struct VirtualBoardConfig {
     pub qemu: PathBuf,
     /// Silence after which a started watchdog that was not fed bites (host time; the device does nothing observable meanwhile).
     pub watchdog: Duration,
-    /// Silence after which a powered board counts as gone.
-    pub silence: Duration,
+    /// Silence after which a powered board counts as gone, if the bench says.
+    pub silence: Option<Duration>,
 }

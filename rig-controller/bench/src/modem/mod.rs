@@ -72,6 +72,16 @@ pub enum ModemError {
         /// What the host said.
         source: std::io::Error,
     },
+    /// The firmware has another address of the platform built in than its set says.
+    #[error(
+        "the device opened a socket to {addressed}, but its firmware set says that the platform is at {advertised}; correct `platform` in set.yaml, or build the set anew with `rig firmware build`"
+    )]
+    Elsewhere {
+        /// Where the device wanted to send.
+        addressed: std::net::SocketAddrV4,
+        /// Where the set says that it sends.
+        advertised: std::net::SocketAddrV4,
+    },
     /// No thread for a link that takes time.
     #[error(
         "the virtual modem cannot start the thread of its link: {0}; check the limit on threads"

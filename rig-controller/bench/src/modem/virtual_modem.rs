@@ -311,7 +311,14 @@ impl VirtualModem {
     fn open(&mut self, id: SocketId, addressed: SocketAddrV4) {
         let remote = match self.route {
             Some((advertised, actual)) if advertised == addressed => actual,
-            _ => addressed,
+            Some((advertised, _)) => {
+                self.failure = Some(ModemError::Elsewhere {
+                    addressed,
+                    advertised,
+                });
+                addressed
+            }
+            None => addressed,
         };
         self.close(id);
         self.sockets_opened += 1;

@@ -166,7 +166,14 @@ impl Oracle {
             match self.sight.lacks(invariant.needs()) {
                 Some(need) => Ruling::NotObserved(format!("this board cannot show {need}")),
                 None if self.looked_at.contains(&invariant) => Ruling::Held,
-                None => Ruling::NotObserved("the case gave no occasion to check it".to_owned()),
+                None => {
+                    Ruling::NotObserved(match self.sight.lacks(invariant.needs_at_all_times()) {
+                        Some(need) => format!(
+                            "this board cannot show {need}, and nothing else gave an occasion"
+                        ),
+                        None => "the case gave no occasion to check it".to_owned(),
+                    })
+                }
             }
         })
     }
@@ -222,9 +229,9 @@ impl Oracle {
     /// The device starts: power came, or it reset itself.
     pub fn on_boot(&mut self) {
         self.look_at(Invariant::L2);
-        if self.sight.operations {
-            // From here on every operation is seen: what none of them breaks has held.
-            for watched in [Invariant::S2, Invariant::S3, Invariant::L1] {
+        // From here on every operation is seen: what none of them breaks has held.
+        for watched in [Invariant::S2, Invariant::S3, Invariant::L1] {
+            if self.sight.operations && self.sight.lacks(watched.needs_at_all_times()).is_none() {
                 self.look_at(watched);
             }
         }

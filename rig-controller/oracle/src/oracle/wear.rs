@@ -47,7 +47,7 @@ impl Oracle {
 
     /// The case is over: no page was erased more often than the swap, the journal and the cuts account for (L3).
     pub fn at_end(&mut self, installed: bool) {
-        if !self.sight.operations {
+        if self.sight.lacks(Invariant::L3.needs()).is_some() {
             return;
         }
         self.look_at(Invariant::L3);

@@ -13,6 +13,8 @@ mod schema;
 mod tasks;
 mod writer;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -42,6 +44,16 @@ const BUSY_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// The database cannot do its part, or refuses what is asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// The file of a backup cannot be made.
+    #[error(
+        "cannot make the backup {}: {source}; name a file that does not exist yet, in a folder that is writable", .path.display()
+    )]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// The complaint of the host.
+        source: std::io::Error,
+    },
     /// The database cannot be opened.
     #[error("cannot open the database {}: {source}; check that the folder exists, is writable and has space", .path.display())]
     Open {
@@ -175,12 +187,25 @@ pub fn back_up(folder: &Path, to: &Path) -> Result<(), StoreError> {
         path: to.to_owned(),
         source: rusqlite::Error::InvalidPath(to.to_owned()),
     })?;
-    reader
-        .execute("VACUUM INTO ?1", [target])
-        .map_err(|source| StoreError::Open {
+    // It holds the devices' keys: only its owner may read it, from the first byte on.
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to)
+        .map_err(|source| StoreError::Backup {
             path: to.to_owned(),
             source,
         })?;
+    let copied = reader.execute("VACUUM INTO ?1", [target]);
+    copied.map_err(|source| {
+        // Half of a copy is none.
+        let _ = std::fs::remove_file(to);
+        StoreError::Open {
+            path: to.to_owned(),
+            source,
+        }
+    })?;
     Ok(())
 }
 

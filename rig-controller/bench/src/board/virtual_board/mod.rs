@@ -44,8 +44,8 @@ use crate::uart::UartToDevice;
 use crate::witness::ProcessWitness;
 use powercut_oracle::sight::Sight;
 
-/// Silence of the device after which it counts as gone: it sends or writes flash every few milliseconds while it upgrades.
-const SILENCE: Duration = Duration::from_secs(5);
+/// From here on the watchdog is what a silent device may be waiting for.
+const LONG_WATCHDOG: Duration = Duration::from_secs(5);
 
 /// `virtual: microbit`.
 pub(super) const KIND: Kind = Kind {
@@ -59,7 +59,10 @@ fn compose(entry: &BoardEntry) -> Composed {
         name: entry.name.clone(),
         qemu: entry.emulator.clone(),
         watchdog: entry.watchdog,
-        silence: entry.silence.unwrap_or(SILENCE),
+        silence: entry.silence.or_else(|| {
+            let is_long = entry.watchdog >= LONG_WATCHDOG;
+            is_long.then(|| entry.watchdog + Duration::from_secs(1))
+        }),
     });
     Composed {
         relay: Box::new(board.relay()),

@@ -28,7 +28,7 @@ fn hanging(qemu: &Path) -> VirtualBoard {
         name: "mb-test".to_owned(),
         qemu: qemu.to_owned(),
         watchdog: Duration::from_secs(2),
-        silence: Duration::from_secs(5),
+        silence: None,
     });
     board
         .provision(&firmware(&[], &[], &Then::Hang), 7)
