@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use nor_flash_model::TornShape;
 use powercut_oracle::seen::{Clock, Seen, Source, What};
-use powercut_oracle::sight::{FlashSight, Sight};
 
 /// The answer of a sink to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,22 +25,22 @@ pub enum Order {
 /// Takes every event of a case, each source's in the order in which they happened. Called on the sources' threads; must not
 /// block, and must not call the source.
 pub trait Sink: Send {
-    /// Takes one event. `flash` is the whole flash as it is at the event (before an operation), where that is shown.
+    /// Takes one event. `flash` is the whole flash as it is at the event (before an operation), where the source can
+    /// tell.
     fn seen(&mut self, seen: &Seen<'_>, flash: Option<&[u8]>) -> Order;
 }
 
-/// Tells one sink what is seen. Hides what the board's [`Sight`] does not hold, whatever its driver could tell.
+/// Tells one sink what is seen, all of it: the sink knows which of it a board is to show.
 #[derive(Clone)]
 pub struct Feed {
     sink: Arc<Mutex<dyn Sink>>,
     clock: Clock,
-    sight: Sight,
 }
 
 impl Feed {
-    /// A feed into `sink` that shows what `sight` holds.
-    pub fn new(sink: Arc<Mutex<dyn Sink>>, clock: Clock, sight: Sight) -> Self {
-        Self { sink, clock, sight }
+    /// A feed into `sink` on this clock.
+    pub fn new(sink: Arc<Mutex<dyn Sink>>, clock: Clock) -> Self {
+        Self { sink, clock }
     }
 
     /// For several events in a row: the sink is locked until the result is dropped.
@@ -49,7 +48,6 @@ impl Feed {
         OpenFeed {
             sink: self.sink.lock().unwrap_or_else(PoisonError::into_inner),
             clock: self.clock,
-            sight: self.sight,
         }
     }
 
@@ -67,7 +65,7 @@ impl Feed {
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feed")
-            .field("sight", &self.sight)
+            .field("clock", &self.clock)
             .finish_non_exhaustive()
     }
 }
@@ -76,7 +74,6 @@ impl fmt::Debug for Feed {
 pub struct OpenFeed<'a> {
     sink: MutexGuard<'a, dyn Sink + 'static>,
     clock: Clock,
-    sight: Sight,
 }
 
 impl OpenFeed<'_> {
@@ -86,66 +83,6 @@ impl OpenFeed<'_> {
     }
 
     fn tell_at(&mut self, at: Duration, by: Source, what: What<'_>, flash: Option<&[u8]>) -> Order {
-        if !shows(self.sight, &what) {
-            return Order::GoOn;
-        }
-        let is_held = matches!(what, What::PowerOn);
-        let flash = flash.filter(|_| match self.sight.flash {
-            FlashSight::Always => true,
-            FlashSight::Held => is_held,
-            FlashSight::Never => false,
-        });
         self.sink.seen(&Seen { at, by, what }, flash)
-    }
-}
-
-/// Whether a board that shows `sight` shows this event.
-fn shows(sight: Sight, what: &What<'_>) -> bool {
-    match what {
-        What::Operation(_) => sight.operations,
-        What::Sending { .. }
-        | What::Sent(_)
-        | What::Delivered(_)
-        | What::RegistrationAsked { .. } => sight.datagrams,
-        What::Pins(_) => sight.marker,
-        What::Log(_) => sight.log,
-        // The link lives on bytes, whoever else may look at them: the sink hides them from its readers.
-        What::Byte(_)
-        | What::Reset(_)
-        | What::NotOnSilicon(_)
-        | What::Platform(_)
-        | What::PowerOn
-        | What::PowerOff { .. } => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Default)]
-    struct Heard(Vec<(bool, bool)>);
-
-    impl Sink for Heard {
-        fn seen(&mut self, seen: &Seen<'_>, flash: Option<&[u8]>) -> Order {
-            let is_power = matches!(seen.what, What::PowerOn);
-            self.0.push((is_power, flash.is_some()));
-            Order::GoOn
-        }
-    }
-
-    #[test]
-    fn what_a_board_does_not_show_reaches_no_sink_and_flash_only_when_it_is_held() {
-        let heard = Arc::new(Mutex::new(Heard::default()));
-        let sight = Sight {
-            marker: false,
-            flash: FlashSight::Held,
-            ..Sight::EVERYTHING
-        };
-        let feed = Feed::new(heard.clone(), Clock::start(), sight);
-        for what in [What::Pins(1), What::Byte(65), What::PowerOn] {
-            assert_eq!(feed.tell(Source::Board, what, Some(&[0xFF])), Order::GoOn);
-        }
-        assert_eq!(heard.lock().unwrap().0, [(false, false), (true, true)]);
     }
 }

@@ -1,6 +1,7 @@
 //! Sight: what a board can show, what each invariant needs to see, and so what cannot be ruled on a bench.
 use std::fmt;
 
+use crate::seen::What;
 use crate::verdict::Invariant;
 
 /// When the rig can read a board's flash.
@@ -71,6 +72,33 @@ impl Sight {
     /// The first of `needs` that a board that shows this does not meet.
     pub fn lacks(self, needs: &[Need]) -> Option<Need> {
         needs.iter().copied().find(|need| !self.meets(*need))
+    }
+
+    /// Whether a board that shows this shows the event.
+    pub fn shows(self, what: &What<'_>) -> bool {
+        match what {
+            What::Operation(_) => self.operations,
+            What::Byte(_)
+            | What::Sending { .. }
+            | What::Sent(_)
+            | What::Delivered(_)
+            | What::RegistrationAsked { .. } => self.datagrams,
+            What::Pins(_) => self.marker,
+            What::Log(_) => self.log,
+            What::Reset(_)
+            | What::NotOnSilicon(_)
+            | What::Platform(_)
+            | What::PowerOn
+            | What::PowerOff { .. } => true,
+        }
+    }
+
+    /// Whether a board that shows this shows its flash at the event; its core is held when power has just come.
+    pub fn shows_flash_at(self, what: &What<'_>) -> bool {
+        self.meets(match what {
+            What::PowerOn => Need::HeldFlash,
+            _ => Need::RunningFlash,
+        })
     }
 
     /// The sight that both have: a board's, with some of it hidden.
@@ -159,6 +187,18 @@ mod tests {
                 Invariant::Expectation
             ]
         );
+    }
+
+    #[test]
+    fn what_a_board_does_not_show_is_hidden_and_flash_shows_only_when_it_is_held() {
+        let sight = Sight {
+            marker: false,
+            flash: FlashSight::Held,
+            ..Sight::EVERYTHING
+        };
+        let events = [What::Pins(1), What::Byte(65), What::PowerOn];
+        let shown = events.map(|what| (sight.shows(&what), sight.shows_flash_at(&what)));
+        assert_eq!(shown, [(false, false), (true, false), (true, true)]);
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl View {
             phase,
             journal: self.journal,
             after,
-            operations: self.follows_operations.then_some(self.operations),
+            operations: self.operations(),
             number_in_phase,
             starts_application,
             turn: self.turn(),

@@ -1,10 +1,11 @@
 //! The sink of a case: takes every event in the order of its source, and lets the readers read it: the trigger, which may order
-//! a cut, then the oracle, the timeline and what is kept as evidence.
+//! a cut, then the oracle, the timeline and what is kept as evidence. The readers get what the board's [`Sight`] holds; its link
+//! lives on every byte.
 //!
 //! Bytes of the device go on to its link at once, so what the link sees of them stands in the same order.
 use std::time::{Duration, Instant};
 
-use super::timeline::{Happening, Timeline};
+use super::timeline::Timeline;
 use super::trigger::Trigger;
 use crate::plan::Cut;
 use powercut_bench::board::Waker;
@@ -109,8 +110,12 @@ impl Monitor {
         self.link.shut_down();
     }
 
-    /// Has every reader read one event; the order is the trigger's.
+    /// Has every reader read one event, if the board is to show it; the order is the trigger's.
     fn read(&mut self, seen: &Seen<'_>, flash: Option<&[u8]>) -> Order {
+        if !self.sight.shows(&seen.what) {
+            return Order::GoOn;
+        }
+        let flash = flash.filter(|_| self.sight.shows_flash_at(&seen.what));
         let moment = self.view.look(seen, flash);
         let order = self.trigger.read(&moment);
         let effect = match order {
@@ -151,38 +156,26 @@ impl Monitor {
 impl Sink for Monitor {
     fn seen(&mut self, seen: &Seen<'_>, flash: Option<&[u8]>) -> Order {
         match &seen.what {
-            What::Operation(_) | What::Byte(_) | What::PowerOn | What::Log(_) => {
+            // Whoever may look at it: the rig hears it, as the link does.
+            What::Byte(_) => self.last_sign_of_life = Instant::now(),
+            What::Operation(_) | What::PowerOn | What::Log(_) if self.sight.shows(&seen.what) => {
                 self.last_sign_of_life = Instant::now();
             }
             What::PowerOff { .. } => self.link.board_power_lost(),
             _ => {}
         }
-        let order = match &seen.what {
-            // The link takes the byte, and nobody else hears of it.
-            What::Byte(_) if !self.sight.datagrams => Order::GoOn,
-            _ => self.read(seen, flash),
-        };
+        let order = self.read(seen, flash);
         match &seen.what {
             What::PowerOn => self.link.board_power_restored(),
             // The runner may have given up on this boot already.
             What::Reset(_) => self.waker.wake(),
             What::Byte(byte) if order == Order::GoOn => {
-                let event = self.link.from_device(*byte);
-                if let Some(event) = event.filter(|_| self.sight.datagrams) {
+                if let Some(event) = self.link.from_device(*byte) {
                     return self.read_link(&event, seen.at, flash);
                 }
             }
             _ => {}
         }
         order
-    }
-}
-
-/// Adds a remark of the rig's to the timeline.
-impl Monitor {
-    /// Notes something worth knowing that is no event of the board's.
-    pub fn note(&mut self, at: Duration, text: String) {
-        let phase = self.view.phase();
-        self.timeline.add(at, phase, Happening::Note(text));
     }
 }

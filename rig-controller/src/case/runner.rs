@@ -176,7 +176,7 @@ pub fn run(setup: &CaseSetup<'_>, on: &mut Composed) -> CaseReport {
     let mut run = Run {
         setup,
         monitor,
-        feed: Feed::new(sink, clock, facts.sight),
+        feed: Feed::new(sink, clock),
         clock,
         facts,
         told: Arc::new(AtomicBool::new(false)),

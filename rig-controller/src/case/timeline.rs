@@ -36,8 +36,6 @@ pub enum Happening {
     Modem(String),
     /// The platform saw or did something.
     Platform(String),
-    /// Anything else worth knowing.
-    Note(String),
 }
 
 /// A happening, when, and in which phase.
@@ -142,7 +140,6 @@ impl Timeline {
                 Happening::Journal(state) => writeln!(text, "journal   {state}"),
                 Happening::Modem(what) => writeln!(text, "modem     {what}"),
                 Happening::Platform(what) => writeln!(text, "platform  {what}"),
-                Happening::Note(what) => writeln!(text, "note      {}", what.escape_debug()),
             };
         }
         text

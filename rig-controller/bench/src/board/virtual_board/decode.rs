@@ -192,7 +192,6 @@ mod tests {
 
     use crate::feed::{Feed, Sink};
     use powercut_oracle::seen::{Clock, Seen};
-    use powercut_oracle::sight::Sight;
 
     #[derive(Default)]
     struct Log(Vec<String>);
@@ -213,7 +212,7 @@ mod tests {
     fn run(events: &[TraceEvent]) -> (Vec<String>, Decoder) {
         let (mut decoder, mut shadow) = (Decoder::default(), FlashShadow::erased());
         let log = Arc::new(Mutex::new(Log::default()));
-        let feed = Feed::new(log.clone(), Clock::start(), Sight::EVERYTHING);
+        let feed = Feed::new(log.clone(), Clock::start());
         for event in events {
             decoder.event(*event, &mut shadow, &mut feed.open());
         }

@@ -34,7 +34,7 @@ fn hanging(qemu: &Path) -> VirtualBoard {
         .provision(&firmware(&[], &[], &Then::Hang), 7)
         .unwrap();
     let sink = Arc::new(Mutex::new(Deaf));
-    board.watch(Feed::new(sink, Clock::start(), Sight::EVERYTHING));
+    board.watch(Feed::new(sink, Clock::start()));
     board.supply.power_on().unwrap();
     board.release().unwrap();
     board

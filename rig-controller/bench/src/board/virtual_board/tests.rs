@@ -86,7 +86,7 @@ fn listener(
 
 /// Gives power and lets the core run.
 fn power_on(board: &mut VirtualBoard, sink: Arc<Mutex<dyn Sink>>) -> Result<(), BoardError> {
-    board.watch(Feed::new(sink, Clock::start(), Sight::EVERYTHING));
+    board.watch(Feed::new(sink, Clock::start()));
     board.supply.power_on()?;
     assert_eq!(board.hold()?, Hold::Held);
     board.release()
@@ -203,11 +203,7 @@ fn a_torn_operation_leaves_the_part_its_shape_says() {
 fn a_board_that_is_held_has_run_nothing_and_shows_what_flash_holds() {
     let mut board = board_with(&nine_operations());
     let listener = listener(&board, go_on);
-    board.watch(Feed::new(
-        listener.clone(),
-        Clock::start(),
-        Sight::EVERYTHING,
-    ));
+    board.watch(Feed::new(listener.clone(), Clock::start()));
     board.relay().on().unwrap();
     assert_eq!(board.hold().unwrap(), Hold::Held);
     assert_eq!(flash_of(&mut board), nine_operations());
