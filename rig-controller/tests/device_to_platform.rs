@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use powercut_at_client::{AtClient, Event};
 use powercut_bench::modem::{
-    Modem, ModemEvent, ModemHabits, ModemPower, VirtualModem, VirtualModemConfig,
+    ModemEvent, ModemHabits, ModemPower, VirtualModem, VirtualModemConfig,
 };
 use powercut_bench::uart::UartToDevice;
 use powercut_link::{Impairment, LinkProfile, TimeScale};

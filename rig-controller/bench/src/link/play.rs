@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Link, LinkKind, LinkSetup};
 use crate::modem::{
-    Modem, ModemError, ModemEvent, ModemFault, ModemPower, VirtualModem, VirtualModemConfig,
+    ModemError, ModemEvent, ModemFault, ModemPower, VirtualModem, VirtualModemConfig,
 };
 use crate::uart::UartToDevice;
 

@@ -1,6 +1,6 @@
-//! What a cellular modem is to the rig: AT text on one side, datagrams on the other.
+//! Cellular modems, as the rig sees them: AT text on one side, datagrams on the other.
 //!
-//! [`Modem`] is the contract; [`VirtualModem`] speaks the Quectel UDP dialect (`at_engine`, `at_command`) and bridges
+//! [`VirtualModem`] speaks the Quectel UDP dialect (`at_engine`, `at_command`) and bridges
 //! its sockets to real UDP sockets on this host. [`ModemHabits`] makes it slow, wordy or needy, as real ones are.
 mod at_command;
 mod at_engine;
@@ -87,24 +87,4 @@ pub enum ModemError {
         "the virtual modem cannot start the thread of its link: {0}; check the limit on threads"
     )]
     Thread(#[source] std::io::Error),
-}
-
-/// One modem. [`Modem::from_device`] is called in the exact order in which the device sent.
-pub trait Modem: Send {
-    /// Take one byte from the device; answers go out through the board's UART handle.
-    #[expect(
-        clippy::wrong_self_convention,
-        reason = "it is where the byte comes from, not a conversion"
-    )]
-    fn from_device(&mut self, byte: u8) -> Option<ModemEvent>;
-    /// The board lost power; what that means depends on [`ModemPower`]. Bytes still on their way to the device are lost either way.
-    fn board_power_lost(&mut self);
-    /// The board is about to get power; call it before the board can send. A modem starts as if the board had power.
-    fn board_power_restored(&mut self);
-    /// Whether the modem has registered with the network. One that is still not when a case times out is a *bench error*.
-    fn registered(&self) -> bool;
-    /// What the modem could not do, if anything, since this was last asked.
-    fn take_failure(&mut self) -> Option<ModemError>;
-    /// End all traffic; nothing is sent to the board after this returns.
-    fn shut_down(&mut self);
 }

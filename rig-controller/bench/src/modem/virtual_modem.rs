@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::at_command::{SOCKETS, SocketId};
 use super::at_engine::{Network, Wish};
 use super::paced_engine::PacedEngine;
-use super::{Modem, ModemError, ModemEvent, ModemFault, ModemHabits, ModemPower};
+use super::{ModemError, ModemEvent, ModemFault, ModemHabits, ModemPower};
 use crate::schedule::{Appointments, LinkClock, Schedule};
 use crate::uart::UartToDevice;
 use powercut_link::{Air, Direction, Impairment, LinkProfile, SerialLine, TimeScale};
@@ -408,8 +408,9 @@ fn read(id: SocketId, opening: u64, socket: &UdpSocket, side: &Mutex<BoardSide>)
     }
 }
 
-impl Modem for VirtualModem {
-    fn from_device(&mut self, byte: u8) -> Option<ModemEvent> {
+impl VirtualModem {
+    /// Takes one byte from the device, in the exact order in which it sent; answers go out through the board's UART handle.
+    pub fn from_device(&mut self, byte: u8) -> Option<ModemEvent> {
         let step = {
             let mut side = locked(&self.board_side);
             if !side.board_has_power {
@@ -431,7 +432,8 @@ impl Modem for VirtualModem {
         step.event
     }
 
-    fn board_power_lost(&mut self) {
+    /// The board lost power; [`ModemPower`] says whether the modem did. Bytes still on their way to the device are lost either way.
+    pub fn board_power_lost(&mut self) {
         {
             let mut side = locked(&self.board_side);
             side.board_has_power = false;
@@ -450,19 +452,23 @@ impl Modem for VirtualModem {
         }
     }
 
-    fn board_power_restored(&mut self) {
+    /// The board is about to get power; call it before the board can send. A modem starts as if the board had power.
+    pub fn board_power_restored(&mut self) {
         locked(&self.board_side).board_has_power = true;
     }
 
-    fn registered(&self) -> bool {
+    /// Whether the modem has registered with the network.
+    pub fn registered(&self) -> bool {
         locked(&self.board_side).engine.registered()
     }
 
-    fn take_failure(&mut self) -> Option<ModemError> {
+    /// The failure of the modem since this was last asked, if there was one.
+    pub fn take_failure(&mut self) -> Option<ModemError> {
         self.failure.take()
     }
 
-    fn shut_down(&mut self) {
+    /// Ends all traffic; nothing is sent to the board after this returns.
+    pub fn shut_down(&mut self) {
         locked(&self.board_side).board_has_power = false;
         self.close_all();
     }
