@@ -4,6 +4,7 @@ mod common;
 mod program;
 
 use common::Inputs;
+use program::OPTIONS;
 
 const PLAN: &str = "plan: p\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
 
@@ -13,22 +14,13 @@ fn rig(inputs: &Inputs, arguments: &[&str]) -> (i32, String, String) {
 }
 
 /// `rig run` on these inputs.
-const RUN: [&str; 10] = [
-    "run",
-    "plan.yaml",
-    "--bench",
-    "bench.yaml",
-    "--firmware",
-    "firmware",
-    "--links",
-    "links",
-    "--out",
-    "out",
-];
+fn run(inputs: &Inputs) -> (i32, String, String) {
+    program::run_plan(&inputs.path("."))
+}
 
 /// Asserts that `rig run` refuses, saying `expected`, and has started nothing.
 fn refuses(inputs: &Inputs, expected: &str) {
-    let (code, _, complaint) = rig(inputs, &RUN);
+    let (code, _, complaint) = run(inputs);
     assert_eq!(code, 2, "{complaint}");
     assert!(complaint.contains(expected), "{complaint}\n{expected}");
     assert!(!inputs.path("out").exists(), "something was begun");
@@ -72,7 +64,10 @@ fn a_missing_or_broken_bench_and_firmware_set_are_refused_with_a_remedy() {
 #[test]
 fn a_case_number_the_plan_does_not_have_is_refused() {
     let inputs = Inputs::new(PLAN);
-    let (code, _, complaint) = rig(&inputs, &[&RUN[..], &["--only", "1,7"]].concat());
+    let (code, _, complaint) = rig(
+        &inputs,
+        &[&["run", "plan.yaml"], &OPTIONS[..], &["--only", "1,7"]].concat(),
+    );
     assert_eq!(code, 2);
     assert!(
         complaint.contains("there is no case 7; the plan has cases 1 to 1"),
@@ -83,7 +78,7 @@ fn a_case_number_the_plan_does_not_have_is_refused() {
 #[test]
 fn without_an_emulator_every_case_is_a_bench_error_and_the_reports_say_so() {
     let inputs = Inputs::new(PLAN);
-    let (code, out, complaint) = rig(&inputs, &RUN);
+    let (code, out, complaint) = run(&inputs);
     assert_eq!(code, 3, "{out}{complaint}");
     assert!(out.contains("1 case: 1 bench error"), "{out}");
     assert!(
@@ -110,7 +105,7 @@ fn a_port_in_use_is_a_bench_error_of_every_case() {
         "bench.yaml",
         format!("bench: b\nplatform: {{ port: {port} }}\nboards: [{{ name: mb-1, virtual: microbit }}]\n"),
     );
-    let (code, out, _) = rig(&inputs, &RUN);
+    let (code, out, _) = run(&inputs);
     assert_eq!(code, 3);
     assert!(out.contains("the port is in use"), "{out}");
 }
@@ -118,7 +113,7 @@ fn a_port_in_use_is_a_bench_error_of_every_case() {
 #[test]
 fn the_evidence_of_a_case_is_all_that_is_needed_to_replay_it() {
     let inputs = Inputs::new(PLAN);
-    rig(&inputs, &RUN);
+    run(&inputs);
     let elsewhere = Inputs::new("not: a plan\n");
     let folder = inputs.path("out/cases/001-mb-1");
     let (code, out, complaint) = rig(

@@ -12,20 +12,9 @@ use std::time::{Duration, Instant};
 use common::Inputs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use program::rig;
+use program::{OPTIONS, rig, run_plan};
 
 const PLAN: &str = "plan: p\ntimeout_s: 60\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
-const OPTIONS: [&str; 8] = [
-    "--bench",
-    "bench.yaml",
-    "--firmware",
-    "firmware",
-    "--links",
-    "links",
-    "--out",
-    "out",
-];
-
 /// Inputs whose bootloader faults at once: a firmware failure, in QEMU, as soon as power is on.
 fn faulting(plan: &str) -> Inputs {
     let inputs = Inputs::new(plan);
@@ -84,10 +73,7 @@ fn emulators_end(inputs: &Inputs) -> bool {
 }
 
 fn run(inputs: &Inputs) -> (i32, String, String) {
-    rig(
-        &inputs.path("."),
-        &[&["run", "plan.yaml"], &OPTIONS[..]].concat(),
-    )
+    run_plan(&inputs.path("."))
 }
 
 fn read(inputs: &Inputs, name: &str) -> String {

@@ -225,19 +225,7 @@ fn set_with(image: &Path, more: &str) -> Inputs {
 }
 
 fn run(inputs: &Inputs) -> (i32, String) {
-    let arguments = [
-        "run",
-        "plan.yaml",
-        "--bench",
-        "bench.yaml",
-        "--firmware",
-        "firmware",
-        "--links",
-        "links",
-        "--out",
-        "out",
-    ];
-    let (code, _, complaint) = program::rig(&inputs.path("."), &arguments);
+    let (code, _, complaint) = program::run_plan(&inputs.path("."));
     (code, complaint)
 }
 

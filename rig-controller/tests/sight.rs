@@ -6,21 +6,10 @@ mod program;
 use std::fs;
 
 use common::Inputs;
-use program::rig;
+use program::run_plan;
 use serde_json::Value;
 
 const UPGRADE: &str = "plan: p\ntimeout_s: 2\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
-const OPTIONS: [&str; 8] = [
-    "--bench",
-    "bench.yaml",
-    "--firmware",
-    "firmware",
-    "--links",
-    "links",
-    "--out",
-    "out",
-];
-
 /// A plan on a bench whose board hides these things; its bootloader faults at once.
 fn hiding(hides: &str, cuts: &str) -> Inputs {
     let inputs = Inputs::new(&format!("{UPGRADE}{cuts}"));
@@ -32,10 +21,7 @@ fn hiding(hides: &str, cuts: &str) -> Inputs {
 }
 
 fn run(inputs: &Inputs) -> (i32, String, String) {
-    rig(
-        &inputs.path("."),
-        &[&["run", "plan.yaml"], &OPTIONS[..]].concat(),
-    )
+    run_plan(&inputs.path("."))
 }
 
 #[test]

@@ -2,6 +2,25 @@
 use std::path::Path;
 use std::process::Command;
 
+/// The options of `rig run` for the inputs in a folder, after `run plan.yaml`; the last two say where results go.
+#[allow(dead_code, reason = "not every test runs plans")]
+pub const OPTIONS: [&str; 8] = [
+    "--bench",
+    "bench.yaml",
+    "--firmware",
+    "firmware",
+    "--links",
+    "links",
+    "--out",
+    "out",
+];
+
+/// Runs the plan in `folder`; exit code, stdout and stderr.
+#[allow(dead_code, reason = "not every test runs plans")]
+pub fn run_plan(folder: &Path) -> (i32, String, String) {
+    rig(folder, &[&["run", "plan.yaml"], &OPTIONS[..]].concat())
+}
+
 /// Runs `rig` in `folder`; exit code, stdout and stderr.
 pub fn rig(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_rig"))
