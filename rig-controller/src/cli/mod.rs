@@ -1,21 +1,17 @@
 //! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
+#[cfg(not(all(feature = "explore", feature = "service")))]
+mod absent;
 pub mod exit;
 mod figures;
 pub mod firmware;
 #[cfg(feature = "explore")]
-mod in_process;
-#[cfg(not(feature = "explore"))]
-#[path = "absent/in_process.rs"]
 mod in_process;
 mod link;
 mod m_sequence;
 mod pack;
 mod plan;
 #[cfg(feature = "service")]
-mod platform;
-#[cfg(not(feature = "service"))]
-#[path = "absent/platform.rs"]
 mod platform;
 mod progress;
 mod replay;
@@ -27,6 +23,11 @@ mod sources;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+#[cfg(not(feature = "explore"))]
+use self::absent::in_process;
+#[cfg(not(feature = "service"))]
+use self::absent::platform;
 
 use crate::plan::{ParseCaseLineError, PlanError};
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
