@@ -45,7 +45,7 @@ fn a_cut_that_waits_for_what_is_hidden_is_refused_at_its_place_before_anything_h
         (
             "flash",
             "",
-            "how the upgrade ends cannot be checked on board `mb-1`, which cannot show what flash holds",
+            "plan.yaml: case 1: how the upgrade ends cannot be checked on board `mb-1`, which cannot show what flash holds",
         ),
     ] {
         let inputs = hiding(hides, cuts);

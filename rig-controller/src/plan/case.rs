@@ -1,6 +1,7 @@
 //! One case: everything that determines a run, given the images and a board.
 use powercut_package::suites::suite_name;
 use std::fmt;
+use std::path::Path;
 
 use powercut_oracle::sight::{Need, Sight};
 use powercut_oracle::verdict::{Invariant, Outcome};
@@ -104,11 +105,11 @@ impl Case {
         })
     }
 
-    /// Checks that board `name`, which shows `sight`, can show what this case needs.
+    /// Checks that board `name`, which shows `sight`, can show what this case of the plan in `file` needs.
     ///
     /// # Errors
     /// The first cut that waits for what cannot be seen, or an expectation that cannot be checked; what to write instead.
-    pub fn check_sight(&self, name: &str, sight: Sight) -> Result<(), PlanError> {
+    pub fn check_sight(&self, file: &Path, name: &str, sight: Sight) -> Result<(), PlanError> {
         if let Some(need) = sight.lacks(Invariant::Expectation.needs()) {
             return Err(PlanError(Fault::new(
                 format!(
@@ -116,7 +117,8 @@ impl Case {
                     self.index
                 ),
                 "run the plan on a board whose flash can be read at least when it is held",
-            )));
+            )
+            .at(Place::whole(file))));
         }
         for (position, cut) in self.cuts.iter().enumerate() {
             let Some(need) = sight.lacks(cut.needs()) else {

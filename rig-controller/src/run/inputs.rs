@@ -278,7 +278,7 @@ impl Inputs {
         for case in &self.cases {
             for board in &self.bench.boards {
                 if let Some(sight) = sight_of(board) {
-                    case.check_sight(&board.name, sight)?;
+                    case.check_sight(&self.sources.plan, &board.name, sight)?;
                 }
             }
         }
