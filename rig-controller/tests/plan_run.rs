@@ -142,7 +142,7 @@ fn dead_boards_with(
                 power: entry.modem.power,
                 fault: entry.modem.fault,
             }),
-            hides: entry.hides,
+            shows: entry.shows,
         })
     }
 }

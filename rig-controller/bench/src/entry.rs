@@ -20,8 +20,8 @@ pub struct BoardEntry {
     pub watchdog: Duration,
     /// Silence after which a powered board counts as gone; the kind's own if `None`.
     pub silence: Option<Duration>,
-    /// The part of its sight that is hidden on purpose.
-    pub hides: Hidden,
+    /// The sight that is not hidden on purpose.
+    pub shows: Sight,
     /// Its modem.
     pub modem: ModemEntry,
     /// The program that emulates it.
@@ -37,44 +37,18 @@ pub struct ModemEntry {
     pub fault: Option<ModemFault>,
 }
 
-/// The part of a board's sight that a bench file hides: an emulated board then shows no more than silicon would.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hidden {
-    sight: Sight,
-}
+/// Takes a part of a board's sight away.
+pub type Hide = fn(&mut Sight);
 
-impl Hidden {
-    /// Nothing.
-    pub const NOTHING: Self = Self {
-        sight: Sight::EVERYTHING,
-    };
-
-    /// Everything that can be hidden, by its name in bench files.
-    pub const NAMES: [&'static str; 6] = [
-        "operations",
-        "running-flash",
-        "flash",
-        "datagrams",
-        "marker",
-        "witness",
-    ];
-
-    /// Hides one more thing; the name is one of [`Hidden::NAMES`], any other hides nothing.
-    pub fn add(&mut self, name: &str) {
-        let sight = &mut self.sight;
-        match name {
-            "operations" => sight.operations = false,
-            "running-flash" => sight.flash = sight.flash.min(FlashSight::Held),
-            "flash" => sight.flash = FlashSight::Never,
-            "datagrams" => sight.datagrams = false,
-            "marker" => sight.marker = false,
-            "witness" => sight.off_proved = false,
-            _ => {}
-        }
-    }
-
-    /// The sight that is left of a board that shows everything.
-    pub fn sight(self) -> Sight {
-        self.sight
-    }
-}
+/// The parts of a board's sight that a bench file can hide, by their names there: an emulated board then shows no more than
+/// silicon would.
+pub const HIDEABLE: [(&str, Hide); 6] = [
+    ("operations", |sight| sight.operations = false),
+    ("running-flash", |sight| {
+        sight.flash = sight.flash.min(FlashSight::Held);
+    }),
+    ("flash", |sight| sight.flash = FlashSight::Never),
+    ("datagrams", |sight| sight.datagrams = false),
+    ("marker", |sight| sight.marker = false),
+    ("witness", |sight| sight.off_proved = false),
+];

@@ -10,10 +10,11 @@ use powercut_upgrade::factory::DeviceId;
 use sha2::{Digest, Sha256};
 
 use crate::board::KINDS;
-use crate::entry::{BoardEntry, Hidden, ModemEntry};
+use crate::entry::{BoardEntry, HIDEABLE, ModemEntry};
 use crate::modem::{ModemFault, ModemPower};
 use powercut_document::{Document, Fault, Fields, Value};
 use powercut_link::TimeScale;
+use powercut_oracle::sight::Sight;
 
 const BENCH_KEYS: &[&str] = &["bench", "boards", "platform", "qemu", "time_scale"];
 
@@ -188,21 +189,22 @@ fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
         device_id,
         watchdog,
         silence,
-        hides: hides(fields)?,
+        shows: shows(fields)?,
         modem,
         emulator: emulator.to_owned(),
     })
 }
 
-fn hides(fields: Fields<'_>) -> Result<Hidden, Fault> {
-    let mut hidden = Hidden::NOTHING;
+fn shows(fields: Fields<'_>) -> Result<Sight, Fault> {
+    let mut sight = Sight::EVERYTHING;
     let Some(value) = fields.get("hides") else {
-        return Ok(hidden);
+        return Ok(sight);
     };
     for thing in value.list("`hides`")? {
-        hidden.add(thing.one_of("what is hidden", &Hidden::NAMES.map(|name| (name, name)))?);
+        let hide = thing.one_of("what is hidden", &HIDEABLE)?;
+        hide(&mut sight);
     }
-    Ok(hidden)
+    Ok(sight)
 }
 
 fn modem(fields: Fields<'_>) -> Result<ModemEntry, Fault> {
@@ -287,7 +289,7 @@ mod tests {
         assert_eq!(board.modem.power, Some(ModemPower::WithBoard));
         assert_eq!(board.modem.fault, Some(ModemFault::NeverRegisters));
         assert_eq!(board.silence, Some(Duration::from_mins(1)));
-        let sight = board.hides.sight();
+        let sight = board.shows;
         assert!(!sight.operations && sight.flash == FlashSight::Held && sight.datagrams);
     }
 

@@ -11,7 +11,6 @@ use powercut_upgrade::boot;
 use powercut_upgrade::flash::TwiceProgrammable;
 
 use powercut_bench::board::{Board, BoardError, Composed, Facts, Hold, Stopped, Waker};
-use powercut_bench::entry::Hidden;
 use powercut_bench::feed::{Feed, Order};
 use powercut_bench::link::Play;
 use powercut_bench::relay::{Power, Relay, RelayError, RelayFault};
@@ -424,7 +423,7 @@ pub(super) fn board(firmware: Firmware, sight: Sight, link: Play) -> Composed {
             .off_proved
             .then(|| Box::new(Voltmeter(firmware)) as Box<dyn Witness>),
         link: Box::new(link),
-        hides: Hidden::NOTHING,
+        shows: Sight::EVERYTHING,
         board: Box::new(board),
     }
 }

@@ -10,9 +10,10 @@ use sha2::{Digest, Sha256};
 
 use crate::case::runner::CaseReport;
 use crate::plan::Case;
-use powercut_bench::entry::{BoardEntry, Hidden};
+use powercut_bench::entry::BoardEntry;
 use powercut_bench::modem::{ModemFault, ModemHabits, ModemPower};
 use powercut_link::LinkProfile;
+use powercut_oracle::sight::Sight;
 use powercut_oracle::verdict::{Invariant, Verdict};
 use powercut_package::ImageName;
 
@@ -31,7 +32,7 @@ struct Key {
     modem_fault: Option<ModemFault>,
     watchdog: Duration,
     /// A board that shows less sees less of what there is to cut.
-    hides: Hidden,
+    shows: Sight,
 }
 
 /// `None` if the run was cancelled before the reference run ended.
@@ -61,7 +62,7 @@ impl References {
             modem_power,
             modem_fault: board.modem.fault,
             watchdog: board.watchdog,
-            hides: board.hides,
+            shows: board.shows,
         };
         let uncut = uncut(case, modem_power);
         self.slot(key)

@@ -1,6 +1,6 @@
 //! A board with everything that hangs on it, composed from an entry of the bench file once a run.
 use super::{Board, Facts};
-use crate::entry::{BoardEntry, Hidden};
+use crate::entry::BoardEntry;
 use crate::link::LinkKind;
 use crate::relay::Relay;
 use crate::witness::Witness;
@@ -16,8 +16,8 @@ pub struct Composed {
     pub witness: Option<Box<dyn Witness>>,
     /// Its way to the platform.
     pub link: Box<dyn LinkKind>,
-    /// The part of its sight that the bench file hides.
-    pub hides: Hidden,
+    /// The sight that the bench file does not hide.
+    pub shows: Sight,
 }
 
 impl Composed {
@@ -29,7 +29,7 @@ impl Composed {
             off_proved,
             ..facts.sight
         };
-        let sight = sight.and(self.hides.sight());
+        let sight = sight.and(self.shows);
         Facts { sight, ..facts }
     }
 }
@@ -68,5 +68,5 @@ pub fn compose(entry: &BoardEntry) -> Option<Composed> {
 
 /// The sight of the board that `entry` describes, before it is composed.
 pub fn sight_of(entry: &BoardEntry) -> Option<Sight> {
-    kind_of(entry).map(|kind| kind.sight.and(entry.hides.sight()))
+    kind_of(entry).map(|kind| kind.sight.and(entry.shows))
 }

@@ -71,7 +71,7 @@ fn compose(entry: &BoardEntry) -> Composed {
             power: entry.modem.power,
             fault: entry.modem.fault,
         }),
-        hides: entry.hides,
+        shows: entry.shows,
         board: Box::new(board),
     }
 }
