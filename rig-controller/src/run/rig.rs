@@ -172,7 +172,7 @@ impl<'a> Rig<'a> {
             cancel: self.cancel,
             on_cut,
         };
-        // A worker that panicked has left the board off: dropping the emulator takes its power.
+        // A case that panicked has left the board off: the runner sees to that.
         let mut on = on.lock().unwrap_or_else(PoisonError::into_inner);
         let geometry = on.facts().geometry;
         if geometry != firmware.geometry() {
