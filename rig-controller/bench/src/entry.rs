@@ -14,6 +14,12 @@ pub struct BoardEntry {
     pub name: String,
     /// The name of its kind, one of [`KINDS`](crate::board::KINDS).
     pub kind: &'static str,
+    /// The name of its relay's kind, one of [`relay::KINDS`](crate::relay::KINDS).
+    pub relay: &'static str,
+    /// The name of its witness's kind, one of [`witness::KINDS`](crate::witness::KINDS).
+    pub witness: &'static str,
+    /// The name of its link's kind, one of [`link::KINDS`](crate::link::KINDS).
+    pub link: &'static str,
     /// How it names itself towards the platform.
     pub device_id: DeviceId,
     /// Silence after which its watchdog bites, once the firmware has started it.

@@ -11,7 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::board::KINDS;
 use crate::entry::{BoardEntry, HIDEABLE, ModemEntry};
+use crate::link;
 use crate::modem::{ModemFault, ModemPower};
+use crate::relay;
+use crate::witness;
 use powercut_document::{Document, Fault, Fields, Value};
 use powercut_link::TimeScale;
 use powercut_oracle::sight::Sight;
@@ -32,7 +35,7 @@ const BOARD_KEYS: &[&str] = &[
     "power",
     "link",
 ];
-const HARDWARE_KEYS: &[&str] = &["chip", "probe", "power", "link"];
+const HARDWARE_KEYS: &[&str] = &["chip", "probe"];
 
 /// The emulator of a bench that names none: a program that the search path leads to.
 pub const DEFAULT_QEMU: &str = "qemu-system-arm";
@@ -147,13 +150,18 @@ fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
         }
     }
     let name = fields.require("name")?.name("the board's name")?;
-    let kind = fields.require("virtual")?.one_of(
-        "the virtual board",
-        &KINDS
-            .iter()
-            .map(|kind| (kind.name, kind.name))
-            .collect::<Vec<_>>(),
-    )?;
+    let kinds: Vec<_> = KINDS.iter().map(|kind| (kind.name, kind)).collect();
+    let kind = fields
+        .require("virtual")?
+        .one_of("the virtual board", &kinds)?;
+    let power = fields
+        .get("power")
+        .map(|value| value.fields("`power`", &["relay", "witness"]))
+        .transpose()?;
+    let of_power = |key| power.and_then(|power| power.get(key));
+    let relays = relay::KINDS.iter().map(|kind| kind.name);
+    let witnesses = witness::KINDS.iter().map(|kind| kind.name);
+    let links = link::KINDS.iter().map(|kind| kind.name);
     let device_id = match fields.get("device_id") {
         None => device_id_of(&name),
         Some(value) => {
@@ -185,7 +193,10 @@ fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
         .map(Duration::from_secs);
     Ok(BoardEntry {
         name,
-        kind,
+        kind: kind.name,
+        relay: part(of_power("relay"), "the relay", relays)?.unwrap_or(kind.relay),
+        witness: part(of_power("witness"), "the witness", witnesses)?.unwrap_or(kind.witness),
+        link: part(fields.get("link"), "the link", links)?.unwrap_or(kind.link),
         device_id,
         watchdog,
         silence,
@@ -193,6 +204,16 @@ fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
         modem,
         emulator: emulator.to_owned(),
     })
+}
+
+/// The kind that `value` names among `kinds`; `None` where nothing stands.
+fn part(
+    value: Option<Value<'_>>,
+    what: &str,
+    kinds: impl Iterator<Item = &'static str>,
+) -> Result<Option<&'static str>, Fault> {
+    let kinds: Vec<_> = kinds.map(|name| (name, name)).collect();
+    value.map(|value| value.one_of(what, &kinds)).transpose()
 }
 
 fn shows(fields: Fields<'_>) -> Result<Sight, Fault> {
@@ -277,13 +298,17 @@ mod tests {
 
     #[test]
     fn every_key_arrives() {
-        let bench = parse("bench: b\ntime_scale: 100\nqemu: /opt/qemu\nplatform: { port: 5683 }\nboards:\n  - { name: one, virtual: microbit, device_id: dev-7, watchdog_ms: 500, silence_s: 60, hides: [operations, running-flash], modem: { power: with_board, fault: never-registers } }\n").unwrap();
+        let bench = parse("bench: b\ntime_scale: 100\nqemu: /opt/qemu\nplatform: { port: 5683 }\nboards:\n  - { name: one, virtual: microbit, power: { relay: virtual, witness: process }, link: play, device_id: dev-7, watchdog_ms: 500, silence_s: 60, hides: [operations, running-flash], modem: { power: with_board, fault: never-registers } }\n").unwrap();
         let board = &bench.boards[0];
         assert_eq!(
             (bench.platform_port, board.emulator.as_path()),
             (5683, Path::new("/opt/qemu"))
         );
         assert!((bench.time_scale.times() - 100.0).abs() < 1e-9);
+        assert_eq!(
+            (board.relay, board.witness, board.link),
+            ("virtual", "process", "play")
+        );
         assert_eq!(board.device_id, DeviceId(*b"dev-7\0\0\0"));
         assert_eq!(board.watchdog, Duration::from_millis(500));
         assert_eq!(board.modem.power, Some(ModemPower::WithBoard));
@@ -324,6 +349,18 @@ mod tests {
             (
                 "bench: b\nboards:\n  - { name: a, virtual: microbit, modem: { fault: sleepy } }\n",
                 "b.yaml:3:51: the modem's `fault` cannot be `sleepy`; valid are: none, never-registers",
+            ),
+            (
+                "bench: b\nboards:\n  - { name: a, virtual: microbit, power: { relay: { gpio: { line: 3 } } } }\n",
+                "b.yaml:3:51: the relay is a word",
+            ),
+            (
+                "bench: b\nboards:\n  - { name: a, virtual: microbit, power: { witness: sense } }\n",
+                "b.yaml:3:53: the witness cannot be `sense`; valid are: process",
+            ),
+            (
+                "bench: b\nboards:\n  - { name: a, virtual: microbit, link: tap }\n",
+                "b.yaml:3:41: the link cannot be `tap`; valid are: play",
             ),
             (
                 "bench: b\nplatform: { port: 70000 }\nboards: [{ name: a, virtual: microbit }]\n",

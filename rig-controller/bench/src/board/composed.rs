@@ -1,9 +1,9 @@
 //! A board with everything that hangs on it, composed from an entry of the bench file once a run.
 use super::{Board, Facts};
 use crate::entry::BoardEntry;
-use crate::link::LinkKind;
-use crate::relay::Relay;
-use crate::witness::Witness;
+use crate::link::{self, LinkKind};
+use crate::relay::{self, Relay};
+use crate::witness::{self, Witness};
 use powercut_oracle::sight::Sight;
 
 /// One board of the bench, ready for any number of cases.
@@ -49,8 +49,14 @@ pub struct Kind {
     pub name: &'static str,
     /// The sight of boards of this kind, known before one is made.
     pub sight: Sight,
+    /// The name of the relay's kind where a bench file does not say.
+    pub relay: &'static str,
+    /// The name of the witness's kind where a bench file does not say.
+    pub witness: &'static str,
+    /// The name of the link's kind where a bench file does not say.
+    pub link: &'static str,
     /// Makes one, off and erased, as a bench file's entry says.
-    pub compose: fn(&BoardEntry) -> Composed,
+    pub make: fn(&BoardEntry) -> Box<dyn Board>,
 }
 
 /// The kinds of boards there are.
@@ -61,9 +67,21 @@ fn kind_of(entry: &BoardEntry) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == entry.kind)
 }
 
-/// Composes the board that `entry` describes; `None` if there is no such kind, which no bench file gets past its reader with.
+/// Composes the board that `entry` describes; `None` if it names a kind that there is not, or parts that do not go together:
+/// no bench file gets past its reader so.
 pub fn compose(entry: &BoardEntry) -> Option<Composed> {
-    kind_of(entry).map(|kind| (kind.compose)(entry))
+    let board = (kind_of(entry)?.make)(entry);
+    let relay = relay::KINDS.iter().find(|kind| kind.name == entry.relay)?;
+    let mut witnesses = witness::KINDS.iter();
+    let witness = witnesses.find(|kind| kind.name == entry.witness)?;
+    let link = link::KINDS.iter().find(|kind| kind.name == entry.link)?;
+    Some(Composed {
+        relay: (relay.wire)(&*board)?,
+        witness: Some((witness.wire)(&*board)?),
+        link: (link.make)(entry),
+        shows: entry.shows,
+        board,
+    })
 }
 
 /// The sight of the board that `entry` describes, before it is composed.

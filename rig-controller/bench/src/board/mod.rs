@@ -15,7 +15,9 @@ use nor_flash_model::Geometry;
 use powercut_oracle::sight::Sight;
 
 use crate::feed::Feed;
+use crate::relay::Switched;
 use crate::uart::UartToDevice;
+use crate::witness::Emulated;
 
 pub use composed::{Composed, KINDS, Kind, compose, sight_of};
 #[cfg(feature = "fuzzing")]
@@ -167,6 +169,14 @@ pub trait Board: Send {
     /// The bench does not do its part.
     fn check(&mut self) -> Result<(), BoardError> {
         Ok(())
+    }
+    /// The load that a virtual relay switches; a board of silicon has none.
+    fn load(&self) -> Option<Arc<dyn Switched>> {
+        None
+    }
+    /// The process that lives as long as the board has power, where the board is one.
+    fn process(&self) -> Option<Arc<dyn Emulated>> {
+        None
     }
     /// Lets another thread end a [`Board::wait`] early.
     fn waker(&self) -> Waker;

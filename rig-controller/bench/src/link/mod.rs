@@ -1,6 +1,6 @@
 //! How a board reaches the platform. [`Link`] is the contract of a way that is open; [`LinkKind`] opens one for a case.
 //!
-//! So far there is one kind, [`Play`]: the rig is the modem on the device's UART. [`UdpRelay`] plays a link between any two
+//! [`KINDS`] lists the kinds there are: so far one, [`Play`], where the rig is the modem on the device's UART. [`UdpRelay`] plays a link between any two
 //! programs of this host.
 mod play;
 mod udp_relay;
@@ -11,11 +11,23 @@ use std::time::Duration;
 
 use powercut_link::{Impairment, LinkProfile, TimeScale};
 
+use crate::entry::BoardEntry;
 use crate::modem::{ModemError, ModemEvent, ModemHabits, ModemPower};
 use crate::uart::UartToDevice;
 
 pub use play::Play;
 pub use udp_relay::{UdpRelay, UdpRelayCounters, UdpRelayError, UdpRelayWay};
+
+/// A kind of link, as bench files name it.
+pub struct Kind {
+    /// Its name in bench files, after `link:`.
+    pub name: &'static str,
+    /// Makes the one that a bench file's entry describes.
+    pub make: fn(&BoardEntry) -> Box<dyn LinkKind>,
+}
+
+/// The kinds of links there are.
+pub const KINDS: &[Kind] = &[play::KIND];
 
 /// The wishes of a case for its link.
 #[derive(Debug, Clone)]

@@ -3,11 +3,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Link, LinkKind, LinkSetup};
+use super::{Kind, Link, LinkKind, LinkSetup};
 use crate::modem::{
     ModemError, ModemEvent, ModemFault, ModemPower, VirtualModem, VirtualModemConfig,
 };
 use crate::uart::UartToDevice;
+
+/// `link: play`.
+pub(super) const KIND: Kind = Kind {
+    name: "play",
+    make: |entry| {
+        Box::new(Play {
+            power: entry.modem.power,
+            fault: entry.modem.fault,
+        })
+    },
+};
 
 /// Plays a modem for one board.
 #[derive(Debug, Clone, Copy)]

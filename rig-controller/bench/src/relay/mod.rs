@@ -1,9 +1,22 @@
-//! Relays switch a board's power.
+//! Relays switch a board's power. [`KINDS`] lists the kinds there are.
 mod virtual_relay;
 
 use std::fmt;
 
-pub(crate) use virtual_relay::{Switched, VirtualRelay};
+use crate::board::Board;
+
+pub use virtual_relay::Switched;
+
+/// A kind of relay.
+pub struct Kind {
+    /// Its name in bench files, after `relay:`.
+    pub name: &'static str,
+    /// Makes the one that `board` hangs on; `None` if a relay of this kind has nothing to switch there.
+    pub wire: fn(&dyn Board) -> Option<Box<dyn Relay>>,
+}
+
+/// The kinds of relays there are.
+pub const KINDS: &[Kind] = &[virtual_relay::KIND];
 
 /// Whether a board has power, as far as can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

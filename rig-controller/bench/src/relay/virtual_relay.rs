@@ -2,10 +2,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Power, Relay, RelayError, RelayFault};
+use super::{Kind, Power, Relay, RelayError, RelayFault};
+use crate::board::Board;
+
+/// `relay: virtual`.
+pub(super) const KIND: Kind = Kind {
+    name: "virtual",
+    wire,
+};
+
+fn wire(board: &dyn Board) -> Option<Box<dyn Relay>> {
+    let name = format!("virtual relay of {}", board.name());
+    Some(Box::new(VirtualRelay::new(name, board.load()?)))
+}
 
 /// Something a virtual relay can feed. Usable from any thread at any time.
-pub(crate) trait Switched: Send + Sync {
+pub trait Switched: Send + Sync {
     /// Contact closed: power is there when this returns. Idempotent.
     ///
     /// # Errors
@@ -19,14 +31,14 @@ pub(crate) trait Switched: Send + Sync {
 
 /// Switches one virtual board.
 #[derive(Clone)]
-pub(crate) struct VirtualRelay {
+struct VirtualRelay {
     name: String,
     load: Arc<dyn Switched>,
 }
 
 impl VirtualRelay {
     /// A relay that feeds `load`, in whatever state it is.
-    pub(crate) fn new(name: String, load: Arc<dyn Switched>) -> Self {
+    fn new(name: String, load: Arc<dyn Switched>) -> Self {
         Self { name, load }
     }
 

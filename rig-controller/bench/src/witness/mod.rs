@@ -1,7 +1,20 @@
-//! Witnesses prove, without the relay's word, that power went.
+//! Witnesses prove, without the relay's word, that power went. [`KINDS`] lists the kinds there are.
 mod process;
 
-pub(crate) use process::{Emulated, ProcessWitness};
+use crate::board::Board;
+
+pub use process::Emulated;
+
+/// A kind of witness.
+pub struct Kind {
+    /// Its name in bench files, after `witness:`.
+    pub name: &'static str,
+    /// Makes one that looks at `board`; `None` if a witness of this kind has nothing to look at there.
+    pub wire: fn(&dyn Board) -> Option<Box<dyn Witness>>,
+}
+
+/// The kinds of witnesses there are.
+pub const KINDS: &[Kind] = &[process::KIND];
 
 /// The finding of a witness about a board that ought to be off.
 #[derive(Debug, Clone, PartialEq, Eq)]

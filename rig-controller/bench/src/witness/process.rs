@@ -1,16 +1,22 @@
 //! The witness of an emulated board: the kernel says whether the emulator's process is gone.
 use std::sync::Arc;
 
-use super::{Proof, Witness};
+use super::{Kind, Proof, Witness};
+
+/// `witness: process`.
+pub(super) const KIND: Kind = Kind {
+    name: "process",
+    wire: |board| Some(Box::new(ProcessWitness(board.process()?))),
+};
 
 /// Something that lives in a process.
-pub(crate) trait Emulated: Send + Sync {
+pub trait Emulated: Send + Sync {
     /// The process that still lives, if any.
     fn living_process(&self) -> Option<u32>;
 }
 
 /// Looks for the process of one board.
-pub(crate) struct ProcessWitness(pub(crate) Arc<dyn Emulated>);
+struct ProcessWitness(Arc<dyn Emulated>);
 
 impl Witness for ProcessWitness {
     fn name(&self) -> &'static str {

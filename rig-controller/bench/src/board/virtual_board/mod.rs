@@ -35,13 +35,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::supply::Supply;
-use super::{Board, BoardError, Composed, Facts, Hold, Kind, Stopped, VirtualBoardConfig, Waker};
+use super::{Board, BoardError, Facts, Hold, Kind, Stopped, VirtualBoardConfig, Waker};
 use crate::entry::BoardEntry;
 use crate::feed::Feed;
-use crate::link::Play;
-use crate::relay::VirtualRelay;
+use crate::relay::Switched;
 use crate::uart::UartToDevice;
-use crate::witness::ProcessWitness;
+use crate::witness::Emulated;
 use powercut_oracle::sight::Sight;
 
 /// From here on the watchdog is what a silent device may be waiting for.
@@ -51,11 +50,14 @@ const LONG_WATCHDOG: Duration = Duration::from_secs(5);
 pub(super) const KIND: Kind = Kind {
     name: "microbit",
     sight: Sight::EVERYTHING,
-    compose,
+    relay: "virtual",
+    witness: "process",
+    link: "play",
+    make,
 };
 
-fn compose(entry: &BoardEntry) -> Composed {
-    let board = VirtualBoard::new(VirtualBoardConfig {
+fn make(entry: &BoardEntry) -> Box<dyn Board> {
+    Box::new(VirtualBoard::new(VirtualBoardConfig {
         name: entry.name.clone(),
         qemu: entry.emulator.clone(),
         watchdog: entry.watchdog,
@@ -63,17 +65,7 @@ fn compose(entry: &BoardEntry) -> Composed {
             let is_long = entry.watchdog >= LONG_WATCHDOG;
             is_long.then(|| entry.watchdog + Duration::from_secs(1))
         }),
-    });
-    Composed {
-        relay: Box::new(board.relay()),
-        witness: Some(Box::new(board.witness())),
-        link: Box::new(Play {
-            power: entry.modem.power,
-            fault: entry.modem.fault,
-        }),
-        shows: entry.shows,
-        board: Box::new(board),
-    }
+    }))
 }
 
 /// A micro:bit in QEMU. Dropping it switches it off; no emulator outlives the rig.
@@ -89,18 +81,6 @@ impl VirtualBoard {
         Self {
             supply: Arc::new(Supply::new(config)),
         }
-    }
-
-    /// The relay this board hangs on. It can be switched from any thread, also while another one waits for the
-    /// board; switching it on needs a [`Board::watch`] before.
-    pub(crate) fn relay(&self) -> VirtualRelay {
-        let name = format!("virtual relay of {}", self.supply.config().name);
-        VirtualRelay::new(name, Arc::clone(&self.supply) as _)
-    }
-
-    /// Sees whether the board's process is gone.
-    pub(crate) fn witness(&self) -> ProcessWitness {
-        ProcessWitness(Arc::clone(&self.supply) as _)
     }
 }
 
@@ -148,6 +128,16 @@ impl Board for VirtualBoard {
 
     fn check(&mut self) -> Result<(), BoardError> {
         self.supply.check()
+    }
+
+    /// It can be switched from any thread, also while another one waits for the board; switching it on needs a
+    /// [`Board::watch`] before.
+    fn load(&self) -> Option<Arc<dyn Switched>> {
+        Some(Arc::clone(&self.supply) as _)
+    }
+
+    fn process(&self) -> Option<Arc<dyn Emulated>> {
+        Some(Arc::clone(&self.supply) as _)
     }
 
     fn waker(&self) -> Waker {

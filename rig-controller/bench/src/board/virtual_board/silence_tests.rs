@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use super::toy_firmware::{Then, firmware};
 use super::*;
 use crate::feed::{Order, Sink};
-use crate::relay::Relay;
+use crate::relay;
 use powercut_oracle::seen::{Clock, Seen};
 
 /// Hears nothing and asks for nothing.
@@ -83,7 +83,7 @@ fn a_device_that_does_nothing_is_no_fault_of_the_bench() {
         Stopped::TimedOut
     );
     board.check().unwrap();
-    board.relay().off().unwrap();
+    (relay::KINDS[0].wire)(&board).unwrap().off().unwrap();
     board.check().unwrap();
 }
 
@@ -148,7 +148,7 @@ fn an_emulator_behind_a_script_goes_with_the_power() {
         .parse()
         .unwrap();
     kill(Pid::from_raw(emulator), Signal::SIGSTOP).unwrap();
-    board.relay().off().unwrap();
+    (relay::KINDS[0].wire)(&board).unwrap().off().unwrap();
     assert!(ends(&id));
 }
 
@@ -158,6 +158,6 @@ fn an_emulator_that_a_script_has_put_out_of_reach_ends_when_told_and_holds_nobod
     let (program, id) = wrapper(folder.path(), "setsid");
     let board = hanging(&program);
     assert!(runs(&id));
-    board.relay().off().unwrap();
+    (relay::KINDS[0].wire)(&board).unwrap().off().unwrap();
     assert!(ends(&id));
 }

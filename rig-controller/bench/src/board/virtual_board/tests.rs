@@ -10,8 +10,8 @@ use super::memory_map::{
 use super::toy_firmware::{DATA, MARKER, Store, Then, erase, firmware, transmitter};
 use super::*;
 use crate::feed::{Order, Sink};
-use crate::relay::{Power, Relay};
-use crate::witness::{Proof, Witness};
+use crate::relay::{self, Power, Relay};
+use crate::witness::{self, Proof, Witness};
 use nor_flash_model::{TornShape, Unit};
 use powercut_oracle::FlashOpKind;
 use powercut_oracle::seen::{Clock, ResetCause, Seen, What};
@@ -92,8 +92,16 @@ fn power_on(board: &mut VirtualBoard, sink: Arc<Mutex<dyn Sink>>) -> Result<(), 
     board.release()
 }
 
+fn relay(board: &VirtualBoard) -> Box<dyn Relay> {
+    (relay::KINDS[0].wire)(board).unwrap()
+}
+
+fn witness(board: &VirtualBoard) -> Box<dyn Witness> {
+    (witness::KINDS[0].wire)(board).unwrap()
+}
+
 fn power_off(board: &VirtualBoard) {
-    board.relay().off().unwrap();
+    relay(board).off().unwrap();
 }
 
 fn flash_of(board: &mut VirtualBoard) -> Vec<u8> {
@@ -165,7 +173,7 @@ fn a_cut_at_an_operation_leaves_nothing_of_it_and_the_next_boot_goes_on_from_the
     let (stopped, events) = boot(&mut board, at_op(1, Order::Cut { torn: None }));
     assert_eq!((stopped, events.len()), (Stopped::Cut, 1));
     assert_eq!(
-        board.witness().look(),
+        witness(&board).look(),
         Proof::Off("the emulator's process is gone".to_owned())
     );
     assert_eq!(data_word(&flash_of(&mut board), 0), 0x0F0F_0F0F);
@@ -204,7 +212,7 @@ fn a_board_that_is_held_has_run_nothing_and_shows_what_flash_holds() {
     let mut board = board_with(&nine_operations());
     let listener = listener(&board, go_on);
     board.watch(Feed::new(listener.clone(), Clock::start()));
-    board.relay().on().unwrap();
+    relay(&board).on().unwrap();
     assert_eq!(board.hold().unwrap(), Hold::Held);
     assert_eq!(flash_of(&mut board), nine_operations());
     assert_eq!(
@@ -420,11 +428,11 @@ fn the_board_outlives_the_thread_that_switched_it_on() {
 #[test]
 fn the_relay_ends_a_wait_from_another_thread_and_gives_power_again() {
     let mut board = board_with(&nine_operations());
-    let mut relay = board.relay();
+    let mut relay = relay(&board);
     assert!(relay.on().is_err(), "nobody watches yet");
     boot(&mut board, go_on);
     assert_eq!(relay.power(), Power::On);
-    let witness = board.witness().look();
+    let witness = witness(&board).look();
     assert!(matches!(witness, Proof::StillOn(_)), "{witness:?}");
     let switching = std::thread::spawn(move || {
         relay.off().unwrap();
