@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::explorer::Counts;
+use super::explorer::ExplorationCounts;
 use super::flash_part::FlashPart;
 use super::oracle::Breach;
 use super::plan_line::PlannedLine;
 use super::scenario::Scenario;
 use super::schedule::Schedule;
-use super::survey::{Depth, Part, Survey};
+use super::survey::{Depth, Partition, Survey};
 use powercut_oracle::verdict::Invariant;
 
 /// Says whether to stop; asked often, from many threads.
@@ -105,11 +105,11 @@ pub fn surveys(geometries: &[FlashPart], scenarios: &[Scenario], like: &Survey) 
     geometries.iter().flat_map(each).collect()
 }
 
-/// A part of one survey: the unit of work and of record.
+/// A partition of one survey: the unit of work and of record.
 #[derive(Debug, Clone)]
 pub struct Slice {
     survey: Survey,
-    part: Part,
+    partition: Partition,
     name: String,
 }
 
@@ -121,7 +121,7 @@ pub struct SliceRecord {
     /// Survey and slice; equal for equal work.
     pub slice: String,
     /// What was done.
-    pub counts: Counts,
+    pub counts: ExplorationCounts,
     /// Failures, the first few.
     pub failures: Vec<FailureRecord>,
 }
@@ -137,8 +137,8 @@ pub struct FailureRecord {
     pub reason: String,
 }
 
-/// The slices that fall to `part` of a campaign.
-pub fn slices(surveys: &[Survey], part: Part) -> Vec<Slice> {
+/// The slices that fall to `partition` of a campaign.
+pub fn slices(surveys: &[Survey], partition: Partition) -> Vec<Slice> {
     let all = surveys.iter().flat_map(|survey| {
         let of = match survey.planned {
             Some(_) => PLANNED_SLICES,
@@ -146,13 +146,13 @@ pub fn slices(surveys: &[Survey], part: Part) -> Vec<Slice> {
         };
         (0..of).map(move |index| Slice {
             survey: survey.clone(),
-            part: Part { index, of },
+            partition: Partition { index, of },
             name: format!("{survey}/{index}"),
         })
     });
     (0_u64..)
         .zip(all)
-        .filter(|(number, _)| number % part.of == part.index)
+        .filter(|(number, _)| number % partition.of == partition.index)
         .map(|(_, slice)| slice)
         .collect()
 }
@@ -179,13 +179,13 @@ impl Slice {
         let span = self.survey.operations().unwrap_or(1..=1);
         let operations = (span.end() + 1).saturating_sub(*span.start()).max(1);
         let last = Mutex::new((0, 0));
-        let (counts, failures) = self.survey.run(self.part, &|operation, counts| {
+        let (counts, failures) = self.survey.run(self.partition, &|operation, counts| {
             let done = u128::from(operation + 1 - span.start())
-                * u128::from(self.part.of)
+                * u128::from(self.partition.of)
                 * u128::from(WHOLE_SLICE)
                 / u128::from(operations);
             let done = (done as u64)
-                .saturating_sub(self.part.index * WHOLE_SLICE)
+                .saturating_sub(self.partition.index * WHOLE_SLICE)
                 .min(WHOLE_SLICE);
             tally.add(&last, counts.schedules, done);
             !stop()
@@ -213,7 +213,7 @@ impl Slice {
 
 /// How far a campaign is.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing {
+pub struct CampaignProgress {
     /// Slices done.
     pub done: usize,
     /// Slices there are.
@@ -247,13 +247,13 @@ struct Tally<'a> {
     /// In parts of [`WHOLE_SLICE`].
     parts: AtomicU64,
     told: Mutex<Instant>,
-    tell: &'a (dyn Fn(News, Standing) + Sync),
+    tell: &'a (dyn Fn(News, CampaignProgress) + Sync),
 }
 
 impl Tally<'_> {
-    fn standing(&self) -> Standing {
+    fn progress(&self) -> CampaignProgress {
         let parts = self.parts.load(Ordering::Relaxed) as f64;
-        Standing {
+        CampaignProgress {
             done: self.done.load(Ordering::Relaxed),
             slices: self.slices,
             schedules: self.schedules.load(Ordering::Relaxed),
@@ -275,7 +275,7 @@ impl Tally<'_> {
             && told.elapsed() >= TELL_EVERY
         {
             *told = Instant::now();
-            (self.tell)(News::Underway, self.standing());
+            (self.tell)(News::Underway, self.progress());
         }
     }
 }
@@ -287,7 +287,7 @@ pub fn run(
     known: &BTreeSet<String>,
     jobs: usize,
     stop: &Stop<'_>,
-    tell: &(dyn Fn(News, Standing) + Sync),
+    tell: &(dyn Fn(News, CampaignProgress) + Sync),
 ) {
     let open: Vec<&Slice> = slices
         .iter()
@@ -314,7 +314,7 @@ pub fn run(
                         break;
                     };
                     tally.done.fetch_add(1, Ordering::Relaxed);
-                    tell(News::Done(record), tally.standing());
+                    tell(News::Done(record), tally.progress());
                 }
             });
         }
@@ -326,17 +326,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_a_campaign_are_disjoint_and_together_all_of_it() {
+    fn partitions_of_a_campaign_are_disjoint_and_together_all_of_it() {
         let surveys = Profile::Quick.surveys(1);
-        let names = |part: Part| -> Vec<String> {
-            slices(&surveys, part)
+        let names = |partition: Partition| -> Vec<String> {
+            slices(&surveys, partition)
                 .iter()
                 .map(|slice| slice.name().to_owned())
                 .collect()
         };
-        let all: BTreeSet<String> = names(Part { index: 0, of: 1 }).into_iter().collect();
+        let all: BTreeSet<String> = names(Partition { index: 0, of: 1 }).into_iter().collect();
         let mut parts: Vec<String> = (0..3)
-            .flat_map(|index| names(Part { index, of: 3 }))
+            .flat_map(|index| names(Partition { index, of: 3 }))
             .collect();
         assert_eq!(
             parts.len(),

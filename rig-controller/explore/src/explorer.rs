@@ -7,12 +7,12 @@ use std::rc::Rc;
 use nor_flash_model::{Cut, CutEffect, NorFlashModel, split_mix};
 use serde::{Deserialize, Serialize};
 
-use super::bench::{Bench, Pending};
 use super::effects::{Tearing, effects, random_effect};
+use super::explored_flash::{ExploredFlash, Pending};
 use super::footprint::{Footprint, MOST_PAGES, Segment};
 use super::life::{End, arm, live};
 use super::memory::Memory;
-use super::merge::{Answers, Known, Seen};
+use super::merge::{Answers, ExploredFutures, Known};
 use super::oracle::{Breach, broken};
 use super::scene::Scene;
 use powercut_oracle::verdict::Invariant;
@@ -22,7 +22,7 @@ const MOST_FAILURES: usize = 20;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Counts {
+pub struct ExplorationCounts {
     /// Schedules that were judged: every one ended at rest, in a state explored before, or in a failure.
     pub schedules: u64,
     /// Runs that were simulated for that. One that ends in a state explored before stands for all schedules that
@@ -38,7 +38,7 @@ pub struct Counts {
     pub failed: u64,
 }
 
-impl std::ops::AddAssign for Counts {
+impl std::ops::AddAssign for ExplorationCounts {
     fn add_assign(&mut self, other: Self) {
         self.schedules += other.schedules;
         self.runs += other.runs;
@@ -93,12 +93,12 @@ pub(super) struct Explorer<
     /// Operations before the uncut run.
     begin: u64,
     effects: Vec<CutEffect>,
-    seen: Seen,
+    explored: ExploredFutures,
     path: Vec<Cut>,
-    pub(super) counts: Counts,
+    pub(super) counts: ExplorationCounts,
     pub(super) failures: Vec<Failure>,
     /// Called after each first cut, with its operation number; `false` stops the walk.
-    on_progress: &'s (dyn Fn(u64, &Counts) -> bool + Sync),
+    on_progress: &'s (dyn Fn(u64, &ExplorationCounts) -> bool + Sync),
     stopped: bool,
 }
 
@@ -111,7 +111,7 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         share: Share,
         tearing: Tearing,
         merging: bool,
-        on_progress: &'s (dyn Fn(u64, &Counts) -> bool + Sync),
+        on_progress: &'s (dyn Fn(u64, &ExplorationCounts) -> bool + Sync),
     ) -> Self {
         Self {
             scene,
@@ -121,9 +121,9 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
             merging: merging && scene.pages <= MOST_PAGES,
             begin: 0,
             effects: effects(tearing, PROGRAMS > 1),
-            seen: Seen::default(),
+            explored: ExploredFutures::default(),
             path: Vec::new(),
-            counts: Counts::default(),
+            counts: ExplorationCounts::default(),
             failures: Vec::new(),
             on_progress,
             stopped: false,
@@ -133,14 +133,15 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
     /// Walks from `start`. The uncut run itself is judged too.
     pub(super) fn explore(&mut self, start: NorFlashModel<UNIT, PAGE, PROGRAMS>) {
         self.begin = start.operations();
-        let mut bench = Bench::new(self.scene, start, Memory::default(), Some(&mut *self));
-        let end = live(&mut bench, |_| None);
-        let operations = bench.flash.operations();
+        let mut explored =
+            ExploredFlash::new(self.scene, start, Memory::default(), Some(&mut *self));
+        let end = live(&mut explored, |_| None);
+        let operations = explored.flash.operations();
         // Every share runs it, one counts it.
         if self.share.index == 0 {
             self.judge(&end, operations - self.begin);
         }
-        self.counts.states = self.seen.len() as u64;
+        self.counts.states = self.explored.len() as u64;
     }
 
     /// Whether runs that met are to be followed only once.
@@ -148,13 +149,13 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         self.merging && !self.path.is_empty()
     }
 
-    /// The future of a run, if it was explored: see [`Seen`].
+    /// The future of a run, if it was explored: see [`ExploredFutures`].
     pub(super) fn known(
         &mut self,
         place: u64,
         flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
     ) -> Option<Known> {
-        self.seen.known(self.beyond(place), flash)
+        self.explored.known(self.beyond(place), flash)
     }
 
     /// A future was explored; `schedules` had been judged before.
@@ -167,19 +168,19 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
     ) -> Rc<Footprint> {
         let place = self.beyond(place);
         let schedules = self.counts.schedules - schedules;
-        self.seen.learn(place, flash, footprint, schedules)
+        self.explored.learn(place, flash, footprint, schedules)
     }
 
     /// A run that was at `place` came to `known`, which has seen everything that it looked at in between; flash is the same.
     pub(super) fn learn_also(&mut self, place: u64, known: &Known, schedules: u64) {
         let place = self.beyond(place);
         let schedules = self.counts.schedules - schedules;
-        self.seen.learn_also(place, known, schedules);
+        self.explored.learn_also(place, known, schedules);
     }
 
     /// What pages answered, if runs that met are to be followed only once.
     pub(super) fn answers(&mut self) -> Option<&mut Answers> {
-        self.merging.then_some(&mut self.seen.answers)
+        self.merging.then_some(&mut self.explored.answers)
     }
 
     /// How many cuts are to come decides about the future too.
@@ -255,13 +256,13 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         let operations = torn.operations();
         self.path.push(cut);
         let memory = counted(memory, pending, cut, self.scene);
-        let mut bench = Bench::new(self.scene, torn, memory, Some(&mut *self));
-        let end = live(&mut bench, |_| None);
-        let operations = bench.flash.operations() - operations;
-        if let Some(explorer) = bench.explorer() {
+        let mut explored = ExploredFlash::new(self.scene, torn, memory, Some(&mut *self));
+        let end = live(&mut explored, |_| None);
+        let operations = explored.flash.operations() - operations;
+        if let Some(explorer) = explored.explorer() {
             explorer.judge(&end, operations);
         }
-        let footprint = bench.conclude();
+        let footprint = explored.conclude();
         self.path.pop();
         footprint
     }
@@ -301,8 +302,9 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
         let mut armed: Option<Cut> = None;
         let memory = counted(memory, pending, first, self.scene);
         // Such runs hardly ever meet: looking out for it would cost more than it saves.
-        let mut bench = Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(self.scene, torn, memory, None);
-        let end = live(&mut bench, |now| {
+        let mut explored =
+            ExploredFlash::<UNIT, PAGE, PROGRAMS, BUFFER>::new(self.scene, torn, memory, None);
+        let end = live(&mut explored, |now| {
             path.extend(armed.take());
             left = left.checked_sub(1)?;
             if let Some((after, effect)) = stubborn {
@@ -320,7 +322,7 @@ impl<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER:
             });
             armed
         });
-        let operations = bench.flash.operations() - operations;
+        let operations = explored.flash.operations() - operations;
         std::mem::swap(&mut self.path, &mut path);
         self.judge(&end, operations);
         self.path.clear();

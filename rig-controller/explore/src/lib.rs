@@ -7,11 +7,11 @@
 //! state that was explored before (see `merge.rs`). Images are made up, small enough for many cuts, or those of a test plan
 //! on a board's own flash (see `plan_scene.rs`), which a board can play as well. It starts nothing, opens no port and waits
 //! for no clock.
-mod bench;
 pub mod campaign;
 mod effects;
+mod explored_flash;
 mod explorer;
-mod fault;
+mod flash_fault;
 mod flash_part;
 mod footprint;
 mod life;
@@ -20,7 +20,6 @@ mod merge;
 #[cfg(feature = "seeded-bugs")]
 pub mod mutants;
 mod oracle;
-pub mod package;
 mod plan_line;
 mod plan_scene;
 mod planted;
@@ -31,12 +30,13 @@ pub mod results;
 mod scenario;
 mod scene;
 mod schedule;
+pub mod scripted_package;
 mod shrink;
 pub mod survey;
 
 pub use effects::Tearing;
-pub use explorer::{Counts, Failure};
-pub use fault::{Fault, ParseFaultError};
+pub use explorer::{ExplorationCounts, Failure};
+pub use flash_fault::{FlashFault, ParseFaultError};
 pub use flash_part::FlashPart;
 pub use oracle::Breach;
 pub use plan_line::PlannedLine;
@@ -45,4 +45,4 @@ pub use scenario::Scenario;
 pub use scene::SMALL_PAGES;
 pub use schedule::{ParseScheduleError, Schedule};
 pub use shrink::{Shrunk, shrink};
-pub use survey::{Depth, Flashes, Part, Survey, replay, replay_with_flash};
+pub use survey::{Depth, Flashes, Partition, Survey, replay, replay_with_flash};

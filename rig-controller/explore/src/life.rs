@@ -8,11 +8,11 @@ use powercut_upgrade::wire::ResultCode;
 use powercut_upgrade::wire::lean::{Challenge, Downlink, Status, Uplink, WIRE_VERSION};
 use powercut_upgrade::wire::{MAX_DOWNLINK_BYTES, MAX_UPLINK_BYTES};
 
-use super::bench::Bench;
+use super::explored_flash::ExploredFlash;
 use super::oracle::{self, Breach, broken};
-use super::package::Package;
 use super::planted::{RigBug, is_planted};
 use super::scenario::Scenario;
+use super::scripted_package::ScriptedPackage;
 use powercut_oracle::verdict::Invariant;
 
 /// Boots in a row that have nothing left to do, after which a device is at rest: the second may still settle the
@@ -57,64 +57,64 @@ pub(super) fn live<
     const PROGRAMS: u8,
     const BUFFER: usize,
 >(
-    bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+    explored: &mut ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
     next_cut: impl FnMut(u64) -> Option<Cut>,
 ) -> Result<End, Breach> {
-    live_watched(bench, next_cut, |_, _| ())
+    live_watched(explored, next_cut, |_, _| ())
 }
 
-/// A moment at which somebody may look at flash.
+/// A point at which the watcher of [`live_watched`] sees flash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(super) enum WatchPoint {
     /// A cut has just happened.
     Cut,
     /// So many boots in a row have had nothing left to do.
     Rest(u8),
 }
 
-/// Like [`live`]; `watch` sees flash at every [`Moment`].
+/// Like [`live`]; `watch` sees flash at every [`WatchPoint`].
 pub(super) fn live_watched<
     const UNIT: usize,
     const PAGE: usize,
     const PROGRAMS: u8,
     const BUFFER: usize,
 >(
-    bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+    explored: &mut ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
     mut next_cut: impl FnMut(u64) -> Option<Cut>,
-    mut watch: impl FnMut(Moment, &NorFlashModel<UNIT, PAGE, PROGRAMS>),
+    mut watch: impl FnMut(WatchPoint, &NorFlashModel<UNIT, PAGE, PROGRAMS>),
 ) -> Result<End, Breach> {
-    let layout = bench.scene.layout;
+    let layout = explored.scene.layout;
     loop {
-        if let Some(schedules) = bench.merged() {
+        if let Some(schedules) = explored.merged() {
             return Ok(End::Merged { schedules });
         }
-        if !bench.flash.is_powered() {
-            watch(Moment::Cut, &bench.flash);
-            bench.memory.cut(&bench.scene.fragments);
-            bench.flash.power_on();
-            if let Some(cut) = next_cut(bench.flash.operations()) {
-                arm(&mut bench.flash, cut);
+        if !explored.flash.is_powered() {
+            watch(WatchPoint::Cut, &explored.flash);
+            explored.memory.cut(&explored.scene.fragments);
+            explored.flash.power_on();
+            if let Some(cut) = next_cut(explored.flash.operations()) {
+                arm(&mut explored.flash, cut);
             }
         }
-        bench.memory.boots += 1;
-        if oracle::is_tried_for_ever(bench.scene, &bench.memory) {
+        explored.memory.boots += 1;
+        if oracle::is_tried_for_ever(explored.scene, &explored.memory) {
             return Ok(End::Rest);
         }
-        oracle::converges(bench.scene, &bench.memory)?;
-        bench.reset();
-        if let Some(schedules) = bench.merged() {
+        oracle::converges(explored.scene, &explored.memory)?;
+        explored.reset();
+        if let Some(schedules) = explored.merged() {
             return Ok(End::Merged { schedules });
         }
-        let outcome = boot::boot(bench, &layout, &mut || {});
-        oracle::no_unit_was_programmed_too_often(&bench.flash)?;
-        if !bench.flash.is_powered() {
+        let outcome = boot::boot(explored, &layout, &mut || {});
+        oracle::no_unit_was_programmed_too_often(&explored.flash)?;
+        if !explored.flash.is_powered() {
             continue;
         }
         let trial = match outcome {
             Outcome::Run { trial } => trial,
             Outcome::Stay(reason) => {
-                oracle::staying_is_right(&bench.memory, reason)?;
-                if bench.flash.operations() == bench.begun {
+                oracle::staying_is_right(&explored.memory, reason)?;
+                if explored.flash.operations() == explored.begun {
                     return Ok(End::Rest);
                 }
                 // It may have had something to settle. One that writes at every boot wears its flash out: it does not
@@ -122,20 +122,20 @@ pub(super) fn live_watched<
                 continue;
             }
         };
-        bench.looked_at(layout.active);
-        let (runs, runs_new) = oracle::running(&bench.flash, bench.scene)?;
-        let end = jump(bench, runs, runs_new, trial)?;
-        oracle::no_unit_was_programmed_too_often(&bench.flash)?;
+        explored.looked_at(layout.active);
+        let (runs, runs_new) = oracle::running(&explored.flash, explored.scene)?;
+        let end = jump(explored, runs, runs_new, trial)?;
+        oracle::no_unit_was_programmed_too_often(&explored.flash)?;
         match end {
             AppEnd::PowerLost => {}
-            AppEnd::Restart => bench.memory.rests = 0,
+            AppEnd::Restart => explored.memory.rests = 0,
             AppEnd::Rest => {
-                let quiet = bench.flash.operations() == bench.begun;
-                bench.memory.restless += u8::from(bench.memory.rests > 0 && !quiet);
-                bench.memory.rests += 1;
-                watch(Moment::Rest(bench.memory.rests), &bench.flash);
-                oracle::rest_is_quiet(&bench.memory)?;
-                if bench.memory.rests >= RESTS && quiet {
+                let quiet = explored.flash.operations() == explored.begun;
+                explored.memory.restless += u8::from(explored.memory.rests > 0 && !quiet);
+                explored.memory.rests += 1;
+                watch(WatchPoint::Rest(explored.memory.rests), &explored.flash);
+                oracle::rest_is_quiet(&explored.memory)?;
+                if explored.memory.rests >= RESTS && quiet {
                     return Ok(End::Rest);
                 }
             }
@@ -145,12 +145,12 @@ pub(super) fn live_watched<
 
 /// The bootloader's last act: starts the watchdog for an image on probation and jumps to what is in ACTIVE.
 fn jump<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
-    bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
-    runs: &Package,
+    explored: &mut ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+    runs: &ScriptedPackage,
     runs_new: bool,
     trial: bool,
 ) -> Result<AppEnd, Breach> {
-    match bench.scene.scenario {
+    match explored.scene.scenario {
         Scenario::Unbootable if runs_new => broken(
             Invariant::S1,
             "the bootloader jumps to what is no program for this chip",
@@ -161,18 +161,18 @@ fn jump<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: 
             Invariant::L2,
             "an image that hangs runs without a watchdog: it is silent for good",
         ),
-        _ => application(bench, runs, runs_new, trial),
+        _ => application(explored, runs, runs_new, trial),
     }
 }
 
 fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
-    bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
-    runs: &Package,
+    explored: &mut ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+    runs: &ScriptedPackage,
     runs_new: bool,
     trial: bool,
 ) -> Result<AppEnd, Breach> {
-    let scene = bench.scene;
-    let Ok(mut agent) = Agent::<BUFFER, Held>::start(bench, &scene.layout, []) else {
+    let scene = explored.scene;
+    let Ok(mut agent) = Agent::<BUFFER, Held>::start(explored, &scene.layout, []) else {
         return broken(
             Invariant::S1,
             "the agent of the running image does not start",
@@ -188,23 +188,23 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
         );
     }
     if trial {
-        bench.looked_at(scene.layout.staging);
+        explored.looked_at(scene.layout.staging);
     }
     oracle::rollback_is_prevented_and_revert_possible(
-        &bench.flash,
+        &explored.flash,
         scene,
-        &bench.memory,
+        &explored.memory,
         agent.state(),
         runs_new,
         trial,
     )?;
     let State { phase, image, .. } = *agent.state();
     if let Phase::Downloading { committed, .. } = phase {
-        bench.looked_at_bytes(scene.layout.staging.start, committed);
+        explored.looked_at_bytes(scene.layout.staging.start, committed);
         oracle::what_counts_as_received_is_there(
-            &bench.flash,
+            &explored.flash,
             scene,
-            &bench.memory,
+            &explored.memory,
             image,
             committed,
         )?;
@@ -216,11 +216,11 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
     for _ in 0..MOST_STEPS {
         // Between erases there is little to be gained, but for the first fragment after a cut: once the device has dealt
         // with it, it no longer matters whether that one was cut or the one before.
-        let now = (bench.memory.erases(), bench.memory.progressed);
+        let now = (explored.memory.erases(), explored.memory.progressed);
         if stood_at != Some(now) {
             stood_at = Some(now);
-            bench.stands_at(&("application", &agent, &link, runs_new, trial));
-            if bench.merged().is_some() {
+            explored.stands_at(&("application", &agent, &link, runs_new, trial));
+            if explored.merged().is_some() {
                 return Ok(AppEnd::PowerLost);
             }
         }
@@ -228,11 +228,11 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
             if scene.scenario == Scenario::NeverConfirms {
                 return Ok(AppEnd::Restart);
             }
-            if agent.confirm(bench).is_err() {
-                return stopped(bench);
+            if agent.confirm(explored).is_err() {
+                return stopped(explored);
             }
         }
-        match agent.poll(bench, now_ms, &mut out) {
+        match agent.poll(explored, now_ms, &mut out) {
             Ok(Wish::Send(length)) => {
                 let understood = Uplink::decode(&out[..length])
                     .ok()
@@ -240,11 +240,11 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
                 let Some(message) = understood else {
                     return broken(Invariant::L4, "the device sends what nobody understands");
                 };
-                for mut answer in link.answer(bench, message, runs, agent.in_trial())? {
-                    if agent.on_datagram(bench, now_ms, &mut answer).is_err() {
-                        return stopped(bench);
+                for mut answer in link.answer(explored, message, runs, agent.in_trial())? {
+                    if agent.on_datagram(explored, now_ms, &mut answer).is_err() {
+                        return stopped(explored);
                     }
-                    bench.memory.dealt_with();
+                    explored.memory.dealt_with();
                 }
             }
             Ok(Wish::Restart) => return Ok(AppEnd::Restart),
@@ -252,7 +252,7 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
             Ok(Wish::Wait { .. }) if link.nothing_to_do => {
                 oracle::ends_as_expected(
                     scene,
-                    &bench.memory,
+                    &explored.memory,
                     &agent,
                     link.last.as_ref(),
                     runs_new,
@@ -260,12 +260,17 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
                 return Ok(AppEnd::Rest);
             }
             Ok(Wish::Wait { until_ms }) => now_ms = now_ms.max(until_ms),
-            Err(_) => return stopped(bench),
+            Err(_) => return stopped(explored),
         }
         if agent.state().phase == Phase::Ready {
-            bench.looked_at(scene.layout.staging);
+            explored.looked_at(scene.layout.staging);
         }
-        oracle::ready_means_whole(&bench.flash, scene, &bench.memory, agent.state().phase)?;
+        oracle::ready_means_whole(
+            &explored.flash,
+            scene,
+            &explored.memory,
+            agent.state().phase,
+        )?;
     }
     broken(
         Invariant::L2,
@@ -275,10 +280,10 @@ fn application<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const B
 
 /// The core could not go on in flash. That is fine only without power.
 fn stopped<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
-    bench: &Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+    explored: &ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
 ) -> Result<AppEnd, Breach> {
-    oracle::no_unit_was_programmed_too_often(&bench.flash)?;
-    if bench.flash.is_powered() {
+    oracle::no_unit_was_programmed_too_often(&explored.flash)?;
+    if explored.flash.is_powered() {
         return broken(Invariant::L2, "the agent gives up though power is on");
     }
     Ok(AppEnd::PowerLost)
@@ -308,12 +313,12 @@ impl Link {
     /// What comes back: one datagram, several fragments, or nothing.
     fn answer<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
         &mut self,
-        bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+        explored: &mut ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
         message: Uplink,
-        runs: &Package,
+        runs: &ScriptedPackage,
         trial: bool,
     ) -> Result<Vec<Vec<u8>>, Breach> {
-        let scene = bench.scene;
+        let scene = explored.scene;
         self.nothing_to_do = false;
         if let Uplink::Status(status) = &message {
             oracle::reports_truly(scene, status, runs, trial)?;
@@ -326,13 +331,13 @@ impl Link {
             }
         }
         if let Some(earlier) = &scene.earlier
-            && !bench.memory.is_superseded
+            && !explored.memory.is_superseded
             && task_is_over(scene.scenario, earlier, &message)
         {
-            bench.memory.supersede();
+            explored.memory.supersede();
         }
         let task = match &scene.earlier {
-            Some(earlier) if !bench.memory.is_superseded => earlier,
+            Some(earlier) if !explored.memory.is_superseded => earlier,
             _ => &scene.new,
         };
         match message {
@@ -372,14 +377,14 @@ impl Link {
             }
             Uplink::Request { wanted, .. } => wanted
                 .indices()
-                .map(|index| Self::fragment(bench, task, index))
+                .map(|index| Self::fragment(explored, task, index))
                 .collect(),
         }
     }
 
     fn fragment<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
-        bench: &mut Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
-        task: &Package,
+        explored: &mut ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>,
+        task: &ScriptedPackage,
         index: FragmentIndex,
     ) -> Result<Vec<u8>, Breach> {
         let number = usize::from(index.0);
@@ -389,8 +394,8 @@ impl Link {
                 format!("the device asks for fragment {number} which is not there"),
             );
         };
-        oracle::little_is_fetched_again(bench.scene, &mut bench.memory, index.0)?;
-        bench.memory.sent(index.0, task.sealed.len() as u16);
+        oracle::little_is_fetched_again(explored.scene, &mut explored.memory, index.0)?;
+        explored.memory.sent(index.0, task.sealed.len() as u16);
         let mut sealed = if is_planted(RigBug::ServerRestartsAtZero) {
             task.sealed[0].clone()
         } else if is_planted(RigBug::ServerSwapsImage) {
@@ -407,7 +412,7 @@ impl Link {
     }
 }
 
-fn encoded(message: &Downlink<'_>, task: &Package) -> Vec<u8> {
+fn encoded(message: &Downlink<'_>, task: &ScriptedPackage) -> Vec<u8> {
     let mut out = vec![0; MAX_DOWNLINK_BYTES];
     // The buffer holds the longest message there is.
     let length = message.encode(&task.lean_key, &mut out).unwrap_or(0);
@@ -416,7 +421,7 @@ fn encoded(message: &Downlink<'_>, task: &Package) -> Vec<u8> {
 }
 
 /// Whether the platform, asked this, has something else for the device than `earlier`.
-fn task_is_over(scenario: Scenario, earlier: &Package, message: &Uplink) -> bool {
+fn task_is_over(scenario: Scenario, earlier: &ScriptedPackage, message: &Uplink) -> bool {
     let id = earlier.signed.image_id();
     match message {
         Uplink::Request { handle, wanted } => {

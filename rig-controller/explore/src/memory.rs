@@ -2,7 +2,7 @@
 //! in the merge key, so it is small and forgets what no check needs any more.
 use nor_flash_model::fold;
 
-use super::scene::Fragments;
+use super::scene::FragmentLayout;
 
 /// How sure it is that the device fetches its image anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,7 +62,7 @@ pub(super) struct Memory {
 impl Memory {
     /// Power was lost. That may cost the fragment in flight, or the fragments of its page if that one was cut before
     /// or the page is collected in RAM.
-    pub(super) fn cut(&mut self, fragments: &Fragments) {
+    pub(super) fn cut(&mut self, fragments: &FragmentLayout) {
         if self.restart == Restart::Asked {
             self.restart = Restart::Doubtful;
             self.restarts -= 1;

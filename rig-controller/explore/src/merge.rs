@@ -56,7 +56,7 @@ pub(super) struct Known {
 /// The futures that were explored. Where a run stands beyond flash is its *place*: what it has read, what the oracle
 /// remembers, how many cuts it has had.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct ExploredFutures {
     /// By place: the footprints of futures from there, and their hashes.
     footprints: Hashed<Vec<(u64, Rc<Footprint>)>>,
     /// By place, footprint and what flash held there: schedules in that future.
@@ -84,7 +84,7 @@ impl Answers {
     }
 }
 
-impl Seen {
+impl ExploredFutures {
     /// The future of a run that is at `place` with `flash`, if it was explored.
     pub(super) fn known<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
         &mut self,

@@ -14,7 +14,7 @@ use super::planted::{self, RigBug};
 use super::scenario::Scenario;
 use super::schedule::Schedule;
 use super::shrink::shrink;
-use super::survey::{Depth, FaultKind, Part, Survey, first_fault};
+use super::survey::{Depth, FaultKind, Partition, Survey, first_fault};
 
 /// Pages of the larger image: enough for every path, few enough for many bugs.
 const IMAGE_PAGES: u16 = 4;
@@ -278,8 +278,8 @@ impl Rung {
                     depth,
                     ..Survey::default()
                 };
-                let part = Part { index: 0, of };
-                let (_, failures) = survey.run(part, &|_, counts| counts.failed == 0);
+                let partition = Partition { index: 0, of };
+                let (_, failures) = survey.run(partition, &|_, counts| counts.failed == 0);
                 let failure = failures.into_iter().next()?;
                 (survey.schedule(failure.cuts), failure.breach)
             }

@@ -13,10 +13,10 @@ use powercut_upgrade::wire::lean::Status;
 
 use super::memory::{Memory, Restart};
 use super::merge::hash_of;
-use super::package::Package;
 use super::recall;
 use super::scenario::{Ending, Scenario};
 use super::scene::Scene;
+use super::scripted_package::ScriptedPackage;
 use powercut_oracle::verdict::Invariant;
 
 /// A broken invariant.
@@ -104,7 +104,7 @@ fn holds<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
     flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
     scene: &Scene,
     location: Location,
-    package: &Package,
+    package: &ScriptedPackage,
 ) -> bool {
     let layout = &scene.layout;
     let manifest = layout.manifest(location.slot, location.placement);
@@ -129,7 +129,7 @@ fn holds<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
 pub(super) fn running<'s, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
     flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
     scene: &'s Scene,
-) -> Result<(&'s Package, bool), Breach> {
+) -> Result<(&'s ScriptedPackage, bool), Breach> {
     for (package, new) in [(&scene.old, false), (&scene.new, true)] {
         if holds(flash, scene, Location::ACTIVE, package) {
             if new && scene.scenario.ending() == Ending::Refused {
@@ -157,7 +157,7 @@ pub(super) fn rollback_is_prevented_and_revert_possible<
     runs_new: bool,
     trial: bool,
 ) -> Result<(), Breach> {
-    let counter = |package: &Package| package.signed.manifest().security_counter;
+    let counter = |package: &ScriptedPackage| package.signed.manifest().security_counter;
     let in_force = state.security_counter;
     let confirmed = runs_new && !trial;
     let expected = counter(if confirmed { &scene.new } else { &scene.old });
@@ -249,7 +249,7 @@ pub(super) fn what_counts_as_received_is_there<
 /// S5: `sealed` is about to be served as fragment `index` of `task`, whose fragments were each served first as the package
 /// has them. What does not open under the fragment's key and nonce was not encrypted with them.
 pub(super) fn no_nonce_serves_twice(
-    task: &Package,
+    task: &ScriptedPackage,
     index: FragmentIndex,
     sealed: &[u8],
 ) -> Result<(), Breach> {
@@ -364,7 +364,7 @@ pub(super) fn rest_is_quiet(memory: &Memory) -> Result<(), Breach> {
 pub(super) fn reports_truly(
     scene: &Scene,
     status: &Status,
-    runs: &Package,
+    runs: &ScriptedPackage,
     trial: bool,
 ) -> Result<(), Breach> {
     if status.running != runs.signed.image_id() {

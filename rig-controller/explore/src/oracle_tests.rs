@@ -3,17 +3,21 @@ use embedded_storage::nor_flash::NorFlash;
 use nor_flash_model::{Cut, CutEffect, Flicker};
 
 use super::*;
-use crate::bench::Bench;
+use crate::explored_flash::ExploredFlash;
 use crate::flash_part::FlashPart;
 
 type Flash = NorFlashModel<4, 256, 2>;
 
 fn provisioned() -> (Scene, Flash) {
     let scene = Scene::new(FlashPart::Tiny, Scenario::Longer, 5, None, 1);
-    let mut bench =
-        Bench::<4, 256, 2, 0>::new(&scene, Flash::new(scene.pages), Memory::default(), None);
-    scene.provision(&mut bench).unwrap();
-    let flash = bench.flash;
+    let mut explored = ExploredFlash::<4, 256, 2, 0>::new(
+        &scene,
+        Flash::new(scene.pages),
+        Memory::default(),
+        None,
+    );
+    scene.provision(&mut explored).unwrap();
+    let flash = explored.flash;
     (scene, flash)
 }
 
@@ -83,7 +87,7 @@ fn what_the_journal_counts_has_to_be_in_flash_for_good_as_it_was_sent() {
     let (scene, mut flash) = provisioned();
     let staging = scene.layout.staging.start;
     flash.write(staging, &scene.new.sent[..600]).unwrap();
-    let judge = |flash: &Flash, memory: &Memory, package: &Package, committed| {
+    let judge = |flash: &Flash, memory: &Memory, package: &ScriptedPackage, committed| {
         let image = package.signed.image_id();
         what_counts_as_received_is_there(flash, &scene, memory, image, committed)
             .map_err(|breach| breach.invariant)

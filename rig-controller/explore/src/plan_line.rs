@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use nor_flash_model::Cut;
 
-use super::fault::Fault;
+use super::flash_fault::FlashFault;
 use super::plan_scene::{CaseName, PlannedUpgrade};
 use super::schedule::{PREFIX, ParseScheduleError, Schedule, cuts_and_faults, cuts_in, faults_in};
 use super::survey::Survey;
@@ -21,7 +21,7 @@ pub struct PlannedLine {
     /// The cuts, in order.
     pub cuts: Vec<Cut>,
     /// Faults of flash, in order.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<FlashFault>,
 }
 
 impl PlannedLine {

@@ -15,9 +15,9 @@ use sha2::{Digest, Sha256};
 
 use super::flash_part::FlashPart;
 use super::oracle::Breach;
-use super::package::Package;
 use super::scenario::Scenario;
-use super::scene::{Fragments, Reference, Scene};
+use super::scene::{FragmentLayout, Reference, Scene};
+use super::scripted_package::ScriptedPackage;
 use super::survey::Survey;
 use powercut_link::LinkProfile;
 use powercut_oracle::oracle::Images;
@@ -135,8 +135,8 @@ impl PlannedUpgrade {
         if factory.dialect != Dialect::Lean {
             return Err(SceneError::Dialect);
         }
-        let old = Package::served(&images.old, factory.device_key.clone())?;
-        let new = Package::served(&images.new, factory.device_key)?;
+        let old = ScriptedPackage::served(&images.old, factory.device_key.clone())?;
+        let new = ScriptedPackage::served(&images.new, factory.device_key)?;
         let (before, after) = (images.old.manifest(), images.new.manifest());
         let in_force = before
             .security_counter
@@ -173,7 +173,7 @@ impl PlannedUpgrade {
                 factory_flash: Some(flash),
                 scenario,
                 earlier: None,
-                fragments: Fragments {
+                fragments: FragmentLayout {
                     count: after.fragments(),
                     bytes: u32::from(after.fragment_bytes),
                     page_bytes: layout.page_bytes,
@@ -263,7 +263,7 @@ mod tests {
 
     use super::*;
     use crate::campaign;
-    use crate::survey::{Depth, Part, replay_with_flash};
+    use crate::survey::{Depth, Partition, replay_with_flash};
     use powercut_link::WayProfile;
     use powercut_oracle::fixture;
 
@@ -338,7 +338,7 @@ mod tests {
                 depth: Depth::Exhaustive { cuts: 1 },
                 ..Survey::default()
             });
-            let (counts, failures) = survey.run(Part { index: 1, of: 7 }, &|_, _| true);
+            let (counts, failures) = survey.run(Partition { index: 1, of: 7 }, &|_, _| true);
             assert_eq!(failures, []);
             assert!(counts.schedules > 1_000, "{counts:?}");
         }
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn slices_say_plan_case_and_images_and_know_the_lines_of_their_failures() {
         let survey = confirmed().survey(&Survey::default());
-        let slices = campaign::slices(std::slice::from_ref(&survey), Part { index: 0, of: 1 });
+        let slices = campaign::slices(std::slice::from_ref(&survey), Partition { index: 0, of: 1 });
         let name = slices[0].name();
         assert!(name.starts_with("p:1:mb-1:seed=7:images="), "{name}");
         let cuts = vec!["op3/prefix1".parse().unwrap()];

@@ -4,14 +4,14 @@
 use nor_flash_model::{NorFlashModel, OnGeometry, Operation, on_geometry};
 use powercut_upgrade::slots::{Layout, Region};
 
-use super::bench::Bench;
+use super::explored_flash::ExploredFlash;
 use super::flash_part::FlashPart;
 use super::life::live;
 use super::memory::Memory;
 use super::oracle::{Breach, broken};
-use super::package::{Package, Recipe};
 use super::scenario::Scenario;
 use super::scene::Scene;
+use super::scripted_package::{Recipe, ScriptedPackage};
 use powercut_oracle::verdict::Invariant;
 
 /// The upgrade that is measured.
@@ -77,8 +77,8 @@ impl MeasuredUpgrade {
             corrupt: false,
             unbootable: false,
         };
-        scene.old = Package::new(old);
-        scene.new = Package::new(Recipe {
+        scene.old = ScriptedPackage::new(old);
+        scene.new = ScriptedPackage::new(Recipe {
             minor: 1,
             security_counter: 3,
             ..old
@@ -94,18 +94,18 @@ impl OnGeometry for MeasuredUpgrade {
         self,
     ) -> Self::Output {
         let scene = self.scene();
-        let mut bench = Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
+        let mut explored = ExploredFlash::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
             &scene,
             NorFlashModel::new(scene.pages),
             Memory::default(),
             None,
         );
-        if let Err(error) = scene.provision(&mut bench) {
+        if let Err(error) = scene.provision(&mut explored) {
             return broken(Invariant::T1, format!("the scene does not fit: {error}"));
         }
-        bench.flash.start_log();
-        live(&mut bench, |_| None)?;
-        let log = bench.flash.log();
+        explored.flash.start_log();
+        live(&mut explored, |_| None)?;
+        let log = explored.flash.log();
         let Some(downloaded) = end_of_download(&scene.layout, log) else {
             return broken(Invariant::T1, "no swap is in the record of operations");
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::campaign::{FailureRecord, Slice, SliceRecord};
-use super::explorer::Counts;
+use super::explorer::ExplorationCounts;
 
 /// Records that cannot be put together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +51,7 @@ pub struct SurveyResult {
     /// The survey in words: `geometry:scenario:...`.
     pub survey: String,
     /// What was done.
-    pub counts: Counts,
+    pub counts: ExplorationCounts,
     /// Schedules that failed, the first few of each slice.
     pub failures: Vec<FailureRecord>,
     /// Slices that were to be explored.
@@ -76,7 +76,7 @@ pub fn by_survey(slices: &[Slice], records: &[SliceRecord]) -> Vec<SurveyResult>
             .unwrap_or_else(|| {
                 results.push(SurveyResult {
                     survey: survey.to_owned(),
-                    counts: Counts::default(),
+                    counts: ExplorationCounts::default(),
                     failures: Vec::new(),
                     slices: 0,
                     missing: Vec::new(),
@@ -102,18 +102,18 @@ pub mod fixture {
 
     use super::{FailureRecord, Slice, SliceRecord};
     use crate::campaign::{Profile, SCHEMA, slices};
-    use crate::{Counts, Part};
+    use crate::{ExplorationCounts, Partition};
 
-    /// The slices of the quick profile in `part`.
+    /// The slices of the quick profile in partition `index` of `of`.
     pub fn quick(index: u64, of: u64) -> Vec<Slice> {
-        slices(&Profile::Quick.surveys(1), Part { index, of })
+        slices(&Profile::Quick.surveys(1), Partition { index, of })
     }
 
     /// Records of these slices, made up: each with one schedule.
     pub fn records(slices: &[Slice]) -> Vec<SliceRecord> {
-        let counts = Counts {
+        let counts = ExplorationCounts {
             schedules: 1,
-            ..Counts::default()
+            ..ExplorationCounts::default()
         };
         slices
             .iter()
@@ -145,8 +145,11 @@ mod tests {
     fn the_records_of_two_machines_are_together_the_record_of_one_whatever_the_order_and_how_often()
     {
         let all = quick(0, 1);
-        let parts = [quick(1, 2), quick(0, 2), quick(1, 2)];
-        let scattered = parts.iter().flat_map(|part| records(part)).collect();
+        let partitions = [quick(1, 2), quick(0, 2), quick(1, 2)];
+        let scattered = partitions
+            .iter()
+            .flat_map(|slices| records(slices))
+            .collect();
         assert_eq!(merge(&all, scattered), Ok(records(&all)));
     }
 
@@ -155,7 +158,7 @@ mod tests {
         let all = quick(0, 1);
         let mut twice = records(&all[..2]);
         twice.push(SliceRecord {
-            counts: Counts::default(),
+            counts: ExplorationCounts::default(),
             ..twice[0].clone()
         });
         let name = all[0].name().to_owned();

@@ -4,8 +4,8 @@ use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::watched::WatchedFlash;
 
 use super::flash_part::FlashPart;
-use super::package::{Package, Recipe, factory};
 use super::scenario::Scenario;
+use super::scripted_package::{Recipe, ScriptedPackage, factory};
 
 /// The journal is about to begin anew with its numbers: that has to work as well as any other time.
 const LAST_GENERATION: Generation = Generation(u32::MAX - 3);
@@ -25,7 +25,7 @@ pub(super) struct Reference {
 
 /// How the new image comes and where it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fragments {
+pub(super) struct FragmentLayout {
     /// How many there are.
     pub(super) count: u16,
     /// Bytes of each but the last.
@@ -36,7 +36,7 @@ pub(super) struct Fragments {
     pub(super) are_written_through: bool,
 }
 
-impl Fragments {
+impl FragmentLayout {
     /// The first fragment to fetch if the page in which fragment `index` begins is lost.
     pub(super) fn first_of_page(&self, index: u16) -> u16 {
         let begin = u32::from(index) * self.bytes;
@@ -51,12 +51,12 @@ pub(super) struct Scene {
     /// What flash holds when the device leaves the factory, whole; `None` if it is put together from the parts below.
     pub(super) factory_flash: Option<Vec<u8>>,
     pub(super) scenario: Scenario,
-    pub(super) old: Package,
-    pub(super) new: Package,
+    pub(super) old: ScriptedPackage,
+    pub(super) new: ScriptedPackage,
     pub(super) pages: usize,
     /// What the platform offers before `new`, until that task is over.
-    pub(super) earlier: Option<Package>,
-    pub(super) fragments: Fragments,
+    pub(super) earlier: Option<ScriptedPackage>,
+    pub(super) fragments: FragmentLayout,
     pub(super) reference: Reference,
     /// Of 1000 datagrams, so many are lost; which ones, `seed` says.
     pub(super) loss_permille: u16,
@@ -96,8 +96,8 @@ impl Scene {
             corrupt: false,
             unbootable: false,
         };
-        let old = Package::new(recipe);
-        let new = Package::new(Recipe {
+        let old = ScriptedPackage::new(recipe);
+        let new = ScriptedPackage::new(Recipe {
             minor: 1,
             security_counter: if scenario == Scenario::Older { 1 } else { 3 },
             size_bytes: new_size,
@@ -120,8 +120,8 @@ impl Scene {
             old,
             pages: 5 + 2 * (usize::from(image_pages) + 1) + 1,
             earlier: matches!(scenario, Scenario::Withdrawn | Scenario::Mended)
-                .then(|| Package::new(earlier)),
-            fragments: Fragments {
+                .then(|| ScriptedPackage::new(earlier)),
+            fragments: FragmentLayout {
                 count: new.sealed.len() as u16,
                 bytes: u32::from(fragment_bytes),
                 page_bytes: layout.page_bytes,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nor_flash_model::Cut;
 
-use super::fault::Fault;
+use super::flash_fault::FlashFault;
 use super::flash_part::FlashPart;
 use super::plan_scene::PlannedUpgrade;
 use super::scenario::Scenario;
@@ -37,7 +37,7 @@ pub struct Schedule {
     /// The cuts, in order.
     pub cuts: Vec<Cut>,
     /// Faults of flash, in order.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<FlashFault>,
 }
 
 impl Schedule {
@@ -87,7 +87,7 @@ impl fmt::Display for Schedule {
 pub(super) fn cuts_and_faults(
     f: &mut fmt::Formatter<'_>,
     cuts: &[Cut],
-    faults: &[Fault],
+    faults: &[FlashFault],
 ) -> fmt::Result {
     f.write_str(":cuts=")?;
     if cuts.is_empty() {
@@ -202,10 +202,14 @@ pub(super) fn cuts_in(text: &str) -> Result<Vec<Cut>, String> {
 }
 
 /// What follows `faults=`.
-pub(super) fn faults_in(text: &str) -> Result<Vec<Fault>, String> {
+pub(super) fn faults_in(text: &str) -> Result<Vec<FlashFault>, String> {
     let faults = text
         .split(',')
-        .map(|fault| fault.parse::<Fault>().map_err(|error| error.to_string()))
+        .map(|fault| {
+            fault
+                .parse::<FlashFault>()
+                .map_err(|error| error.to_string())
+        })
         .collect::<Result<Vec<_>, _>>()?;
     if faults.is_sorted_by_key(|fault| fault.operation()) {
         Ok(faults)

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use nor_flash_model::{Cut, NorFlashModel, OnGeometry, on_geometry};
 
-use super::bench::Bench;
 use super::effects::Tearing;
-use super::explorer::{Counts, Explorer, Failure, Search, Share};
+use super::explored_flash::ExploredFlash;
+use super::explorer::{ExplorationCounts, Explorer, Failure, Search, Share};
 use super::flash_part::FlashPart;
 use super::life::live;
 use super::memory::Memory;
@@ -45,9 +45,9 @@ pub enum Depth {
     },
 }
 
-/// Part `index` (from 0) of `of`: parts of one survey are disjoint and together are all of it.
+/// Partition `index` (from 0) of `of`: the partitions of one survey are disjoint and together are all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct Partition {
     /// Which.
     pub index: u64,
     /// Of how many.
@@ -135,18 +135,18 @@ impl fmt::Display for Survey {
 }
 
 impl Survey {
-    /// Explores one part. `on_progress` hears of each first cut that is done: its operation number and the counts so
+    /// Explores one partition. `on_progress` hears of each first cut that is done: its operation number and the counts so
     /// far; it stops the survey by `false`.
     pub fn run(
         &self,
-        part: Part,
-        on_progress: &(dyn Fn(u64, &Counts) -> bool + Sync),
-    ) -> (Counts, Vec<Failure>) {
+        partition: Partition,
+        on_progress: &(dyn Fn(u64, &ExplorationCounts) -> bool + Sync),
+    ) -> (ExplorationCounts, Vec<Failure>) {
         on_geometry(
             self.geometry.facts(),
             Exploration {
                 survey: self,
-                part,
+                partition,
                 on_progress,
             },
         )
@@ -191,7 +191,7 @@ fn prepare<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFE
         ),
     };
     scene.loss_permille = schedule.loss_permille;
-    let mut factory = Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
+    let mut factory = ExploredFlash::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
         &scene,
         NorFlashModel::new(scene.pages),
         Memory::default(),
@@ -208,7 +208,8 @@ fn prepare<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFE
     let measure = || {
         let (flash, memory) = (flash.clone(), Memory::default());
         let before = flash.operations();
-        let mut uncut = Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, memory, None);
+        let mut uncut =
+            ExploredFlash::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, memory, None);
         live(&mut uncut, |_| None)?;
         Ok(Reference {
             slot_erases: uncut.memory.slot_erases,
@@ -225,12 +226,12 @@ fn prepare<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFE
 
 struct Exploration<'a> {
     survey: &'a Survey,
-    part: Part,
-    on_progress: &'a (dyn Fn(u64, &Counts) -> bool + Sync),
+    partition: Partition,
+    on_progress: &'a (dyn Fn(u64, &ExplorationCounts) -> bool + Sync),
 }
 
 impl OnGeometry for Exploration<'_> {
-    type Output = (Counts, Vec<Failure>);
+    type Output = (ExplorationCounts, Vec<Failure>);
 
     fn run<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>(
         self,
@@ -241,10 +242,10 @@ impl OnGeometry for Exploration<'_> {
         let (scene, flash) = match prepared {
             Ok(prepared) => prepared,
             Err(breach) => {
-                let counts = Counts {
+                let counts = ExplorationCounts {
                     schedules: 1,
                     failed: 1,
-                    ..Counts::default()
+                    ..ExplorationCounts::default()
                 };
                 let failure = Failure {
                     cuts: Vec::new(),
@@ -266,8 +267,8 @@ impl OnGeometry for Exploration<'_> {
             },
         };
         let share = Share {
-            index: self.part.index,
-            of: self.part.of,
+            index: self.partition.index,
+            of: self.partition.of,
         };
         let mut explorer = Explorer::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
             &scene,

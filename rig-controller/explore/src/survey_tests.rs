@@ -20,7 +20,7 @@ fn every_single_cut_of_a_small_upgrade_is_survived() {
         (FlashPart::TinyOnce, Scenario::Longer),
     ] {
         let survey = survey(geometry, scenario, SINGLE);
-        let (counts, failures) = survey.run(Part { index: 0, of: 3 }, &|_, _| true);
+        let (counts, failures) = survey.run(Partition { index: 0, of: 3 }, &|_, _| true);
         assert_eq!(failures, []);
         assert!(counts.schedules > 1_000, "{counts:?}");
     }
@@ -44,7 +44,7 @@ fn parts_cover_every_operation_once() {
     let operations = survey.operations().unwrap();
     let cut = std::sync::Mutex::new(Vec::new());
     for index in 0..3 {
-        survey.run(Part { index, of: 3 }, &|operation, _| {
+        survey.run(Partition { index, of: 3 }, &|operation, _| {
             cut.lock().unwrap().push(operation);
             true
         });
@@ -65,21 +65,21 @@ fn random_schedules_over_a_lossy_link_are_survived_and_are_the_same_every_time()
         loss_permille: 100,
         ..survey(FlashPart::Tiny, Scenario::Longer, random)
     };
-    let part = Part { index: 1, of: 8 };
-    let (counts, failures) = survey.run(part, &|_, _| true);
+    let partition = Partition { index: 1, of: 8 };
+    let (counts, failures) = survey.run(partition, &|_, _| true);
     assert_eq!(failures, []);
-    assert_eq!(survey.run(part, &|_, _| true).0, counts);
+    assert_eq!(survey.run(partition, &|_, _| true).0, counts);
 }
 
-/// Explores the same part with and without following runs that met.
-fn both_ways(survey: &Survey, part: Part) {
+/// Explores the same partition with and without following runs that met.
+fn both_ways(survey: &Survey, partition: Partition) {
     let run = |merging| {
         let survey = Survey {
             merging,
             remembering: merging,
             ..survey.clone()
         };
-        survey.run(part, &|_, _| true)
+        survey.run(partition, &|_, _| true)
     };
     let ((merged, failures), (whole, all_failures)) = (run(true), run(false));
     assert_eq!(
@@ -99,19 +99,19 @@ fn runs_that_met_need_not_be_followed_twice() {
         (FlashPart::TinyOnce, Scenario::Withdrawn),
     ] {
         let one = survey(geometry, scenario, SINGLE);
-        both_ways(&one, Part { index: 1, of: 9 });
+        both_ways(&one, Partition { index: 1, of: 9 });
         let lossy = Survey {
             loss_permille: 100,
             ..one.clone()
         };
-        both_ways(&lossy, Part { index: 5, of: 9 });
+        both_ways(&lossy, Partition { index: 5, of: 9 });
         let pairs = Survey {
             image_pages: 4,
             tearing: Tearing::Whole,
             depth: Depth::Exhaustive { cuts: 2 },
             ..one
         };
-        both_ways(&pairs, Part { index: 99, of: 199 });
+        both_ways(&pairs, Partition { index: 99, of: 199 });
     }
 }
 
@@ -129,7 +129,7 @@ fn runs_that_met_in_two_cuts_of_any_kind_need_not_be_followed_twice() {
         };
         for index in [3, 120, 244, 371] {
             println!("{pairs} {index}");
-            both_ways(&pairs, Part { index, of: 400 });
+            both_ways(&pairs, Partition { index, of: 400 });
         }
     }
 }

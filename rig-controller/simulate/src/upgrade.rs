@@ -21,7 +21,7 @@ use super::part::Part;
 use super::power::{self, CutBy, PlannedCut};
 use super::variant::Variant;
 use powercut_bench::modem::{ModemPower, TimedModem};
-use powercut_explore::package::{Recipe, factory, signed_image};
+use powercut_explore::scripted_package::{Recipe, factory, signed_image};
 use powercut_link::LinkProfile;
 use powercut_package::Package;
 use powercut_platform::InProcessPlatform;

@@ -6,7 +6,7 @@ use nor_flash_model::{Cut as CoreCut, CutEffect};
 
 use crate::case::runner::{Snapshot, Taken};
 use crate::plan::{Cut, CutAt, Torn};
-use powercut_explore::{Fault, Flashes};
+use powercut_explore::{FlashFault, Flashes};
 
 /// A schedule cannot be played on the board.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +27,7 @@ pub enum NotOnBoardError {
     )]
     Fault {
         /// The fault.
-        fault: Fault,
+        fault: FlashFault,
     },
     /// The images are no firmware.
     #[error(
@@ -43,7 +43,7 @@ pub enum NotOnBoardError {
 ///
 /// # Errors
 /// The first cut or fault that the board cannot show.
-pub fn cuts(cuts: &[CoreCut], faults: &[Fault]) -> Result<Vec<Cut>, NotOnBoardError> {
+pub fn cuts(cuts: &[CoreCut], faults: &[FlashFault]) -> Result<Vec<Cut>, NotOnBoardError> {
     if let Some(fault) = faults.first() {
         return Err(NotOnBoardError::Fault { fault: *fault });
     }

@@ -3,8 +3,8 @@
 use nor_flash_model::{OnGeometry, Operation, on_geometry};
 
 use super::prepare;
-use crate::bench::Bench;
-use crate::fault::Fault;
+use crate::explored_flash::ExploredFlash;
+use crate::flash_fault::FlashFault;
 use crate::life::live;
 use crate::memory::Memory;
 use crate::oracle::Breach;
@@ -32,7 +32,7 @@ struct FirstFault<'a> {
 
 impl FirstFault<'_> {
     /// The faults to try, given the operations of the uncut run.
-    fn faults(&self, scene: &Scene, first: u64, log: &[Operation]) -> Vec<Fault> {
+    fn faults(&self, scene: &Scene, first: u64, log: &[Operation]) -> Vec<FlashFault> {
         // Of what there is very much of, every so-manieth will do.
         const SOME: u64 = 11;
         let layout = &scene.layout;
@@ -46,13 +46,13 @@ impl FirstFault<'_> {
                         .contains(address)
                         && address % layout.page_bytes >= header_bytes;
                     if in_journal || is_sampled {
-                        faults.push(Fault::Silent { operation });
+                        faults.push(FlashFault::Silent { operation });
                     }
                 }
                 (FaultKind::Rot, _) if is_sampled => {
                     for slot in [layout.active.start, layout.staging.start] {
                         for page in [0, 1] {
-                            faults.push(Fault::Rot {
+                            faults.push(FlashFault::Rot {
                                 operation,
                                 address: slot + page * layout.page_bytes + 17,
                                 bit: 3,
@@ -78,12 +78,16 @@ impl OnGeometry for FirstFault<'_> {
             Ok(prepared) => prepared,
             Err(breach) => return Some((self.schedule.clone(), breach)),
         };
-        let with = |flash, faults: Vec<Fault>| {
-            let mut bench =
-                Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, Memory::default(), None);
-            bench.faults = faults.into_iter();
-            let end = live(&mut bench, |_| None);
-            (end, bench.flash)
+        let with = |flash, faults: Vec<FlashFault>| {
+            let mut explored = ExploredFlash::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
+                &scene,
+                flash,
+                Memory::default(),
+                None,
+            );
+            explored.faults = faults.into_iter();
+            let end = live(&mut explored, |_| None);
+            (end, explored.flash)
         };
         let mut logged = flash.clone();
         logged.start_log();

@@ -6,8 +6,8 @@ use nor_flash_model::{NorFlashModel, OnGeometry, on_geometry};
 use powercut_oracle::verdict::Invariant;
 
 use super::prepare;
-use crate::bench::Bench;
-use crate::life::{Moment, arm, live_watched};
+use crate::explored_flash::ExploredFlash;
+use crate::life::{WatchPoint, arm, live_watched};
 use crate::memory::Memory;
 use crate::oracle::{Breach, broken};
 use crate::schedule::Schedule;
@@ -33,16 +33,16 @@ pub struct Flashes {
 impl Flashes {
     fn add<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8>(
         &mut self,
-        moment: Moment,
+        point: WatchPoint,
         flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>,
     ) {
-        match moment {
-            Moment::Cut => {
+        match point {
+            WatchPoint::Cut => {
                 self.after_cuts.push(flash.bytes());
                 self.at_rest = None;
             }
-            Moment::Rest(2) => self.at_rest = Some(flash.bytes()),
-            Moment::Rest(_) => {}
+            WatchPoint::Rest(2) => self.at_rest = Some(flash.bytes()),
+            WatchPoint::Rest(_) => {}
         }
     }
 }
@@ -78,33 +78,37 @@ impl OnGeometry for Replay<'_> {
         if let Some(first) = cuts.next() {
             arm(&mut flash, first);
         }
-        let mut bench =
-            Bench::<UNIT, PAGE, PROGRAMS, BUFFER>::new(&scene, flash, Memory::default(), None);
-        bench.faults = schedule.faults.clone().into_iter();
-        let watch = |moment, flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>| {
+        let mut explored = ExploredFlash::<UNIT, PAGE, PROGRAMS, BUFFER>::new(
+            &scene,
+            flash,
+            Memory::default(),
+            None,
+        );
+        explored.faults = schedule.faults.clone().into_iter();
+        let watch = |point, flash: &NorFlashModel<UNIT, PAGE, PROGRAMS>| {
             if let Some(flashes) = &mut flashes {
-                flashes.add(moment, flash);
+                flashes.add(point, flash);
             }
         };
-        live_watched(&mut bench, |_| cuts.next(), watch)?;
-        if let Some(cut) = bench.flash.planned_cut().or(cuts.next()) {
+        live_watched(&mut explored, |_| cuts.next(), watch)?;
+        if let Some(cut) = explored.flash.planned_cut().or(cuts.next()) {
             return broken(
                 Invariant::T1,
                 format!("{cut} never happens: the device is at rest before"),
             );
         }
         // Counted by the device's lives, not by who plans the cuts.
-        if usize::from(bench.memory.cuts) != schedule.cuts.len().min(usize::from(u8::MAX)) {
+        if usize::from(explored.memory.cuts) != schedule.cuts.len().min(usize::from(u8::MAX)) {
             return broken(
                 Invariant::T1,
                 format!(
                     "{} cuts were planned, power was lost {} times",
                     schedule.cuts.len(),
-                    bench.memory.cuts
+                    explored.memory.cuts
                 ),
             );
         }
-        match bench.faults.next() {
+        match explored.faults.next() {
             None => Ok(()),
             Some(fault) => broken(
                 Invariant::T1,

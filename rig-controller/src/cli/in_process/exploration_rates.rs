@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::cli::{exit, say};
-use powercut_explore::{Counts, Depth, FlashPart, Part, Survey, campaign};
+use powercut_explore::{Depth, ExplorationCounts, FlashPart, Partition, Survey, campaign};
 
 /// Options of `rig figures exploration`.
 #[derive(Debug, Args)]
@@ -40,10 +40,10 @@ pub(super) fn exploration(args: &ExplorationArgs) -> ExitCode {
         fragment_bytes: Some(160),
         ..Survey::default()
     };
-    let all: Vec<Part> = (0..4).map(|index| Part { index, of: 4 }).collect();
-    // Narrow parts far from each other, so that every phase of the upgrade is in them.
-    let some: Vec<Part> = (0..8)
-        .map(|index| Part {
+    let all: Vec<Partition> = (0..4).map(|index| Partition { index, of: 4 }).collect();
+    // Narrow partitions far from each other, so that every phase of the upgrade is in them.
+    let some: Vec<Partition> = (0..8)
+        .map(|index| Partition {
             index: index * args.one_in + args.one_in / 2,
             of: 8 * args.one_in,
         })
@@ -60,7 +60,7 @@ pub(super) fn exploration(args: &ExplorationArgs) -> ExitCode {
 }
 
 /// Explores in every way; whether all of them found the same.
-fn compare(name: &str, survey: &Survey, parts: &[Part]) -> bool {
+fn compare(name: &str, survey: &Survey, partitions: &[Partition]) -> bool {
     let mut found = BTreeSet::new();
     for (way, merging, remembering) in WAYS {
         let survey = Survey {
@@ -69,10 +69,10 @@ fn compare(name: &str, survey: &Survey, parts: &[Part]) -> bool {
             ..survey.clone()
         };
         let begun = Instant::now();
-        let mut counts = Counts::default();
+        let mut counts = ExplorationCounts::default();
         let mut failures = Vec::new();
-        for part in parts {
-            let (more, failed) = survey.run(*part, &|_, _| true);
+        for partition in partitions {
+            let (more, failed) = survey.run(*partition, &|_, _| true);
             counts += more;
             failures.extend(
                 failed
@@ -100,7 +100,7 @@ fn scaling() {
         depth: Depth::Exhaustive { cuts: 2 },
         ..Survey::default()
     };
-    let slices = campaign::slices(&[survey], Part { index: 0, of: 1 });
+    let slices = campaign::slices(&[survey], Partition { index: 0, of: 1 });
     let time = |jobs| {
         let begun = Instant::now();
         campaign::run(&slices, &BTreeSet::new(), jobs, &|| false, &|_, _| ());

@@ -16,10 +16,10 @@ use crate::cli::{CliError, exit, say};
 use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
 use powercut_bench::cancel::Cancel;
 use powercut_document::input_file;
-use powercut_explore::campaign::{self, News, Profile, Slice, SliceRecord, Standing};
+use powercut_explore::campaign::{self, CampaignProgress, News, Profile, Slice, SliceRecord};
 use powercut_explore::{
-    Breach, Counts, Depth, FlashPart, Part, SMALL_PAGES, Scenario, Schedule, Survey, Tearing,
-    shrink,
+    Breach, Depth, ExplorationCounts, FlashPart, Partition, SMALL_PAGES, Scenario, Schedule,
+    Survey, Tearing, shrink,
 };
 use powercut_oracle::verdict::Invariant;
 
@@ -82,8 +82,8 @@ pub(in crate::cli) struct ExploreArgs {
     #[arg(long)]
     seed: Option<u64>,
     /// Only part M of N (from 0), to share the work out over machines.
-    #[arg(long, value_name = "M/N", default_value = "0/1", value_parser = parse_part)]
-    partition: Part,
+    #[arg(long, value_name = "M/N", default_value = "0/1", value_parser = parse_partition)]
+    partition: Partition,
     /// Threads [default: one a core].
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
@@ -130,15 +130,15 @@ pub enum RecordError {
     },
 }
 
-fn parse_part(text: &str) -> Result<Part, String> {
+fn parse_partition(text: &str) -> Result<Partition, String> {
     text.split_once('/')
         .and_then(|(index, of)| {
-            Some(Part {
+            Some(Partition {
                 index: index.parse().ok()?,
                 of: of.parse().ok()?,
             })
         })
-        .filter(|part| part.index < part.of)
+        .filter(|partition| partition.index < partition.of)
         .ok_or_else(|| "a partition looks like 0/2: its number, from 0, and how many".to_owned())
 }
 
@@ -183,12 +183,12 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
         &known,
         jobs,
         &|| stop.is_cancelled(),
-        &|news, standing| {
+        &|news, progress| {
             let record = match news {
                 News::Done(record) => record,
-                News::Underway => return show(None, standing, begun),
+                News::Underway => return show(None, progress, begun),
             };
-            show(Some(&record), standing, begun);
+            show(Some(&record), progress, begun);
             if let Some(path) = &args.record
                 && let Err(error) = append(path, &record)
             {
@@ -278,9 +278,9 @@ fn planned_surveys(args: &ExploreArgs, plan: &Path) -> Result<(Vec<Survey>, Stri
 }
 
 /// `record` is of a slice that was done just now; without, all are under way.
-fn show(record: Option<&SliceRecord>, standing: Standing, begun: Instant) {
+fn show(record: Option<&SliceRecord>, progress: CampaignProgress, begun: Instant) {
     let seconds = begun.elapsed().as_secs_f64().max(0.001);
-    let left = seconds / standing.share.max(1e-6) * (1.0 - standing.share);
+    let left = seconds / progress.share.max(1e-6) * (1.0 - progress.share);
     let what = match record {
         Some(record) => format!(
             "{}: {} schedules, {} failed",
@@ -290,16 +290,16 @@ fn show(record: Option<&SliceRecord>, standing: Standing, begun: Instant) {
     };
     say::line(&format!(
         "{:4}/{} {what}; {:.1} %, {:.0} a second, {left:.0} s left",
-        standing.done,
-        standing.slices,
-        100.0 * standing.share,
-        standing.schedules as f64 / seconds,
+        progress.done,
+        progress.slices,
+        100.0 * progress.share,
+        progress.schedules as f64 / seconds,
     ));
 }
 
 /// Says what came of it; the exit code. `options` are what `rig replay` needs for the schedules.
 fn summary(records: &[SliceRecord], slices: &[Slice], begun: Instant, options: &str) -> u8 {
-    let mut counts = Counts::default();
+    let mut counts = ExplorationCounts::default();
     for record in records {
         counts += record.counts;
     }

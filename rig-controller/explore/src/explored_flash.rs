@@ -10,7 +10,7 @@ use powercut_upgrade::slots::Region;
 use powercut_upgrade::watched::{PageQuestion, WatchedFlash};
 
 use super::explorer::Explorer;
-use super::fault::Fault;
+use super::flash_fault::FlashFault;
 use super::footprint::{Footprint, Last, Segment};
 use super::memory::Memory;
 use super::merge::{Known, Observations, hash_of};
@@ -63,7 +63,7 @@ struct Meeting<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> {
 }
 
 /// `UNIT`, `PAGE`, `PROGRAMS` as in the model; `BUFFER` is the agent's page buffer.
-pub(super) struct Bench<
+pub(super) struct ExploredFlash<
     'e,
     's,
     const UNIT: usize,
@@ -85,11 +85,11 @@ pub(super) struct Bench<
     meetings: Vec<Meeting<UNIT, PAGE, PROGRAMS>>,
     merged: Option<Known>,
     /// Faults to come.
-    pub(super) faults: std::vec::IntoIter<Fault>,
+    pub(super) faults: std::vec::IntoIter<FlashFault>,
 }
 
 impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize>
-    Bench<'e, 's, UNIT, PAGE, PROGRAMS, BUFFER>
+    ExploredFlash<'e, 's, UNIT, PAGE, PROGRAMS, BUFFER>
 {
     pub(super) fn new(
         scene: &'s Scene,
@@ -120,13 +120,13 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
         {
             self.faults.next();
             match fault {
-                Fault::Silent { operation } => {
+                FlashFault::Silent { operation } => {
                     self.flash.fail_silently_at(operation);
                     let fragments = &self.scene.fragments;
                     self.memory.failed_silently = true;
                     self.memory.may_rewind_to = Some(fragments.first_of_page(self.memory.expected));
                 }
-                Fault::Rot { address, bit, .. } => {
+                FlashFault::Rot { address, bit, .. } => {
                     self.flash.rot(address, 1 << bit);
                     let all_is_there = self.memory.expected >= self.scene.fragments.count;
                     self.memory.is_rotten = true;
@@ -269,13 +269,13 @@ impl<'e, 's, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUF
 }
 
 impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize> ErrorType
-    for Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
+    for ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
 {
     type Error = ModelError;
 }
 
 impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize> ReadNorFlash
-    for Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
+    for ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
 {
     const READ_SIZE: usize = 1;
 
@@ -301,7 +301,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
 }
 
 impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize> NorFlash
-    for Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
+    for ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
 {
     const WRITE_SIZE: usize = UNIT;
     const ERASE_SIZE: usize = PAGE;
@@ -344,7 +344,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usi
 }
 
 impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8, const BUFFER: usize> WatchedFlash
-    for Bench<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
+    for ExploredFlash<'_, '_, UNIT, PAGE, PROGRAMS, BUFFER>
 {
     const PROGRAMS_PER_UNIT: u8 = PROGRAMS;
 

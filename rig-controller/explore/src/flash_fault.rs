@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub enum FlashFault {
     /// This operation, if it is a program, does nothing and reports success.
     Silent {
         /// Its number, from 1.
@@ -30,7 +30,7 @@ pub enum Fault {
     },
 }
 
-impl Fault {
+impl FlashFault {
     /// Number of the operation it comes with.
     pub const fn operation(self) -> u64 {
         match self {
@@ -52,7 +52,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FlashFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Silent { operation } => write!(f, "silent{operation}"),
@@ -70,7 +70,7 @@ impl fmt::Display for Fault {
 #[error("`{}` is not a fault; a fault looks like silent37 or rot41@0x1f00.3", .0.escape_debug())]
 pub struct ParseFaultError(String);
 
-impl FromStr for Fault {
+impl FromStr for FlashFault {
     type Err = ParseFaultError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -80,15 +80,15 @@ impl FromStr for Fault {
     }
 }
 
-fn parse(text: &str) -> Option<Fault> {
+fn parse(text: &str) -> Option<FlashFault> {
     if let Some(operation) = text.strip_prefix("silent") {
-        return Some(Fault::Silent {
+        return Some(FlashFault::Silent {
             operation: operation.parse().ok()?,
         });
     }
     let (operation, place) = text.strip_prefix("rot")?.split_once('@')?;
     let (address, bit) = place.strip_prefix("0x")?.split_once('.')?;
-    Some(Fault::Rot {
+    Some(FlashFault::Rot {
         operation: operation.parse().ok()?,
         address: u32::from_str_radix(address, 16).ok()?,
         bit: bit.parse().ok().filter(|bit| *bit < 8)?,
@@ -102,10 +102,10 @@ mod tests {
     #[test]
     fn a_fault_reads_back_from_its_text_and_what_is_none_is_refused() {
         for text in ["silent37", "rot41@0x1f00.3"] {
-            assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<FlashFault>().unwrap().to_string(), text);
         }
         for text in ["", "silent", "silent0", "rot1", "rot1@5.3", "rot1@0x5.8"] {
-            let error = text.parse::<Fault>().unwrap_err();
+            let error = text.parse::<FlashFault>().unwrap_err();
             assert!(error.to_string().starts_with(&format!("`{text}`")));
         }
     }

@@ -26,7 +26,7 @@ const TRIAL_ATTEMPTS: u8 = 3;
 
 /// A signed image, and its fragments as the platform would send them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Package {
+pub(super) struct ScriptedPackage {
     pub(super) signed: SignedManifest,
     /// What was signed.
     pub(super) image: Vec<u8>,
@@ -70,7 +70,7 @@ pub struct Recipe {
     pub unbootable: bool,
 }
 
-impl Package {
+impl ScriptedPackage {
     pub(super) fn new(recipe: Recipe) -> Self {
         let (signed, image) = signed_image(recipe, Suite::ChaCha20Poly1305);
         let mut sent = image.clone();
