@@ -75,7 +75,7 @@ fn try_sizes(fit: &ImageSizeFit, seeds: &[u64]) -> Result<Vec<TriedSize>, Campai
         .flat_map(|(_, upgrades)| upgrades.iter().cloned())
         .collect();
     let runs = run_all(&upgrades, seeds)?;
-    let download = Measure::InStage(super::Stage::Download);
+    let download = Measure::InStage(super::SimulatedStage::Download);
     Ok(fit
         .sizes
         .iter()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What a device is doing, as far as time goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stage {
+pub enum SimulatedStage {
     /// It has no power.
     Off,
     /// Reset and bootloader, unless that installs.
@@ -23,7 +23,7 @@ pub enum Stage {
     Trial,
 }
 
-impl Stage {
+impl SimulatedStage {
     /// All, in order.
     pub const ALL: [Self; 8] = [
         Self::Off,
@@ -51,7 +51,7 @@ impl Stage {
     }
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for SimulatedStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -60,7 +60,7 @@ impl fmt::Display for Stage {
 /// A stretch of a run in one stage: from which flash operation and which powered time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
-    pub(super) stage: Stage,
+    pub(super) stage: SimulatedStage,
     pub(super) operations: u64,
     pub(super) powered: Duration,
 }
@@ -70,8 +70,8 @@ pub(super) struct Span {
 pub(super) struct Clock {
     now: Duration,
     powered: Duration,
-    stage: Stage,
-    spent: [Duration; Stage::ALL.len()],
+    stage: SimulatedStage,
+    spent: [Duration; SimulatedStage::ALL.len()],
     spans: Vec<Span>,
 }
 
@@ -81,8 +81,8 @@ impl Clock {
         Self {
             now: Duration::ZERO,
             powered: Duration::ZERO,
-            stage: Stage::Off,
-            spent: [Duration::ZERO; Stage::ALL.len()],
+            stage: SimulatedStage::Off,
+            spent: [Duration::ZERO; SimulatedStage::ALL.len()],
             spans: Vec::new(),
         }
     }
@@ -96,11 +96,11 @@ impl Clock {
         self.powered
     }
 
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> SimulatedStage {
         self.stage
     }
 
-    pub(super) fn spent(&self, stage: Stage) -> Duration {
+    pub(super) fn spent(&self, stage: SimulatedStage) -> Duration {
         self.spent[stage as usize]
     }
 
@@ -110,7 +110,7 @@ impl Clock {
     }
 
     /// From here on time is spent on `stage`; so many flash operations came before.
-    pub(super) fn enter(&mut self, stage: Stage, operations: u64) {
+    pub(super) fn enter(&mut self, stage: SimulatedStage, operations: u64) {
         if self.spans.is_empty() || self.stage != stage {
             self.stage = stage;
             self.spans.push(Span {
@@ -124,7 +124,7 @@ impl Clock {
     pub(super) fn pass(&mut self, time: Duration) {
         self.now += time;
         self.spent[self.stage as usize] += time;
-        if self.stage != Stage::Off {
+        if self.stage != SimulatedStage::Off {
             self.powered += time;
         }
     }

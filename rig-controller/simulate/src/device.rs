@@ -17,11 +17,11 @@ use powercut_upgrade::manifest::{FragmentIndex, ImageId};
 use powercut_upgrade::slots::Layout;
 use powercut_upgrade::wire::lean::{Activity, Status};
 
-use super::clock::Stage;
+use super::clock::SimulatedStage;
 use super::flash::TimedFlash;
 use super::fragments::Fragments;
-use super::part::Part;
 use super::power::{CutMoment, PlannedCut};
+use super::simulated_part::SimulatedPart;
 use super::upgrade::SimulationError;
 use powercut_bench::modem::{TimedModem, Traffic};
 use powercut_link::{PayloadFormat, byte_time};
@@ -59,7 +59,7 @@ pub(super) struct Device<const UNIT: usize, const PAGE: usize, const PROGRAMS: u
     pub(super) platform: InProcessPlatform,
     pub(super) fragments: Fragments,
     pub(super) layout: Layout,
-    pub(super) part: Part,
+    pub(super) part: SimulatedPart,
     held_bytes: usize,
     pub(super) payload: PayloadFormat,
     pub(super) byte_time: Duration,
@@ -87,7 +87,7 @@ pub(super) struct Device<const UNIT: usize, const PAGE: usize, const PROGRAMS: u
 /// What does not change while a device lives.
 pub(super) struct Setting {
     pub(super) layout: Layout,
-    pub(super) part: Part,
+    pub(super) part: SimulatedPart,
     /// RAM for fragments that come before their turn.
     pub(super) held_bytes: usize,
     pub(super) payload: PayloadFormat,
@@ -180,7 +180,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         self.cuts_done += 1;
         self.fragments.cut(self.flash.clock.now());
         self.modem.board_power_lost();
-        self.enter(Stage::Off);
+        self.enter(SimulatedStage::Off);
         let until = self.flash.clock.now() + self.off;
         while let Some(at) = self.modem.next_at().filter(|at| *at <= until) {
             self.flash.clock.pass_until(at);
@@ -228,7 +228,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         self.times_forgotten += 1;
     }
 
-    fn enter(&mut self, stage: Stage) {
+    fn enter(&mut self, stage: SimulatedStage) {
         let clock = &self.flash.clock;
         if clock.stage() == stage {
             return;
@@ -239,10 +239,10 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             total.bytes = sign(total.bytes, now.bytes);
         };
         // What the download added is the difference between the totals at its end and at its begin.
-        if stage == Stage::Download {
+        if stage == SimulatedStage::Download {
             share(&mut self.download.0, up, u64::wrapping_sub);
             share(&mut self.download.1, down, u64::wrapping_sub);
-        } else if clock.stage() == Stage::Download {
+        } else if clock.stage() == SimulatedStage::Download {
             share(&mut self.download.0, up, u64::wrapping_add);
             share(&mut self.download.1, down, u64::wrapping_add);
         }
@@ -257,9 +257,9 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
             .phase;
         self.flash.for_free = false;
         self.enter(match phase {
-            Phase::Ready | Phase::Swapping { .. } | Phase::Reverting { .. } => Stage::Swap,
-            Phase::Trial { .. } => Stage::Trial,
-            _ => Stage::Boot,
+            Phase::Ready | Phase::Swapping { .. } | Phase::Reverting { .. } => SimulatedStage::Swap,
+            Phase::Trial { .. } => SimulatedStage::Trial,
+            _ => SimulatedStage::Boot,
         });
         if !self.flash.spend(self.part.boot) {
             return Ok(Ended::PowerLost);
@@ -364,17 +364,23 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Device<UNIT, PAGE
         }
     }
 
-    fn stage<const BUFFER: usize>(&self, agent: &Agent<BUFFER, Held>, is_up: bool) -> Stage {
+    fn stage<const BUFFER: usize>(
+        &self,
+        agent: &Agent<BUFFER, Held>,
+        is_up: bool,
+    ) -> SimulatedStage {
         match agent.state().phase {
-            Phase::Trial { .. } => Stage::Trial,
-            Phase::Confirmed if agent.state().image == self.new_image => Stage::Trial,
-            Phase::Ready => Stage::Verify,
-            Phase::Downloading { committed, .. } if committed == self.image_bytes => Stage::Verify,
-            _ if !is_up => Stage::Connect,
-            Phase::Accepted | Phase::Downloading { .. } if agent.heard_platform() => {
-                Stage::Download
+            Phase::Trial { .. } => SimulatedStage::Trial,
+            Phase::Confirmed if agent.state().image == self.new_image => SimulatedStage::Trial,
+            Phase::Ready => SimulatedStage::Verify,
+            Phase::Downloading { committed, .. } if committed == self.image_bytes => {
+                SimulatedStage::Verify
             }
-            _ => Stage::Offer,
+            _ if !is_up => SimulatedStage::Connect,
+            Phase::Accepted | Phase::Downloading { .. } if agent.heard_platform() => {
+                SimulatedStage::Download
+            }
+            _ => SimulatedStage::Offer,
         }
     }
 

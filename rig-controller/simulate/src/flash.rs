@@ -7,13 +7,13 @@ use nor_flash_model::{Cut, CutEffect, ModelError, NorFlashModel};
 use powercut_upgrade::watched::WatchedFlash;
 
 use super::clock::Clock;
-use super::part::Part;
+use super::simulated_part::SimulatedPart;
 
 /// The device's flash and the run's clock.
 pub(super) struct TimedFlash<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> {
     pub(super) model: NorFlashModel<UNIT, PAGE, PROGRAMS>,
     pub(super) clock: Clock,
-    part: Part,
+    part: SimulatedPart,
     /// Power goes when this much time was spent with it, and an operation that is under way then is left like this.
     pub(super) cut_at: Option<(Duration, CutEffect)>,
     /// Somebody looks who is not the device: it takes no time.
@@ -21,7 +21,7 @@ pub(super) struct TimedFlash<const UNIT: usize, const PAGE: usize, const PROGRAM
 }
 
 impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> TimedFlash<UNIT, PAGE, PROGRAMS> {
-    pub(super) fn new(model: NorFlashModel<UNIT, PAGE, PROGRAMS>, part: Part) -> Self {
+    pub(super) fn new(model: NorFlashModel<UNIT, PAGE, PROGRAMS>, part: SimulatedPart) -> Self {
         Self {
             model,
             clock: Clock::new(),
@@ -126,15 +126,15 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> WatchedFlash
 
 #[cfg(test)]
 mod tests {
-    use super::super::clock::Stage;
+    use super::super::clock::SimulatedStage;
     use nor_flash_model::TornShape;
 
     use super::*;
 
     fn flash() -> TimedFlash<4, 1024, 2> {
-        let [nrf51, ..] = Part::ALL;
+        let [nrf51, ..] = SimulatedPart::ALL;
         let mut flash = TimedFlash::new(NorFlashModel::new(4), nrf51);
-        flash.clock.enter(Stage::Download, 0);
+        flash.clock.enter(SimulatedStage::Download, 0);
         flash
     }
 

@@ -1,7 +1,7 @@
 //! The figures of a run, by name: the columns of tables and CSV files, and what charts show.
 use std::time::Duration;
 
-use super::clock::Stage;
+use super::clock::SimulatedStage;
 use super::upgrade::Run;
 
 /// One figure of a run.
@@ -10,7 +10,7 @@ pub enum Measure {
     /// Until the platform knows that the new image is confirmed, seconds.
     Total,
     /// Time in a stage, seconds.
-    InStage(Stage),
+    InStage(SimulatedStage),
     /// UDP payload bytes from the device.
     BytesUp,
     /// UDP payload bytes to the device.
@@ -69,14 +69,14 @@ impl Measure {
     /// All, in the order of CSV columns.
     pub const ALL: [Self; 35] = [
         Self::Total,
-        Self::InStage(Stage::Off),
-        Self::InStage(Stage::Boot),
-        Self::InStage(Stage::Connect),
-        Self::InStage(Stage::Offer),
-        Self::InStage(Stage::Download),
-        Self::InStage(Stage::Verify),
-        Self::InStage(Stage::Swap),
-        Self::InStage(Stage::Trial),
+        Self::InStage(SimulatedStage::Off),
+        Self::InStage(SimulatedStage::Boot),
+        Self::InStage(SimulatedStage::Connect),
+        Self::InStage(SimulatedStage::Offer),
+        Self::InStage(SimulatedStage::Download),
+        Self::InStage(SimulatedStage::Verify),
+        Self::InStage(SimulatedStage::Swap),
+        Self::InStage(SimulatedStage::Trial),
         Self::BytesUp,
         Self::BytesDown,
         Self::Overhead,
@@ -109,14 +109,14 @@ impl Measure {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Total => "total_s",
-            Self::InStage(Stage::Off) => "off_s",
-            Self::InStage(Stage::Boot) => "boot_s",
-            Self::InStage(Stage::Connect) => "connect_s",
-            Self::InStage(Stage::Offer) => "offer_s",
-            Self::InStage(Stage::Download) => "download_s",
-            Self::InStage(Stage::Verify) => "verify_s",
-            Self::InStage(Stage::Swap) => "swap_s",
-            Self::InStage(Stage::Trial) => "trial_s",
+            Self::InStage(SimulatedStage::Off) => "off_s",
+            Self::InStage(SimulatedStage::Boot) => "boot_s",
+            Self::InStage(SimulatedStage::Connect) => "connect_s",
+            Self::InStage(SimulatedStage::Offer) => "offer_s",
+            Self::InStage(SimulatedStage::Download) => "download_s",
+            Self::InStage(SimulatedStage::Verify) => "verify_s",
+            Self::InStage(SimulatedStage::Swap) => "swap_s",
+            Self::InStage(SimulatedStage::Trial) => "trial_s",
             Self::BytesUp => "bytes_up",
             Self::BytesDown => "bytes_down",
             Self::Overhead => "overhead",

@@ -5,7 +5,7 @@ use nor_flash_model::{CutEffect, TornShape};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::clock::{Span, Stage};
+use super::clock::{SimulatedStage, Span};
 
 /// When power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +37,7 @@ pub enum CutBy {
 pub(super) fn draw(
     count: u32,
     by: CutBy,
-    during: &[Stage],
+    during: &[SimulatedStage],
     spans: &[Span],
     end: (u64, Duration),
     seed: u64,
@@ -91,7 +91,7 @@ pub(super) fn draw(
 mod tests {
     use super::*;
 
-    fn span(stage: Stage, operations: u64, s: u64) -> Span {
+    fn span(stage: SimulatedStage, operations: u64, s: u64) -> Span {
         Span {
             stage,
             operations,
@@ -102,13 +102,13 @@ mod tests {
     #[test]
     fn moments_lie_in_the_stages_asked_for_and_are_the_same_for_the_same_seed() {
         let spans = [
-            span(Stage::Offer, 0, 0),
-            span(Stage::Download, 10, 5),
-            span(Stage::Swap, 30, 9),
-            span(Stage::Download, 100, 20),
+            span(SimulatedStage::Offer, 0, 0),
+            span(SimulatedStage::Download, 10, 5),
+            span(SimulatedStage::Swap, 30, 9),
+            span(SimulatedStage::Download, 100, 20),
         ];
         let end = (110, Duration::from_secs(30));
-        let draw = |by, seed| draw(5, by, &[Stage::Download], &spans, end, seed);
+        let draw = |by, seed| draw(5, by, &[SimulatedStage::Download], &spans, end, seed);
         for cut in draw(CutBy::Operation, 1) {
             let CutMoment::Operation(number) = cut.moment else {
                 panic!("{cut:?}")
@@ -127,12 +127,26 @@ mod tests {
 
     #[test]
     fn no_more_are_drawn_than_there_are() {
-        let spans = [span(Stage::Swap, 3, 0)];
+        let spans = [span(SimulatedStage::Swap, 3, 0)];
         let end = (5, Duration::ZERO);
-        let cuts = draw(10, CutBy::Operation, &[Stage::Swap], &spans, end, 1);
+        let cuts = draw(
+            10,
+            CutBy::Operation,
+            &[SimulatedStage::Swap],
+            &spans,
+            end,
+            1,
+        );
         assert_eq!(cuts.len(), 2);
         assert_eq!(
-            draw(1, CutBy::Operation, &[Stage::Trial], &spans, end, 1),
+            draw(
+                1,
+                CutBy::Operation,
+                &[SimulatedStage::Trial],
+                &spans,
+                end,
+                1
+            ),
             []
         );
     }

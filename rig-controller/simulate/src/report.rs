@@ -4,7 +4,7 @@ use std::fmt::Write;
 use plotters::prelude::*;
 
 use super::campaign::{Campaign, Results, TriedSize};
-use super::clock::Stage;
+use super::clock::SimulatedStage;
 use super::measure::Measure;
 use super::plan::{Chart, ImageSizeFit, SimulationPlan};
 use super::upgrade::{Run, Upgrade};
@@ -22,12 +22,17 @@ const TABLE: [(&str, Measure, Summary, usize); 15] = [
     ("total s", Measure::Total, Measure::mean, 2),
     (
         "download s",
-        Measure::InStage(Stage::Download),
+        Measure::InStage(SimulatedStage::Download),
         Measure::mean,
         2,
     ),
     ("x limit", Measure::OverLimit, Measure::mean, 2),
-    ("swap s", Measure::InStage(Stage::Swap), Measure::mean, 2),
+    (
+        "swap s",
+        Measure::InStage(SimulatedStage::Swap),
+        Measure::mean,
+        2,
+    ),
     ("bytes up", Measure::BytesUp, Measure::mean, 0),
     ("bytes down", Measure::BytesDown, Measure::mean, 0),
     ("overhead", Measure::Overhead, Measure::mean, 3),

@@ -42,7 +42,9 @@ fn larger_fragments_take_less_time_and_a_fast_link_much_less() {
                 upgrade.link.name == link && upgrade.fragment_bytes == fragment && upgrade.cuts == 0
             })
             .unwrap();
-        Measure::InStage(Stage::Download).mean(&found.runs).unwrap()
+        Measure::InStage(SimulatedStage::Download)
+            .mean(&found.runs)
+            .unwrap()
     };
     assert!(download("nb-iot-ce0", 64) > download("nb-iot-ce0", 160));
     assert!(download("nb-iot-ce0", 160) > 2.0 * download("lte-cat-1", 160));

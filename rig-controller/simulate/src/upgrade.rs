@@ -12,13 +12,13 @@ use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::watched::WatchedFlash;
 use powercut_upgrade::wire::Dialect;
 
-use super::clock::Stage;
+use super::clock::SimulatedStage;
 use super::device::{Device, Setting};
 use super::flash::TimedFlash;
 use super::fragments::{FragmentCounts, TimeLost};
 use super::limit::Limit;
-use super::part::Part;
 use super::power::{self, CutBy, PlannedCut};
+use super::simulated_part::SimulatedPart;
 use super::variant::Variant;
 use powercut_bench::modem::{ModemPower, TimedModem};
 use powercut_explore::scripted_package::{Recipe, factory, signed_image};
@@ -33,7 +33,7 @@ const USUAL_BAUD: u32 = 115_200;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upgrade {
     /// On which device.
-    pub part: Part,
+    pub part: SimulatedPart,
     /// Over which link. If it says nothing of the serial line, that has 115200 baud: a UART always takes time.
     pub link: LinkProfile,
     /// Bytes of the old and of the new image.
@@ -52,7 +52,7 @@ pub struct Upgrade {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PowerRules {
     /// In which stages.
-    pub during: Vec<Stage>,
+    pub during: Vec<SimulatedStage>,
     /// What they are drawn from.
     pub by: CutBy,
     /// How long power stays away.
@@ -68,8 +68,8 @@ pub struct Run {
     pub seed: u64,
     /// Until the platform knew that the new image was confirmed.
     pub total: Duration,
-    /// Time by stage, in the order of [`Stage::ALL`].
-    pub spent: [Duration; Stage::ALL.len()],
+    /// Time by stage, in the order of [`SimulatedStage::ALL`].
+    pub spent: [Duration; SimulatedStage::ALL.len()],
     /// Bytes of the image.
     pub image_bytes: u32,
     /// Fragments of the image.
@@ -112,7 +112,7 @@ pub struct Run {
 
 impl Run {
     /// Time in one stage.
-    pub fn in_stage(&self, stage: Stage) -> Duration {
+    pub fn in_stage(&self, stage: SimulatedStage) -> Duration {
         self.spent[stage as usize]
     }
 
@@ -124,7 +124,7 @@ impl Run {
     /// Time of the download over the least it could take; `None` with cuts, for what is on the air when power goes passes
     /// while the device is off.
     pub fn over_limit(&self) -> Option<f64> {
-        let download = self.in_stage(Stage::Download).as_secs_f64();
+        let download = self.in_stage(SimulatedStage::Download).as_secs_f64();
         (self.cuts == 0).then(|| download / self.limit.time().as_secs_f64())
     }
 
@@ -345,7 +345,7 @@ impl<'a, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Bench<'a, UNI
         Run {
             seed,
             total: clock.now(),
-            spent: Stage::ALL.map(|stage| clock.spent(stage)),
+            spent: SimulatedStage::ALL.map(|stage| clock.spent(stage)),
             image_bytes: self.setting.image_bytes,
             fragments: self.setting.fragments,
             datagrams_up: up.datagrams,

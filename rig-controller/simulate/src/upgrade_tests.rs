@@ -9,14 +9,17 @@ fn link(name: &str) -> LinkProfile {
 
 fn upgrade(part: &str, link_name: &str) -> Upgrade {
     Upgrade {
-        part: Part::ALL.into_iter().find(|p| p.name == part).unwrap(),
+        part: SimulatedPart::ALL
+            .into_iter()
+            .find(|p| p.name == part)
+            .unwrap(),
         link: link(link_name),
         image_bytes: 16 * 1024,
         fragment_bytes: 160,
         variant: Variant::lean(),
         cuts: 0,
         power: PowerRules {
-            during: vec![Stage::Download],
+            during: vec![SimulatedStage::Download],
             by: CutBy::Operation,
             off: Duration::from_secs(5),
             modem: ModemPower::Stays,
@@ -34,7 +37,7 @@ fn an_upgrade_over_a_link_without_delay_takes_what_flash_and_cpu_take() {
     upgrade.variant.window = 1;
     let run = run(&upgrade);
     // STAGING and ACTIVE once or twice each, and three signatures.
-    let nrf51 = Part::ALL[0];
+    let nrf51 = SimulatedPart::ALL[0];
     let erases = nrf51.erase * (run.slot_erases + run.journal_erases) as u32;
     assert!(run.total > erases + 2 * nrf51.signature, "{run:#?}");
     assert_eq!(run.counts.served, u64::from(run.fragments));
@@ -61,12 +64,12 @@ fn a_stop_and_wait_download_takes_a_round_trip_a_fragment() {
     upgrade.link.to_device.drop_percent = 0.0;
     upgrade.link.to_platform.drop_percent = 0.0;
     let run = run(&upgrade);
-    let download = run.in_stage(Stage::Download);
+    let download = run.in_stage(SimulatedStage::Download);
     let fragments = f64::from(run.fragments);
     let least = fragments * 0.35 + run.limit.air.as_secs_f64();
     assert!(download.as_secs_f64() > least, "{run:#?}");
     assert!(download.as_secs_f64() < 1.6 * least, "{run:#?}");
-    assert!(run.in_stage(Stage::Offer) >= upgrade.link.first_contact);
+    assert!(run.in_stage(SimulatedStage::Offer) >= upgrade.link.first_contact);
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn a_cut_in_the_download_costs_at_most_a_fragment_where_units_are_programmed_twi
         for run in upgrade.run(&seeds).unwrap() {
             assert_eq!(run.cuts, 1);
             assert!(run.counts.fetched_again <= 1, "{run:#?}");
-            assert_eq!(run.in_stage(Stage::Off), upgrade.power.off);
+            assert_eq!(run.in_stage(SimulatedStage::Off), upgrade.power.off);
             assert_eq!(run.times_lost.len(), 1);
         }
     }
@@ -117,7 +120,7 @@ fn cuts_in_any_stage_are_survived_with_either_modem() {
         for by in [CutBy::Operation, CutBy::Time] {
             let mut upgrade = upgrade("nrf52840", "lte-cat-1");
             upgrade.cuts = 6;
-            upgrade.power.during = Stage::ALL[1..].to_vec();
+            upgrade.power.during = SimulatedStage::ALL[1..].to_vec();
             upgrade.power.by = by;
             upgrade.power.modem = modem;
             let runs = upgrade.run(&[1, 2, 3, 4]).unwrap();
@@ -152,7 +155,7 @@ fn a_window_keeps_the_air_busy_and_pcp_does_not() {
         resumes: true,
     };
     let pcp = run(&upgrade);
-    let download = |run: &Run| run.in_stage(Stage::Download);
+    let download = |run: &Run| run.in_stage(SimulatedStage::Download);
     assert!(download(&pcp) > 4 * download(&lean), "{pcp:#?} {lean:#?}");
     assert!(pcp.overhead() > lean.overhead());
 }

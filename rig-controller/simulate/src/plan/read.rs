@@ -7,10 +7,10 @@ use std::time::Duration;
 use powercut_upgrade::manifest::FRAGMENT_BYTES;
 
 use super::{Axis, Chart, ImageSizeFit, SimulationPlan};
-use crate::clock::Stage;
+use crate::clock::SimulatedStage;
 use crate::measure::Measure;
-use crate::part::Part;
 use crate::power::CutBy;
+use crate::simulated_part::SimulatedPart;
 use crate::upgrade::{PowerRules, Upgrade};
 use crate::variant::Variant;
 use powercut_bench::modem::ModemPower;
@@ -52,7 +52,7 @@ impl Reader<'_> {
         };
         let seed = integer("seed", 0..=u64::MAX, 1)?;
         let repeat = integer("repeat", 1..=100_000, 1)? as u32;
-        let parts = some(fields, "device", vec![Part::ALL[0]], part)?;
+        let parts = some(fields, "device", vec![SimulatedPart::ALL[0]], part)?;
         let links = some(fields, "link", vec![LinkProfile::ideal()], |value| {
             self.link(value)
         })?;
@@ -208,11 +208,14 @@ fn some<'d, T>(
     values.into_iter().map(read).collect()
 }
 
-fn part(value: Value<'_>) -> Result<Part, Fault> {
-    value.one_of("the device", &Part::ALL.map(|part| (part.name, part)))
+fn part(value: Value<'_>) -> Result<SimulatedPart, Fault> {
+    value.one_of(
+        "the device",
+        &SimulatedPart::ALL.map(|part| (part.name, part)),
+    )
 }
 
-fn fragment_bytes(value: Value<'_>, parts: &[Part]) -> Result<u16, Fault> {
+fn fragment_bytes(value: Value<'_>, parts: &[SimulatedPart]) -> Result<u16, Fault> {
     let range = u64::from(*FRAGMENT_BYTES.start())..=u64::from(*FRAGMENT_BYTES.end());
     let bytes = value.integer("`fragment_bytes`", range)? as u16;
     match parts
@@ -253,7 +256,7 @@ fn variants(list: Value<'_>) -> Result<Vec<Variant>, Fault> {
 
 fn power(fields: Fields<'_>) -> Result<PowerRules, Fault> {
     let mut rules = PowerRules {
-        during: vec![Stage::Download],
+        during: vec![SimulatedStage::Download],
         by: CutBy::Operation,
         off: Duration::from_secs(5),
         modem: ModemPower::Stays,
@@ -263,7 +266,7 @@ fn power(fields: Fields<'_>) -> Result<PowerRules, Fault> {
     };
     let fields = value.fields("`power`", &["during", "by", "off_ms", "modem"])?;
     // Without power there is none to lose.
-    let stages: Vec<(&str, Stage)> = Stage::ALL[1..]
+    let stages: Vec<(&str, SimulatedStage)> = SimulatedStage::ALL[1..]
         .iter()
         .map(|stage| (stage.name(), *stage))
         .collect();

@@ -12,7 +12,9 @@ use crate::run::DEFAULT_LINKS;
 use powercut_bench::modem::ModemPower;
 use powercut_link::{LinkProfile, TimeScale};
 use powercut_simulate::report::aligned;
-use powercut_simulate::{CampaignError, CutBy, Part, PowerRules, Stage, Upgrade, Variant};
+use powercut_simulate::{
+    CampaignError, CutBy, PowerRules, SimulatedPart, SimulatedStage, Upgrade, Variant,
+};
 
 /// Options of `rig figures coap`.
 #[derive(Debug, Args)]
@@ -47,14 +49,14 @@ pub(super) fn coap(args: &CoapArgs) -> Result<ExitCode, CliError> {
         .collect();
     let coap = transfer(link.clone(), &resource, block, args.seed, args.time_scale)?;
     let upgrade = Upgrade {
-        part: Part::ALL[1],
+        part: SimulatedPart::ALL[1],
         link,
         image_bytes: args.image_bytes,
         fragment_bytes: block,
         variant: Variant::lean(),
         cuts: 0,
         power: PowerRules {
-            during: vec![Stage::Download],
+            during: vec![SimulatedStage::Download],
             by: CutBy::Operation,
             off: Duration::ZERO,
             modem: ModemPower::Stays,
@@ -93,7 +95,7 @@ pub(super) fn coap(args: &CoapArgs) -> Result<ExitCode, CliError> {
     for run in &runs {
         rows.push(line(
             upgrade.variant.name.as_str(),
-            run.in_stage(Stage::Offer) + run.in_stage(Stage::Download),
+            run.in_stage(SimulatedStage::Offer) + run.in_stage(SimulatedStage::Download),
             run.datagrams_up + run.datagrams_down,
             run.bytes_up + run.bytes_down,
             run.lost,

@@ -12,7 +12,7 @@ const LONGEST_ANSWER_BYTES: usize = MAX_DOWNLINK_BYTES + 64;
 /// A kind of device. While its flash works its CPU stands still, and what its UART receives meanwhile is kept as far as
 /// it has room, and lost beyond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct SimulatedPart {
     /// Its name in plans.
     pub name: &'static str,
     /// Pages, units, and whether units may be programmed twice.
@@ -33,7 +33,7 @@ pub struct Part {
     pub signature: Duration,
 }
 
-impl Part {
+impl SimulatedPart {
     /// All.
     ///
     /// Flash times are the parts' data sheets': nRF51822 PS v3.4 (erase 22.3 ms, word 46.3 us), nRF52840 PS v1.7 (85 ms,
@@ -106,7 +106,7 @@ impl Part {
     }
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for SimulatedPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name)
     }
