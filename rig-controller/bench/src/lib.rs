@@ -9,6 +9,6 @@ pub mod inventory;
 pub mod link;
 pub mod modem;
 pub mod relay;
-mod schedule;
+mod timetable;
 pub mod uart;
 pub mod witness;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use powercut_link::{Air, Direction, Impairment, LinkProfile, TimeScale};
 
-use crate::schedule::{Appointments, LinkClock, Schedule};
+use crate::timetable::{Appointments, LinkClock, Timetable};
 
 /// Clients at a time: each takes a socket and a thread.
 const MOST_CLIENTS: usize = 256;
@@ -67,7 +67,7 @@ pub struct UdpRelay {
     shared: Arc<Shared>,
     control: UdpSocket,
     server_side: Option<JoinHandle<()>>,
-    schedule: Option<Schedule<Due>>,
+    timetable: Option<Timetable<Due>>,
 }
 
 struct Shared {
@@ -144,13 +144,13 @@ impl UdpRelay {
             state: Mutex::default(),
         });
         let performing = Arc::downgrade(&shared);
-        let schedule = Schedule::start(clock, move |due| {
+        let timetable = Timetable::start(clock, move |due| {
             if let Some(shared) = performing.upgrade() {
                 perform(&shared, &due);
             }
         })
         .map_err(UdpRelayError::Thread)?;
-        let appointments = schedule.appointments();
+        let appointments = timetable.appointments();
         let relaying = Arc::clone(&shared);
         let server_side = std::thread::Builder::new()
             .name("relay".to_owned())
@@ -161,7 +161,7 @@ impl UdpRelay {
             shared,
             control,
             server_side: Some(server_side),
-            schedule: Some(schedule),
+            timetable: Some(timetable),
         })
     }
 
@@ -359,7 +359,7 @@ impl Drop for UdpRelay {
                 tracing::error!("a reader of the relay panicked");
             }
         }
-        self.schedule.take();
+        self.timetable.take();
     }
 }
 

@@ -5,7 +5,7 @@
 //! under one lock, so an answer is never split. A reader blocks in `recv` and is woken by shutting its socket down.
 //!
 //! On a link that takes no time, and with a modem that takes none, nothing waits for time to pass: datagrams and answers go
-//! on at once. Otherwise datagrams, answers and the bytes of the serial line are kept by a [`Schedule`] until they are due, in real time or so many
+//! on at once. Otherwise datagrams, answers and the bytes of the serial line are kept by a [`Timetable`] until they are due, in real time or so many
 //! times faster ([`TimeScale`]). The device's bytes are taken as they come and answered when they would have been through.
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, UdpSocket};
@@ -17,7 +17,7 @@ use super::at_command::{SOCKETS, SocketId};
 use super::at_engine::{Network, Wish};
 use super::paced_engine::PacedEngine;
 use super::{ModemError, ModemEvent, ModemFault, ModemHabits, ModemPower};
-use crate::schedule::{Appointments, LinkClock, Schedule};
+use crate::timetable::{Appointments, LinkClock, Timetable};
 use crate::uart::UartToDevice;
 use powercut_link::{Air, Direction, Impairment, LinkProfile, SerialLine, TimeScale};
 
@@ -52,7 +52,7 @@ pub struct VirtualModem {
     route: Option<(SocketAddrV4, SocketAddrV4)>,
     board_side: Arc<Mutex<BoardSide>>,
     /// `None` where nothing takes time.
-    schedule: Option<Schedule<Due>>,
+    timetable: Option<Timetable<Due>>,
     sockets: [Option<HostSocket>; SOCKETS],
     sockets_opened: u64,
     /// Readers of sockets that have been closed; they end by themselves and are joined at the end.
@@ -199,7 +199,7 @@ impl BoardSide {
     }
 }
 
-/// Does what is due, on the schedule's thread.
+/// Does what is due, on the timetable's thread.
 fn perform(side: &Mutex<BoardSide>, due: Due) {
     match due {
         Due::ToDevice { bytes, power_cuts } => {
@@ -261,7 +261,7 @@ impl VirtualModem {
             link: config.link,
             route: config.route,
             board_side,
-            schedule: None,
+            timetable: None,
             sockets: std::array::from_fn(|_| None),
             sockets_opened: 0,
             retired: Vec::new(),
@@ -275,22 +275,22 @@ impl VirtualModem {
 
     fn take_time(&mut self, clock: LinkClock) {
         let side = Arc::downgrade(&self.board_side);
-        let started = Schedule::start(clock, move |due| {
+        let started = Timetable::start(clock, move |due| {
             if let Some(side) = side.upgrade() {
                 perform(&side, due);
             }
         });
         match started {
-            Ok(schedule) => {
+            Ok(timetable) => {
                 let baud = self.link.modem.baud;
                 locked(&self.board_side).timing = Some(Timing {
                     clock,
-                    appointments: schedule.appointments(),
+                    appointments: timetable.appointments(),
                     from_device: SerialLine::new(baud),
                     to_device: SerialLine::new(baud),
                     power_cuts: 0,
                 });
-                self.schedule = Some(schedule);
+                self.timetable = Some(timetable);
             }
             Err(source) => self.failure = Some(ModemError::Thread(source)),
         }

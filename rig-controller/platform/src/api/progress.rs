@@ -22,7 +22,7 @@ use crate::TaskId;
 const MOST_DEVICES: usize = 500;
 
 /// The answer.
-pub(crate) type Progress = Sse<axum::response::sse::KeepAliveStream<Events>>;
+pub(crate) type ProgressStream = Sse<axum::response::sse::KeepAliveStream<Events>>;
 
 /// Events as they come.
 pub(crate) struct Events(mpsc::Receiver<Event>);
@@ -51,7 +51,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Begin to tell of a task.
-    pub(crate) async fn begin(app: Arc<App>, id: TaskId) -> Result<Progress, ApiError> {
+    pub(crate) async fn begin(app: Arc<App>, id: TaskId) -> Result<ProgressStream, ApiError> {
         let record = super::read(&app, move |db| crate::store::task(db, id)).await?;
         let (to, events) = mpsc::channel(4);
         let watch = Self {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::access::{MayRead, MayWrite};
 use super::error::ApiError;
 use super::extract::{Body, Id, Query};
-use super::progress::{Progress, Watch};
+use super::progress::{ProgressStream, Watch};
 use super::views::{PartView, TaskRequest, TaskView, device_id};
 use super::{App, limit, read};
 use crate::TaskId;
@@ -85,7 +85,7 @@ pub(super) async fn progress(
     _: MayRead,
     State(app): State<Arc<App>>,
     Id(id): Id<u64>,
-) -> Result<Progress, ApiError> {
+) -> Result<ProgressStream, ApiError> {
     Watch::begin(app, TaskId(id)).await
 }
 

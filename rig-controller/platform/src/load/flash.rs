@@ -30,9 +30,9 @@ pub(super) struct LightFlash {
 
 /// An access that is not aligned or outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Misplaced;
+pub(super) struct MisplacedAccess;
 
-impl NorFlashError for Misplaced {
+impl NorFlashError for MisplacedAccess {
     fn kind(&self) -> NorFlashErrorKind {
         NorFlashErrorKind::OutOfBounds
     }
@@ -82,17 +82,17 @@ impl LightFlash {
 }
 
 impl ErrorType for LightFlash {
-    type Error = Misplaced;
+    type Error = MisplacedAccess;
 }
 
 impl ReadNorFlash for LightFlash {
     const READ_SIZE: usize = 1;
 
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Misplaced> {
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), MisplacedAccess> {
         let mut at = offset as usize;
         let mut rest = bytes;
         while !rest.is_empty() {
-            let page = self.page(at / PAGE).ok_or(Misplaced)?;
+            let page = self.page(at / PAGE).ok_or(MisplacedAccess)?;
             let within = &page[at % PAGE..];
             let length = within.len().min(rest.len());
             let (now, later) = rest.split_at_mut(length);
@@ -112,21 +112,21 @@ impl NorFlash for LightFlash {
     const WRITE_SIZE: usize = UNIT;
     const ERASE_SIZE: usize = PAGE;
 
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), Misplaced> {
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), MisplacedAccess> {
         let range = from as usize / PAGE..to as usize / PAGE;
         self.pages
             .get_mut(range)
-            .ok_or(Misplaced)?
+            .ok_or(MisplacedAccess)?
             .fill(Page::Erased);
         Ok(())
     }
 
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Misplaced> {
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), MisplacedAccess> {
         let mut at = offset as usize;
         let mut rest = bytes;
         while !rest.is_empty() {
             let number = at / PAGE;
-            let mut content = Box::new(*self.page(number).ok_or(Misplaced)?);
+            let mut content = Box::new(*self.page(number).ok_or(MisplacedAccess)?);
             if let Some(Page::Own(own)) = self.pages.get_mut(number) {
                 std::mem::swap(own, &mut content);
             }

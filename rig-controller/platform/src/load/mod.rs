@@ -25,7 +25,7 @@ use powercut_package::Package;
 use powercut_package::{FirmwareError, PackageFacts, pack, put_vectors, signing_key_text};
 use server::ServerProcess;
 use socket::{MOST_DEVICES, ManyDevices, on_this_host};
-use swarm::{Outcome, Swarm};
+use swarm::{Swarm, SwarmOutcome};
 
 /// Devices enrolled with one request.
 const ENROLLED_AT_ONCE: usize = 10_000;
@@ -195,7 +195,7 @@ fn report(
     options: &LoadOptions,
     server: ServerProcess,
     task: &Value,
-    mut outcome: Outcome,
+    mut outcome: SwarmOutcome,
     elapsed: Duration,
     devices_cpu: Duration,
 ) -> Result<LoadReport, LoadError> {

@@ -13,7 +13,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
 /// What came of a swarm.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct SwarmOutcome {
     /// Devices that have upgraded.
     pub(super) done: u32,
     /// Devices that cannot go on, and why the first of them.
@@ -53,7 +53,7 @@ pub(super) struct Swarm<'a> {
     ready: VecDeque<u32>,
     waits: BinaryHeap<Reverse<(u64, u32, u32)>>,
     start: Instant,
-    outcome: Outcome,
+    outcome: SwarmOutcome,
 }
 
 impl<'a> Swarm<'a> {
@@ -78,15 +78,15 @@ impl<'a> Swarm<'a> {
             asking: 0,
             waits: BinaryHeap::new(),
             start: Instant::now(),
-            outcome: Outcome::default(),
+            outcome: SwarmOutcome::default(),
         }
     }
 
     /// Until every device has come to an end, or `go_on` says no.
     pub(super) fn run(
         mut self,
-        mut go_on: impl FnMut(&Outcome) -> bool,
-    ) -> std::io::Result<Outcome> {
+        mut go_on: impl FnMut(&SwarmOutcome) -> bool,
+    ) -> std::io::Result<SwarmOutcome> {
         let all = self.members.len() as u32;
         let mut buffer = [0; 2048];
         while self.outcome.done + self.outcome.broken < all && go_on(&self.outcome) {

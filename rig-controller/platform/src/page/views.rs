@@ -11,7 +11,7 @@ use super::login::LoggedIn;
 use super::{PageError, page};
 use crate::TaskId;
 use crate::api::extract::{Id, Query};
-use crate::api::progress::{Progress, Watch};
+use crate::api::progress::{ProgressStream, Watch};
 use crate::api::views::{DeviceView, HistoryView, PartView, TaskView, device_id};
 use crate::api::{ApiError, App, read, tasks as task_api};
 use crate::store::{self, HistoryFilter};
@@ -104,7 +104,7 @@ pub(super) async fn progress(
     _: LoggedIn,
     State(app): State<Arc<App>>,
     id: Asked<Id<u64>>,
-) -> Result<Progress, PageError> {
+) -> Result<ProgressStream, PageError> {
     let Id(id) = id?;
     Ok(Watch::begin(app, TaskId(id)).await?)
 }

@@ -4,7 +4,7 @@
 mod drain;
 mod qmp;
 mod qtest;
-mod serial_line;
+mod uart_line;
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use super::status::Status;
 use drain::{Drain, LineSource};
-use serial_line::Outgoing;
+use uart_line::Outgoing;
 
 pub(super) use qmp::Qmp;
 pub(super) use qtest::{Prod, Qtest};
-pub(super) use serial_line::SerialLine;
+pub(super) use uart_line::UartLine;
 
 /// How long the emulator may take to answer; generous, for hosts that do other things.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -120,7 +120,7 @@ impl Channels {
 /// Start draining. `line` sends into this emulator from here on; `status` hears of its heartbeats and of channels that close.
 pub(super) fn open(
     ends: Ends,
-    line: &SerialLine,
+    line: &UartLine,
     status: &Arc<Status>,
 ) -> io::Result<(Channels, Prod)> {
     let (wake, woken) = UnixStream::pair()?;

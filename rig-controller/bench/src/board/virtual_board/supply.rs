@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::channels::{ChannelFault, Channels, PATIENCE, SerialLine};
+use super::channels::{ChannelFault, Channels, PATIENCE, UartLine};
 use super::memory_map as map;
 use super::process::Process;
 use super::shadow::FlashShadow;
@@ -29,7 +29,7 @@ pub(super) struct Supply {
     config: VirtualBoardConfig,
     machine: Mutex<Machine>,
     pub(super) status: Arc<Status>,
-    pub(super) line: Arc<SerialLine>,
+    pub(super) line: Arc<UartLine>,
     pub(super) shadow: Arc<Mutex<FlashShadow>>,
 }
 

@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::Status;
 use super::qmp::heard_heartbeat;
 use super::qtest::PROD_ANSWER;
-use super::serial_line::Outgoing;
+use super::uart_line::Outgoing;
 
 const STDERR_TAIL_BYTES: usize = 2048;
 

@@ -44,7 +44,7 @@ fn locked<T>(waiting: &Waiting<T>) -> MutexGuard<'_, Shared<T>> {
     waiting.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Puts things into a [`Schedule`].
+/// Puts things into a [`Timetable`].
 pub(crate) struct Appointments<T>(Arc<Waiting<T>>);
 
 impl<T> Clone for Appointments<T> {
@@ -61,12 +61,12 @@ impl<T> Appointments<T> {
 }
 
 /// A thread that does things when they are due. Dropping it ends the thread; what is not done by then is not done.
-pub(crate) struct Schedule<T> {
+pub(crate) struct Timetable<T> {
     waiting: Arc<Waiting<T>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl<T: Send + 'static> Schedule<T> {
+impl<T: Send + 'static> Timetable<T> {
     /// Start the thread; `perform` is called on it, one thing after the other.
     pub(crate) fn start(
         clock: LinkClock,
@@ -117,7 +117,7 @@ fn run<T>(clock: LinkClock, waiting: &Waiting<T>, mut perform: impl FnMut(T)) {
     }
 }
 
-impl<T> Drop for Schedule<T> {
+impl<T> Drop for Timetable<T> {
     fn drop(&mut self) {
         locked(&self.waiting).ended = true;
         self.waiting.1.notify_one();
@@ -140,11 +140,11 @@ mod tests {
     fn things_are_done_in_the_order_of_their_times_and_then_of_their_coming() {
         let (sender, done) = channel();
         let clock = LinkClock::start(TimeScale::new(1_000.0).unwrap());
-        let schedule = Schedule::start(clock, move |what: u32| {
+        let timetable = Timetable::start(clock, move |what: u32| {
             let _ = sender.send((what, clock.now()));
         })
         .unwrap();
-        let put = schedule.appointments();
+        let put = timetable.appointments();
         let at = clock.now() + Duration::from_secs(100);
         put.put(at + Duration::from_secs(30), 3);
         put.put(at, 1);
@@ -159,10 +159,10 @@ mod tests {
     #[test]
     fn what_is_far_away_does_not_keep_the_thread_from_ending() {
         let clock = LinkClock::start(TimeScale::REAL);
-        let schedule = Schedule::start(clock, |(): ()| ()).unwrap();
-        schedule
+        let timetable = Timetable::start(clock, |(): ()| ()).unwrap();
+        timetable
             .appointments()
             .put(clock.now() + Duration::from_hours(24), ());
-        drop(schedule);
+        drop(timetable);
     }
 }

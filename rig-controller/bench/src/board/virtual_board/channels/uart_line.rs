@@ -22,11 +22,11 @@ pub(super) struct Outgoing {
 
 /// The board's side of the serial line; lasts over power cycles.
 #[derive(Debug, Default)]
-pub(in crate::board::virtual_board) struct SerialLine {
+pub(in crate::board::virtual_board) struct UartLine {
     pub(super) powered: Mutex<Option<Arc<Outgoing>>>,
 }
 
-impl SerialLine {
+impl UartLine {
     /// The board is off: bytes are lost from here on.
     pub(in crate::board::virtual_board) fn disconnect(&self) {
         *self.lock() = None;
@@ -37,7 +37,7 @@ impl SerialLine {
     }
 }
 
-impl UartToDevice for SerialLine {
+impl UartToDevice for UartLine {
     fn send(&self, bytes: &[u8]) {
         let Some(outgoing) = self.lock().clone() else {
             return;
