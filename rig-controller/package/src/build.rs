@@ -106,7 +106,7 @@ pub struct BuildOptions {
 
 /// Memory one program takes.
 #[derive(Debug, Clone)]
-pub struct Footprint {
+pub struct MemoryFootprint {
     /// Its name.
     pub name: String,
     /// Bytes of flash.
@@ -117,7 +117,7 @@ pub struct Footprint {
 
 /// Builds the set unless it is there already, built from the very same sources. Returns what each program takes and
 /// whether anything was built.
-pub fn build(options: &BuildOptions) -> Result<(Vec<Footprint>, bool), FirmwareError> {
+pub fn build(options: &BuildOptions) -> Result<(Vec<MemoryFootprint>, bool), FirmwareError> {
     options.check_names()?;
     let stamp = stamp(options)?;
     let stamp_path = options.out.join(STAMP_FILE);
@@ -352,7 +352,7 @@ fn write_digests(options: &BuildOptions) -> Result<(), FirmwareError> {
 }
 
 /// Measures the programs and checks that no mixture of two images could pass for one of them.
-fn inspect(options: &BuildOptions) -> Result<Vec<Footprint>, FirmwareError> {
+fn inspect(options: &BuildOptions) -> Result<Vec<MemoryFootprint>, FirmwareError> {
     let mut footprints = Vec::new();
     let old = options.out.join(format!("{OLD}.hex"));
     let old = old
@@ -370,7 +370,7 @@ fn inspect(options: &BuildOptions) -> Result<Vec<Footprint>, FirmwareError> {
         if let Some(old) = old.as_ref().filter(|_| is_image && program != OLD) {
             differs_everywhere(program, &old.bytes, &image.bytes)?;
         }
-        footprints.push(Footprint {
+        footprints.push(MemoryFootprint {
             name: program.to_owned(),
             flash_bytes: image.bytes.len(),
             static_ram_bytes: static_ram(&options.out.join(format!("{program}.elf")))?,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::content::{Content, Foreign, TEXT};
+use super::file_kind::{FileKind, Foreign, TEXT};
 use super::{FirmwareError, Image, elf, hardware, hex, read};
 
 /// What a person says a file is.
@@ -93,11 +93,11 @@ impl<'a> ImageFile<'a> {
     /// # Errors
     /// When the content is no image, is damaged, or does not fit.
     pub fn image(self, flash: Range<u32>) -> Result<Image, FirmwareError> {
-        let content = Content::of(&self.content);
-        let found = match content {
-            Content::Elf => Some(Format::Elf),
-            Content::Hex => Some(Format::Hex),
-            Content::Foreign(_) | Content::Text | Content::Raw => None,
+        let kind = FileKind::of(&self.content);
+        let found = match kind {
+            FileKind::Elf => Some(Format::Elf),
+            FileKind::Hex => Some(Format::Hex),
+            FileKind::Foreign(_) | FileKind::Text | FileKind::Raw => None,
         };
         if let (Some(stated), Some(found)) = (self.stated, found)
             && stated != found
@@ -116,29 +116,29 @@ impl<'a> ImageFile<'a> {
             });
         }
         let said = self.stated.or_else(|| Format::of_name(self.path));
-        match (content, said) {
-            (Content::Elf, _) => elf::parse(self.path, &self.content, flash),
+        match (kind, said) {
+            (FileKind::Elf, _) => elf::parse(self.path, &self.content, flash),
             // Reading it as HEX tells the line that is wrong.
-            (Content::Hex, _) | (Content::Text, Some(Format::Hex)) => {
+            (FileKind::Hex, _) | (FileKind::Text, Some(Format::Hex)) => {
                 hex::parse(self.path, &self.content, flash)
             }
             (
-                Content::Foreign(Foreign { what, remedy }),
+                FileKind::Foreign(Foreign { what, remedy }),
                 Some(said @ (Format::Hex | Format::Elf)),
             ) => Err(self.otherwise(said, what, remedy)),
-            (Content::Raw, Some(said @ Format::Hex)) => {
+            (FileKind::Raw, Some(said @ Format::Hex)) => {
                 let remedy =
                     "build the file again, or name it .bin if it is the image as it lies in flash";
                 Err(self.otherwise(said, "binary data", remedy))
             }
-            (Content::Text | Content::Raw, Some(Format::Elf)) => Err(FirmwareError::Offset {
+            (FileKind::Text | FileKind::Raw, Some(Format::Elf)) => Err(FirmwareError::Offset {
                 path: self.path.to_owned(),
                 offset: 0,
                 reason: "no ELF file begins like this; build the firmware again".to_owned(),
             }),
-            (Content::Foreign(foreign), _) => self.raw_if_forced(foreign, flash),
-            (Content::Text, _) => self.raw_if_forced(TEXT, flash),
-            (Content::Raw, _) => raw(self.path, self.content, flash),
+            (FileKind::Foreign(foreign), _) => self.raw_if_forced(foreign, flash),
+            (FileKind::Text, _) => self.raw_if_forced(TEXT, flash),
+            (FileKind::Raw, _) => raw(self.path, self.content, flash),
         }
     }
 

@@ -5,10 +5,10 @@
 mod assembly;
 mod board_facts;
 mod build;
-mod content;
 mod description;
 mod elf;
 mod error;
+mod file_kind;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod hardware;
@@ -33,7 +33,7 @@ use std::path::Path;
 use powercut_document::input_file::{self, ReadFileError};
 
 pub use board_facts::{BoardFacts, Pin};
-pub use build::{BuildOptions, Footprint, build, static_ram_bytes};
+pub use build::{BuildOptions, MemoryFootprint, build, static_ram_bytes};
 pub use description::SET_FILE;
 pub use error::FirmwareError;
 pub use hardware::active_range;

@@ -4,7 +4,7 @@ use super::text::{bare, lines};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
+pub(super) enum FileKind {
     /// An ELF file of any kind.
     Elf,
     /// Intel HEX, sound or not.
@@ -156,7 +156,7 @@ const S_RECORDS: Foreign = Foreign::new(
 );
 const TI_TEXT: Foreign = Foreign::new("a TI-TXT or Verilog memory file", CONVERT);
 
-impl Content {
+impl FileKind {
     /// What this content is.
     pub(super) fn of(content: &[u8]) -> Self {
         if content.starts_with(b"\x7FELF") {
@@ -232,12 +232,12 @@ mod tests {
     use super::*;
 
     fn what(content: &[u8]) -> &'static str {
-        match Content::of(content) {
-            Content::Elf => "ELF",
-            Content::Hex => "HEX",
-            Content::Foreign(foreign) => foreign.what,
-            Content::Text => "text",
-            Content::Raw => "raw",
+        match FileKind::of(content) {
+            FileKind::Elf => "ELF",
+            FileKind::Hex => "HEX",
+            FileKind::Foreign(foreign) => foreign.what,
+            FileKind::Text => "text",
+            FileKind::Raw => "raw",
         }
     }
 
