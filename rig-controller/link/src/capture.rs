@@ -22,7 +22,7 @@ const HEADER: &str = "time_s,direction,bytes,id";
 
 /// A question and what came back.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Exchange {
+pub struct CapturedExchange {
     /// When the question was sent, in seconds.
     pub sent_s: f64,
     /// UDP payload bytes of the question.
@@ -37,7 +37,7 @@ pub struct Exchange {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Capture {
     /// In order of the questions.
-    pub exchanges: Vec<Exchange>,
+    pub exchanges: Vec<CapturedExchange>,
 }
 
 impl Capture {
@@ -131,7 +131,7 @@ impl Capture {
                             "give each datagram sent an id of its own, repeated ones too",
                         ));
                     }
-                    capture.exchanges.push(Exchange {
+                    capture.exchanges.push(CapturedExchange {
                         sent_s: time_s,
                         up_bytes: bytes,
                         answer: None,

@@ -145,7 +145,7 @@ pub fn write_journal(flash: &mut Vec<u8>, state: State) {
 
 /// The fate of an operation that a watcher was asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum OperationFate {
     /// It takes full effect.
     Happens,
     /// It takes full effect; then power goes.
@@ -155,7 +155,7 @@ pub enum Fate {
 }
 
 /// Asked before every operation; flash is as it is before it.
-pub type OperationWatcher = Box<dyn FnMut(&FlashOp, &mut [u8]) -> Fate + Send>;
+pub type OperationWatcher = Box<dyn FnMut(&FlashOp, &mut [u8]) -> OperationFate + Send>;
 
 /// Flash of a device in this process. A watcher is asked before every operation, and obeyed.
 pub struct DeviceFlash {
@@ -191,12 +191,12 @@ impl DeviceFlash {
         };
         let fate = match &mut self.watcher {
             Some(watcher) => watcher(&op, &mut self.bytes),
-            None => Fate::Happens,
+            None => OperationFate::Happens,
         };
-        if fate != Fate::Lost {
+        if fate != OperationFate::Lost {
             kind.apply(&mut self.bytes, GEOMETRY.page_bytes());
         }
-        self.lost = fate != Fate::Happens;
+        self.lost = fate != OperationFate::Happens;
         if self.lost {
             return Err(NorFlashErrorKind::Other);
         }

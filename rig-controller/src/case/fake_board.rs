@@ -16,7 +16,7 @@ use powercut_bench::link::Play;
 use powercut_bench::relay::{Power, Relay, RelayError, RelayFault};
 use powercut_bench::uart::UartToDevice;
 use powercut_bench::witness::{Proof, Witness};
-use powercut_oracle::fixture::{DeviceFlash, FLASH_BYTES, Fate, GEOMETRY, LAYOUT};
+use powercut_oracle::fixture::{DeviceFlash, FLASH_BYTES, GEOMETRY, LAYOUT, OperationFate};
 use powercut_oracle::seen::{ResetCause, Source, What};
 use powercut_oracle::sight::Sight;
 use powercut_package::BoardFacts;
@@ -256,13 +256,13 @@ impl Board for FakeBoard {
         let feed = self.feed.clone().expect("somebody watches");
         self.flash.0.watcher = Some(Box::new(move |op, flash| {
             match feed.tell(Source::Board, What::Operation(*op), Some(flash)) {
-                Order::GoOn => Fate::Happens,
-                Order::CutAfter => Fate::HappensLast,
+                Order::GoOn => OperationFate::Happens,
+                Order::CutAfter => OperationFate::HappensLast,
                 Order::Cut { torn } => {
                     if let Some(shape) = torn {
                         op.kind.tear(flash, shape, GEOMETRY.page_bytes());
                     }
-                    Fate::Lost
+                    OperationFate::Lost
                 }
             }
         }));
