@@ -14,7 +14,7 @@ use super::Counts;
 use super::judge::{CaseError, End};
 use super::monitor::{Monitor, Watched};
 use super::trigger::FiredCut;
-use crate::plan::schedule::Profile;
+use crate::plan::schedule::ReferenceProfile;
 use crate::plan::{Case, Cut};
 use powercut_bench::board::{Composed, Facts, Hold, Stopped};
 use powercut_bench::cancel::Cancel;
@@ -97,7 +97,7 @@ pub struct CaseReport {
     /// The rulings on each invariant.
     pub rulings: Rulings,
     /// What random cuts are drawn from.
-    pub profile: Profile,
+    pub profile: ReferenceProfile,
     /// What happened, as text.
     pub timeline: String,
     /// Host time.
@@ -114,7 +114,7 @@ impl CaseReport {
             snapshots: Vec::new(),
             counts: Counts::default(),
             rulings: Rulings::none("the case was not run"),
-            profile: Profile {
+            profile: ReferenceProfile {
                 operations: std::collections::BTreeMap::new(),
                 trial_attempts: 0,
                 fragments: 0,
@@ -435,7 +435,7 @@ impl Run<'_> {
             Err(error) => Some(error.verdict()),
         };
         let monitor = self.monitor();
-        let profile = Profile {
+        let profile = ReferenceProfile {
             operations: monitor.view.operations_in().clone(),
             trial_attempts: self.setup.images.new.manifest().trial_attempts,
             fragments: self.setup.images.new.manifest().fragments(),

@@ -15,7 +15,7 @@ use powercut_package::static_ram_bytes;
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct FiguresArgs {
     #[command(subcommand)]
-    measure: Option<in_process::Measure>,
+    measure: Option<in_process::InProcessMeasure>,
     /// Results of a run.
     #[arg(
         value_name = "RESULTS",

@@ -10,7 +10,7 @@ use super::signals::Signals;
 use super::sources::SourceArgs;
 use super::{CliError, exit, say};
 use crate::report::CaseResult;
-use crate::run::{DEFAULT_BENCH, Inputs, Keep, Options, RunError, Sources, Summary, run_plan};
+use crate::run::{DEFAULT_BENCH, Inputs, Keep, Options, RunError, RunSummary, Sources, run_plan};
 use powercut_bench::board::compose;
 use powercut_bench::cancel::Cancel;
 use powercut_oracle::verdict::{Invariant, VerdictClass};
@@ -108,7 +108,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     Ok(signals.exit().unwrap_or_else(|| code.into()))
 }
 
-fn report(summary: &Summary, options: &Options) {
+fn report(summary: &RunSummary, options: &Options) {
     let counts: Vec<String> = [
         VerdictClass::Pass,
         VerdictClass::FirmwareFailure,

@@ -11,7 +11,7 @@ use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
 use powercut_upgrade::wire::lean::MAX_WINDOW;
 
-use super::schedule::{self, Profile};
+use super::schedule::{self, ReferenceProfile};
 use super::{CaseLine, Cut, CutSpec, LineCuts, PlanError};
 use powercut_bench::modem::{ModemHabits, ModemPower};
 use powercut_document::{Fault, Place};
@@ -96,7 +96,7 @@ impl Case {
     ///
     /// # Errors
     /// When a cut cannot be reached or there is nothing to draw from; the error stands where the cut does.
-    pub fn resolve_cuts(&self, profile: &Profile) -> Result<Vec<Cut>, PlanError> {
+    pub fn resolve_cuts(&self, profile: &ReferenceProfile) -> Result<Vec<Cut>, PlanError> {
         schedule::resolve_placed(&self.cuts, profile, self.seed).map_err(|(position, fault)| {
             PlanError(match self.cut_places.get(position) {
                 Some(place) => fault.at(place.clone()),

@@ -1,6 +1,6 @@
 //! From cut specifications to cuts that can happen.
 //!
-//! What can be cut is measured: a reference run without cuts gives a [`Profile`]. Random cuts are drawn from
+//! What can be cut is measured: a reference run without cuts gives a [`ReferenceProfile`]. Random cuts are drawn from
 //! it by `ChaCha8Rng`, whose sequence is fixed by its algorithm, so a seed means the same cuts in every
 //! version. A fixed cut that the profile rules out is a fault of the plan, found before anything is cut.
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use powercut_document::Fault;
 
 /// What an uncut run of a case's upgrade did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Profile {
+pub struct ReferenceProfile {
     /// Flash operations in each phase. A phase that did not happen is absent or 0.
     pub operations: BTreeMap<Phase, u64>,
     /// How often the new image may be tried before the device takes it back.
@@ -25,7 +25,7 @@ pub struct Profile {
     pub fragments: u16,
 }
 
-impl Profile {
+impl ReferenceProfile {
     fn operations_in(&self, phase: Phase) -> u64 {
         self.operations.get(&phase).copied().unwrap_or(0)
     }
@@ -95,7 +95,7 @@ impl Profile {
 /// would use up the trial, which is the device's right and no fault of it.
 pub fn resolve(
     specs: &[CutSpec],
-    profile: &Profile,
+    profile: &ReferenceProfile,
     case_seed: u64,
 ) -> Result<Vec<Cut>, PlanError> {
     resolve_placed(specs, profile, case_seed).map_err(|(_, fault)| PlanError(fault))
@@ -104,7 +104,7 @@ pub fn resolve(
 /// Like [`resolve`]; the error says which of `specs` it is about.
 pub(super) fn resolve_placed(
     specs: &[CutSpec],
-    profile: &Profile,
+    profile: &ReferenceProfile,
     case_seed: u64,
 ) -> Result<Vec<Cut>, (usize, Fault)> {
     let mut cuts = Vec::new();
@@ -146,7 +146,7 @@ pub(super) fn resolve_placed(
 }
 
 /// Check that a fixed cut can happen; the operation it meets, if it names one.
-fn reach(cut: &Cut, profile: &Profile) -> Result<Option<(Phase, u64)>, Fault> {
+fn reach(cut: &Cut, profile: &ReferenceProfile) -> Result<Option<(Phase, u64)>, Fault> {
     match cut.at {
         CutAt::Fragment { index, .. } => {
             if index < profile.fragments {
@@ -204,7 +204,7 @@ fn spends_trial(phase: Phase) -> bool {
 /// Draw one cut that no other meets.
 fn draw(
     during: &[Phase],
-    profile: &Profile,
+    profile: &ReferenceProfile,
     taken: &mut BTreeSet<(Phase, u64)>,
     rng: &mut ChaCha8Rng,
 ) -> Result<Cut, Fault> {

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn profile() -> Profile {
-    Profile {
+fn profile() -> ReferenceProfile {
+    ReferenceProfile {
         operations: BTreeMap::from([
             (Phase::Download, 2634),
             (Phase::Verify, 3),
@@ -183,7 +183,7 @@ proptest! {
         trial_attempts: u8,
         fragments: u16,
     ) {
-        let profile = Profile { operations, trial_attempts, fragments };
+        let profile = ReferenceProfile { operations, trial_attempts, fragments };
         if let Ok(cuts) = resolve(&[random(count, &Phase::ALL)], &profile, seed) {
             prop_assert_eq!(cuts.len(), count as usize);
             let places: Vec<(Phase, u64)> = cuts.iter().filter_map(|cut| reach(cut, &profile).unwrap()).collect();

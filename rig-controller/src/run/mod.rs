@@ -26,6 +26,6 @@ pub use in_process::{upgrade, upgrades};
 pub use inputs::{DEFAULT_BENCH, DEFAULT_FIRMWARE, DEFAULT_LINKS, InputError, Inputs, Sources};
 pub use judged::{Attempt, result_of};
 pub use out_folder::{OutFolder, OutFolderError};
-pub use plan_run::{Keep, Options, RunError, Summary, run_plan};
+pub use plan_run::{Keep, Options, RunError, RunSummary, run_plan};
 pub use progress::{Listener, Progress};
 pub use rig::{Composer, Cuts, Rig};

@@ -70,7 +70,7 @@ pub enum RunError {
 
 /// What came of a run.
 #[derive(Debug)]
-pub struct Summary {
+pub struct RunSummary {
     /// The cases that were judged, in the plan's order.
     pub results: Vec<CaseResult>,
     /// How many were not.
@@ -83,7 +83,7 @@ pub struct Summary {
     pub unwritten: Vec<RunError>,
 }
 
-impl Summary {
+impl RunSummary {
     /// How many cases ended like this.
     pub fn count(&self, class: VerdictClass) -> usize {
         let alike = self.results.iter().filter(|result| result.verdict == class);
@@ -103,7 +103,7 @@ pub fn run_plan(
     compose: &Composer<'_>,
     cancel: &Cancel,
     listener: &Listener<'_>,
-) -> Result<Summary, RunError> {
+) -> Result<RunSummary, RunError> {
     let start = Instant::now();
     let _folder = OutFolder::take(&options.out)?;
     let reports = Mutex::new(Reports::create(inputs, options)?);
@@ -138,7 +138,7 @@ pub fn run_plan(
     reports.finish();
     let results: Vec<CaseResult> = reports.results.into_values().collect();
     let of_cases: u64 = results.iter().map(|result| result.counts.boots).sum();
-    Ok(Summary {
+    Ok(RunSummary {
         skipped: inputs.cases.len() - results.len(),
         duration: start.elapsed(),
         power_cycles: power_cycles + of_cases,

@@ -20,7 +20,7 @@ pub(in crate::cli) enum Verb {
 
 /// The measures of `rig figures` that need no run.
 #[derive(Debug, Subcommand)]
-pub(in crate::cli) enum Measure {
+pub(in crate::cli) enum InProcessMeasure {
     /// Not in this build.
     #[command(hide = true)]
     Progress(AbsentArgs),
@@ -46,7 +46,7 @@ pub(in crate::cli) fn run(_: &Verb) -> Result<ExitCode, CliError> {
 }
 
 /// Says that the measure is not there.
-pub(in crate::cli) fn measure(_: &Measure) -> Result<ExitCode, CliError> {
+pub(in crate::cli) fn measure(_: &InProcessMeasure) -> Result<ExitCode, CliError> {
     Err(ABSENT.into())
 }
 

@@ -39,7 +39,7 @@ pub(super) enum Verb {
 
 /// The measures of `rig figures` that need no run.
 #[derive(Debug, Subcommand)]
-pub(super) enum Measure {
+pub(super) enum InProcessMeasure {
     /// Measure in process what keeping progress in flash costs.
     Progress(progress_cost::ProgressArgs),
     /// Transfer as many bytes by CoAP Block2 with libcoap's programs, over the same link, for comparison.
@@ -130,12 +130,12 @@ pub(super) fn run(verb: &Verb) -> Result<ExitCode, CliError> {
 }
 
 /// Measures.
-pub(super) fn measure(measure: &Measure) -> Result<ExitCode, CliError> {
+pub(super) fn measure(measure: &InProcessMeasure) -> Result<ExitCode, CliError> {
     match measure {
-        Measure::Progress(args) => Ok(progress_cost::progress(args)),
-        Measure::Coap(args) => coap_yardstick::coap(args),
-        Measure::Exploration(args) => Ok(exploration_rates::exploration(args)),
-        Measure::Attack(args) => {
+        InProcessMeasure::Progress(args) => Ok(progress_cost::progress(args)),
+        InProcessMeasure::Coap(args) => coap_yardstick::coap(args),
+        InProcessMeasure::Exploration(args) => Ok(exploration_rates::exploration(args)),
+        InProcessMeasure::Attack(args) => {
             let all_broken = attack_cost::attack_cost(args)?;
             let code = if all_broken {
                 exit::PASS
