@@ -47,7 +47,7 @@ impl Feed {
     pub fn open(&self) -> OpenFeed<'_> {
         OpenFeed {
             sink: self.sink.lock().unwrap_or_else(PoisonError::into_inner),
-            clock: self.clock,
+            clock: &self.clock,
         }
     }
 
@@ -73,7 +73,7 @@ impl fmt::Debug for Feed {
 /// A feed whose sink is locked.
 pub struct OpenFeed<'a> {
     sink: MutexGuard<'a, dyn Sink + 'static>,
-    clock: Clock,
+    clock: &'a Clock,
 }
 
 impl OpenFeed<'_> {

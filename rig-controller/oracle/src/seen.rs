@@ -1,5 +1,7 @@
 //! Events: everything that is seen of a case, from whichever source, in one type and on one clock.
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use powercut_upgrade::manifest::{FragmentIndex, ImageId};
@@ -10,24 +12,67 @@ use powercut_package::words::Words;
 
 use crate::FlashOp;
 
-/// The clock of a case: monotonic, and zero when the case begins.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock(Instant);
+/// Time that passes only as far as an emulated board has lived: shared by all who live beside it.
+#[derive(Debug, Clone, Default)]
+pub struct VirtualTime(Arc<AtomicU64>);
+
+impl VirtualTime {
+    /// Time since the board was made.
+    pub fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::SeqCst))
+    }
+
+    /// It is `now`, or later if somebody has said so already.
+    pub fn advance_to(&self, now: Duration) {
+        self.0.fetch_max(now.as_nanos() as u64, Ordering::SeqCst);
+    }
+}
+
+/// The clock of a case: monotonic, and zero when the case begins. It runs in the time in which the board lives.
+#[derive(Debug, Clone)]
+pub enum Clock {
+    /// The board lives in the time of this host.
+    Host {
+        /// When the case began.
+        begun: Instant,
+    },
+    /// The board lives in a time of its own.
+    Virtual {
+        /// The board's time.
+        time: VirtualTime,
+        /// When the case began in it.
+        begun: Duration,
+    },
+}
 
 impl Clock {
-    /// A clock that begins now.
+    /// A clock of this host that begins now.
     pub fn start() -> Self {
-        Self(Instant::now())
+        let begun = Instant::now();
+        Self::Host { begun }
+    }
+
+    /// A clock in a board's own time that begins now.
+    pub fn start_in(time: VirtualTime) -> Self {
+        let begun = time.now();
+        Self::Virtual { time, begun }
     }
 
     /// Time since the case began.
     pub fn now(&self) -> Duration {
-        self.0.elapsed()
+        match self {
+            Self::Host { begun } => begun.elapsed(),
+            Self::Virtual { time, begun } => time.now().saturating_sub(*begun),
+        }
     }
 
-    /// The time of the case at `instant`; zero before it began.
+    /// The time of the case at `instant`; zero before it began. In a board's own time everything is told as it happens: then
+    /// it is now.
     pub fn at(&self, instant: Instant) -> Duration {
-        instant.saturating_duration_since(self.0)
+        match self {
+            Self::Host { begun } => instant.saturating_duration_since(*begun),
+            Self::Virtual { .. } => self.now(),
+        }
     }
 }
 
@@ -177,6 +222,18 @@ mod tests {
     use powercut_upgrade::manifest::FragmentIndex;
 
     use super::*;
+
+    #[test]
+    fn a_virtual_clock_stands_until_the_board_lives_and_never_goes_back() {
+        let time = VirtualTime::default();
+        time.advance_to(Duration::from_secs(5));
+        let clock = Clock::start_in(time.clone());
+        assert_eq!(clock.now(), Duration::ZERO);
+        time.advance_to(Duration::from_secs(7));
+        time.advance_to(Duration::from_secs(6));
+        assert_eq!(clock.now(), Duration::from_secs(2));
+        assert_eq!(clock.at(Instant::now()), Duration::from_secs(2));
+    }
 
     #[test]
     fn events_are_put_into_words() {

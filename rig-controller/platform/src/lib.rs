@@ -167,6 +167,8 @@ pub trait Platform: Send + Sync {
     fn strays(&self) -> StrayCounters;
     /// What was encrypted, for invariant S5.
     fn ledger(&self) -> EncryptionLedger;
+    /// Takes datagrams without a socket, at once, with the address each comes from; the answers go back there.
+    fn server(&self) -> Arc<dyn Fn(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + Sync>;
     /// Return once every datagram that has arrived by now is handled and in the logs.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::memory::MemoryBook;
 use super::service::Service;
 use super::udp_server::UdpServer;
 use super::{
-    DeviceState, EncryptionLedger, EventWatcher, Platform, PlatformError, PlatformEvent,
+    DeviceState, EncryptionLedger, EventWatcher, Peer, Platform, PlatformError, PlatformEvent,
     StrayCounters, TaskId, Watching,
 };
 use powercut_package::Package;
@@ -82,6 +82,15 @@ impl Platform for UdpPlatform {
 
     fn ledger(&self) -> EncryptionLedger {
         self.ledger.clone()
+    }
+
+    fn server(&self) -> Arc<dyn Fn(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + Sync> {
+        let service = Arc::clone(&self.service);
+        // A book in memory keeps its notes at once, so answers may leave at once.
+        Arc::new(move |datagram, from| {
+            let mut service = service.lock().unwrap_or_else(PoisonError::into_inner);
+            service.handle(datagram, Peer::Udp(from)).answers
+        })
     }
 
     fn settle(&self) -> Result<(), PlatformError> {

@@ -319,7 +319,7 @@ impl<'a, const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> Bench<'a, UNI
             self.upgrade.variant.window,
         )
         .map_err(|error| SimulationError::SetUp(error.to_string()))?;
-        let modem = TimedModem::new(&self.link, seed, self.upgrade.power.modem);
+        let modem = TimedModem::simple(&self.link, seed, self.upgrade.power.modem);
         let model = self.provisioned.clone();
         let mut device = Device::new(model, modem, platform, &self.setting, cuts);
         device.live::<BUFFER>()?;

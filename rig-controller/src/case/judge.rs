@@ -60,7 +60,7 @@ impl Run<'_> {
                     reason: "the modem never registered with the network; check its SIM, antenna and `modem` in the bench file".to_owned(),
                 };
             }
-            let silent = monitor.last_sign_of_life.elapsed();
+            let silent = self.clock.now().saturating_sub(monitor.last_sign_of_life);
             let usual = SIGN_OF_LIFE.min(self.setup.case.timeout / 4);
             let patience = self
                 .facts

@@ -3,7 +3,7 @@
 //! lives on every byte.
 //!
 //! Bytes of the device go on to its link at once, so what the link sees of them stands in the same order.
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::timeline::Timeline;
 use super::trigger::Trigger;
@@ -30,8 +30,8 @@ pub struct Monitor {
     pub timeline: Timeline,
     /// Flash as it was when the last cut was decided.
     pub flash_before_cut: Option<Vec<u8>>,
-    /// When flash last changed, or the device last sent or got power: the board is alive.
-    pub last_sign_of_life: Instant,
+    /// When flash last changed, or the device last sent or got power, on the case's clock: the board is alive.
+    pub last_sign_of_life: Duration,
     link: Box<dyn Link>,
     waker: Waker,
     sight: Sight,
@@ -83,7 +83,7 @@ impl Monitor {
             oracle,
             timeline: Timeline::default(),
             flash_before_cut: None,
-            last_sign_of_life: Instant::now(),
+            last_sign_of_life: Duration::ZERO,
             link,
             waker,
             sight,
@@ -157,9 +157,9 @@ impl Sink for Monitor {
     fn seen(&mut self, seen: &Seen<'_>, flash: Option<&[u8]>) -> Order {
         match &seen.what {
             // Whoever may look at it: the rig hears it, as the link does.
-            What::Byte(_) => self.last_sign_of_life = Instant::now(),
+            What::Byte(_) => self.last_sign_of_life = seen.at,
             What::Operation(_) | What::PowerOn | What::Log(_) if self.sight.shows(&seen.what) => {
-                self.last_sign_of_life = Instant::now();
+                self.last_sign_of_life = seen.at;
             }
             What::PowerOff { .. } => self.link.board_power_lost(),
             _ => {}

@@ -149,7 +149,13 @@ pub fn run(setup: &CaseSetup<'_>, on: &mut Composed) -> CaseReport {
         facts.sight,
         setup.flash,
     );
-    let impairment = Impairment::new(setup.link, setup.case.seed);
+    let time = on.board.time();
+    let clock = time.clone().map_or_else(Clock::start, Clock::start_in);
+    let impairment = match &time {
+        None => Impairment::new(setup.link, setup.case.seed),
+        // Datagrams come in the same order whenever the case is run; some of them hold random numbers.
+        Some(_) => Impairment::by_order(setup.link, setup.case.seed),
+    };
     let link = on.link.open(
         &LinkSetup {
             profile: setup.link,
@@ -157,11 +163,14 @@ pub fn run(setup: &CaseSetup<'_>, on: &mut Composed) -> CaseReport {
             habits: &setup.case.modem,
             modem_power: setup.case.modem_power,
             time_scale: setup.time_scale,
+            time,
+            server: setup.platform.server(),
             platform: setup.platform.local_addr(),
             advertised: setup.board.platform,
         },
         on.board.uart(),
     );
+    on.board.connect(link.far_end());
     let watched = Watched {
         board: &setup.board,
         images: &setup.images,
@@ -171,12 +180,11 @@ pub fn run(setup: &CaseSetup<'_>, on: &mut Composed) -> CaseReport {
     };
     let monitor = Monitor::new(&watched, oracle, link, on.board.waker());
     let monitor = Arc::new(Mutex::new(monitor));
-    let clock = Clock::start();
     let sink = Arc::clone(&monitor) as Arc<Mutex<dyn Sink>>;
     let mut run = Run {
         setup,
         monitor,
-        feed: Feed::new(sink, clock),
+        feed: Feed::new(sink, clock.clone()),
         clock,
         facts,
         told: Arc::new(AtomicBool::new(false)),
@@ -198,7 +206,7 @@ pub(super) struct Run<'a> {
     pub(super) setup: &'a CaseSetup<'a>,
     monitor: Arc<Mutex<Monitor>>,
     feed: Feed,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(super) facts: Facts,
     /// The platform has heard how the upgrade ended, in this boot.
     told: Arc<AtomicBool>,
@@ -228,11 +236,11 @@ impl Run<'_> {
         setup.platform.publish(device, package, setup.case.window)?;
         on.board.provision(setup.flash, setup.case.seed)?;
         on.board.watch(self.feed.clone());
-        let deadline = self.start + setup.case.timeout;
+        let deadline = setup.case.timeout;
         let mut resting = false;
         self.power_on(on)?;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_sub(self.clock.now());
             let stopped = on.board.wait(left)?;
             if setup.cancel.is_cancelled() {
                 return Ok(End::Cancelled);
@@ -243,7 +251,7 @@ impl Run<'_> {
             if stopped == Stopped::Cut {
                 resting = false;
                 self.after_cut(on)?;
-                self.wait_off_time();
+                self.wait_off_time(on);
                 self.power_on(on)?;
                 continue;
             }
@@ -268,7 +276,7 @@ impl Run<'_> {
                 self.power_on(on)?;
                 continue;
             }
-            if Instant::now() >= deadline {
+            if self.clock.now() >= deadline {
                 // A silence is held against the firmware only if it is the board's.
                 on.board.check()?;
                 return Ok(if setup.cancel.is_cancelled() {
@@ -289,7 +297,7 @@ impl Run<'_> {
             on.board.waker(),
             self.setup.images.clone(),
         );
-        let (feed, clock) = (self.feed.clone(), self.clock);
+        let (feed, clock) = (self.feed.clone(), self.clock.clone());
         let watcher = move |event: &PlatformEvent| {
             feed.tell_at(
                 clock.at(event.at),
@@ -367,7 +375,10 @@ impl Run<'_> {
     }
 
     /// The off time is part of the case; it ends early only when the run is cancelled.
-    fn wait_off_time(&self) {
+    fn wait_off_time(&self, on: &mut Composed) {
+        if on.board.rest(self.setup.case.off_time) {
+            return;
+        }
         let end = Instant::now() + self.setup.case.off_time;
         while Instant::now() < end && !self.setup.cancel.is_cancelled() {
             std::thread::sleep(Duration::from_millis(20).min(end - Instant::now()));

@@ -8,13 +8,15 @@ mod virtual_board;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nor_flash_model::Geometry;
+use powercut_oracle::seen::VirtualTime;
 use powercut_oracle::sight::Sight;
 
 use crate::feed::Feed;
+use crate::link::FarEnd;
 use crate::relay::Switched;
 use crate::uart::UartToDevice;
 use crate::witness::Emulated;
@@ -156,6 +158,18 @@ pub trait Board: Send {
     /// # Errors
     /// The board does not answer; it may have power.
     fn release(&mut self) -> Result<(), BoardError>;
+    /// The time in which the board lives, if it is not this host's: then every [`Duration`] of this trait is of it, and it
+    /// passes only during calls of [`Board::wait`] and [`Board::rest`].
+    fn time(&self) -> Option<VirtualTime> {
+        None
+    }
+    /// Has the board live beside the far end of its UART's line, where both live in the board's own time. Called once a case,
+    /// while the board is off; `None` is a line on which nothing happens.
+    fn connect(&mut self, _line: Option<Arc<Mutex<dyn FarEnd>>>) {}
+    /// Lets the off time of a cut pass, for the board and all who live beside it; `false` if it passes by itself.
+    fn rest(&mut self, _time: Duration) -> bool {
+        false
+    }
     /// Waits until the board is cut, or `timeout` passes, or [`Waker::wake`] of [`Board::waker`] is called
     /// (then `TimedOut` is returned early).
     ///

@@ -3,13 +3,15 @@
 //! [`KINDS`] lists the kinds there are: so far one, [`Play`], where the rig is the modem on the device's UART. [`UdpRelay`] plays a link between any two
 //! programs of this host.
 mod play;
+mod timed_play;
 mod udp_relay;
 
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use powercut_link::{Impairment, LinkProfile, TimeScale};
+use powercut_oracle::seen::VirtualTime;
 
 use crate::entry::BoardEntry;
 use crate::modem::{ModemError, ModemEvent, ModemHabits, ModemPower};
@@ -30,7 +32,6 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[play::KIND];
 
 /// The wishes of a case for its link.
-#[derive(Debug, Clone)]
 pub struct LinkSetup<'a> {
     /// The profile of the way.
     pub profile: &'a LinkProfile,
@@ -40,12 +41,29 @@ pub struct LinkSetup<'a> {
     pub habits: &'a ModemHabits,
     /// Whether the modem keeps power in a cut, where the bench does not say.
     pub modem_power: ModemPower,
-    /// How much faster than real the way is.
+    /// How much faster than real the way is, for boards that live in the time of this host.
     pub time_scale: TimeScale,
+    /// The board's own time, if it lives in one.
+    pub time: Option<VirtualTime>,
+    /// The platform, for ways that need no socket.
+    pub server: Server,
     /// Where the platform listens.
     pub platform: SocketAddr,
     /// The address of the platform that images have built in.
     pub advertised: SocketAddrV4,
+}
+
+/// Takes a datagram from an address; the answers go back there, in order, at once.
+pub type Server = Arc<dyn Fn(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + Sync>;
+
+/// The far end of a board's UART in the board's own time: the modem, and all that is behind it.
+pub trait FarEnd: Send {
+    /// When it next does something by itself, as sending a byte; `None` if it waits for the device.
+    fn next_at(&self) -> Option<Duration>;
+    /// Lets happen all that is due by `now`.
+    fn turn(&mut self, now: Duration);
+    /// The next byte that has come to the device by `now`.
+    fn next_byte(&mut self, now: Duration) -> Option<u8>;
 }
 
 /// A kind of link: opens the way of one board, case after case.
@@ -72,6 +90,10 @@ pub trait Link: Send {
     fn take_failure(&mut self) -> Option<ModemError>;
     /// The longest time for which this link can keep a healthy device waiting, and so silent.
     fn silence(&self) -> Duration;
+    /// The far end of the UART's line, where the way is in the board's own time.
+    fn far_end(&self) -> Option<Arc<Mutex<dyn FarEnd>>> {
+        None
+    }
     /// Ends all traffic; nothing is sent to the board after this returns.
     fn shut_down(&mut self);
 }

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::timed_play::TimedPlay;
 use super::{Kind, Link, LinkKind, LinkSetup};
 use crate::modem::{
     ModemError, ModemEvent, ModemFault, ModemPower, VirtualModem, VirtualModemConfig,
@@ -31,6 +32,9 @@ pub struct Play {
 
 impl LinkKind for Play {
     fn open(&self, setup: &LinkSetup<'_>, uart: Arc<dyn UartToDevice>) -> Box<dyn Link> {
+        if let Some(time) = &setup.time {
+            return Box::new(TimedPlay::open(self, setup, time.clone()));
+        }
         let route = match setup.platform {
             SocketAddr::V4(actual) => Some((setup.advertised, actual)),
             SocketAddr::V6(_) => None,

@@ -14,7 +14,8 @@ mod timed_modem;
 mod virtual_modem;
 
 pub use habits::{AnswerTimes, ModemHabits, RegistrationForm};
-pub use timed_modem::{TimedModem, Traffic};
+pub(crate) use timed_modem::AtPlatform;
+pub use timed_modem::{TimedModem, TimedModemConfig, Traffic};
 pub use virtual_modem::{VirtualModem, VirtualModemConfig};
 
 /// What the modem saw because of one byte from the device.

@@ -4,12 +4,13 @@
 //! What comes out to the device are single bytes, each with the time at which it is through; what comes out to the
 //! platform are datagrams, each with the time at which it arrives and the way back for its answers.
 use std::collections::VecDeque;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use super::at_command::{SOCKETS, SocketId};
 use super::at_engine::{Network, Wish};
 use super::paced_engine::PacedEngine;
-use super::{ModemEvent, ModemHabits, ModemPower};
+use super::{ModemError, ModemEvent, ModemFault, ModemHabits, ModemPower};
 use powercut_link::{Agenda, Air, Direction, Impairment, LinkProfile, ModemProfile, SerialLine};
 
 /// Where answers to a datagram go: a socket of the modem, as it was opened then.
@@ -17,6 +18,28 @@ use powercut_link::{Agenda, Air, Direction, Impairment, LinkProfile, ModemProfil
 pub struct WayBack {
     socket: SocketId,
     opening: u64,
+}
+
+impl WayBack {
+    /// Which opening of a socket of this modem it is, counted from 1.
+    pub fn opening(self) -> u64 {
+        self.opening
+    }
+}
+
+/// How a modem in explicit time behaves.
+#[derive(Debug, Clone)]
+pub struct TimedModemConfig {
+    /// Whether it keeps power in a cut.
+    pub power: ModemPower,
+    /// The fault that it has on purpose.
+    pub fault: Option<ModemFault>,
+    /// How it answers, and what it needs.
+    pub habits: ModemHabits,
+    /// The only address that its network knows; any if `None`.
+    pub platform: Option<SocketAddrV4>,
+    /// A modem with a supply of its own has been up for long when the case begins, and its banner is history.
+    pub is_long_up: bool,
 }
 
 /// A datagram that has come to the platform.
@@ -63,8 +86,8 @@ impl Traffic {
 /// See the module's text.
 pub struct TimedModem {
     profile: ModemProfile,
-    habits: ModemHabits,
-    power: ModemPower,
+    config: TimedModemConfig,
+    failure: Option<ModemError>,
     engine: PacedEngine,
     air: Air,
     line: SerialLine,
@@ -83,7 +106,7 @@ pub struct TimedModem {
 
 impl TimedModem {
     /// A modem with power, at the end of a link that loses and delays what `seed` says.
-    pub fn new(link: &LinkProfile, seed: u64, power: ModemPower) -> Self {
+    pub fn simple(link: &LinkProfile, seed: u64, power: ModemPower) -> Self {
         Self::with_habits(link, seed, power, ModemHabits::default())
     }
 
@@ -94,12 +117,30 @@ impl TimedModem {
         power: ModemPower,
         habits: ModemHabits,
     ) -> Self {
+        let config = TimedModemConfig {
+            power,
+            fault: None,
+            habits,
+            platform: None,
+            is_long_up: false,
+        };
+        Self::new(link, Impairment::by_order(link, seed), config)
+    }
+
+    /// A modem as `config` says, at the end of a link that loses and delays as `impairment`, which was made from `link`, says.
+    pub fn new(link: &LinkProfile, impairment: Impairment, config: TimedModemConfig) -> Self {
+        let engine = fresh_engine(&link.modem, &config);
+        let has_banner_behind_it = config.is_long_up && config.power == ModemPower::Stays;
         Self {
             profile: link.modem,
-            power,
-            engine: fresh_engine(&link.modem, &habits),
-            habits,
-            air: Air::new(link, Impairment::by_order(link, seed)),
+            engine: if has_banner_behind_it {
+                engine.already_up()
+            } else {
+                engine
+            },
+            config,
+            failure: None,
+            air: Air::new(link, impairment),
             line: SerialLine::new(link.modem.baud),
             bytes: VecDeque::new(),
             agenda: Agenda::default(),
@@ -124,13 +165,31 @@ impl TimedModem {
         (self.bytes_from_device, self.bytes_to_device)
     }
 
+    /// Whether it has found the network.
+    pub fn registered(&self) -> bool {
+        self.engine.registered()
+    }
+
+    /// Its failure since this was last asked, if there was one.
+    pub fn take_failure(&mut self) -> Option<ModemError> {
+        self.failure.take()
+    }
+
     /// A byte from the device is through.
     pub fn device_byte(&mut self, byte: u8, now: Duration) -> Option<ModemEvent> {
         self.bytes_from_device += 1;
         let step = self.engine.device_byte(byte, now);
         self.say(&step.output, now);
         match step.wish {
-            Some(Wish::Open { socket, .. }) => {
+            Some(Wish::Open { socket, remote }) => {
+                if let Some(advertised) = self.config.platform
+                    && advertised != remote
+                {
+                    self.failure = Some(ModemError::Elsewhere {
+                        addressed: remote,
+                        advertised,
+                    });
+                }
                 self.openings += 1;
                 self.present[socket.index()] = Some(self.openings);
                 let output = self.engine.socket_opened(socket, true, now);
@@ -241,8 +300,8 @@ impl TimedModem {
         self.power_cuts += 1;
         self.bytes.clear();
         self.line.clear();
-        if self.power == ModemPower::WithBoard {
-            self.engine = fresh_engine(&self.profile, &self.habits);
+        if self.config.power == ModemPower::WithBoard {
+            self.engine = fresh_engine(&self.profile, &self.config);
             self.present = [None; SOCKETS];
             self.air.lose_contact();
         } else {
@@ -256,8 +315,12 @@ impl TimedModem {
     }
 }
 
-fn fresh_engine(profile: &ModemProfile, habits: &ModemHabits) -> PacedEngine {
-    PacedEngine::new(Network::RegistersAfter(0), profile, habits)
+fn fresh_engine(profile: &ModemProfile, config: &TimedModemConfig) -> PacedEngine {
+    let network = match config.fault {
+        Some(ModemFault::NeverRegisters) => Network::NeverRegisters,
+        None => Network::RegistersAfter(0),
+    };
+    PacedEngine::new(network, profile, &config.habits)
 }
 
 #[cfg(test)]
@@ -295,7 +358,7 @@ mod tests {
 
     #[test]
     fn bytes_and_datagrams_take_the_time_of_line_and_air() {
-        let mut modem = TimedModem::new(&link(), 1, ModemPower::WithBoard);
+        let mut modem = TimedModem::simple(&link(), 1, ModemPower::WithBoard);
         let now = say(&mut modem, b"ATE0\r", ms(0));
         hear(&mut modem, ms(500));
         let now = say(
@@ -327,7 +390,7 @@ mod tests {
     #[test]
     fn answers_to_a_modem_that_lost_power_meanwhile_reach_nobody() {
         for (power, expected) in [(ModemPower::Stays, "recv"), (ModemPower::WithBoard, "")] {
-            let mut modem = TimedModem::new(&link(), 1, power);
+            let mut modem = TimedModem::simple(&link(), 1, power);
             say(
                 &mut modem,
                 b"ATE0\rAT+QIOPEN=1,0,\"UDP\",\"127.0.0.1\",4000,0,0\rAT+QISEND=0,1\rx",
