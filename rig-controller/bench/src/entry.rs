@@ -14,6 +14,10 @@ pub struct BoardEntry {
     pub name: String,
     /// The name of its kind, one of [`KINDS`](crate::board::KINDS).
     pub kind: &'static str,
+    /// The name of what emulates it.
+    pub engine: &'static str,
+    /// How its emulator takes time, if that is in this process.
+    pub timing: BoardTiming,
     /// The name of its relay's kind, one of [`relay::KINDS`](crate::relay::KINDS).
     pub relay: &'static str,
     /// The name of its witness's kind, one of [`witness::KINDS`](crate::witness::KINDS).
@@ -22,7 +26,7 @@ pub struct BoardEntry {
     pub link: &'static str,
     /// How it names itself towards the platform.
     pub device_id: DeviceId,
-    /// Silence after which its watchdog bites, once the firmware has started it.
+    /// Silence after which its watchdog bites, once the firmware has started it: in QEMU, which has none.
     pub watchdog: Duration,
     /// Silence after which a powered board counts as gone; the kind's own if `None`.
     pub silence: Option<Duration>,
@@ -30,8 +34,19 @@ pub struct BoardEntry {
     pub shows: Sight,
     /// Its modem.
     pub modem: ModemEntry,
-    /// The program that emulates it.
+    /// The program that emulates it, if that is QEMU.
     pub emulator: PathBuf,
+}
+
+/// The time that things take on a board in this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BoardTiming {
+    /// Flash operations stop the core for as long as the data sheet says, bytes take their time on the line, and a receiver
+    /// that nobody reads overruns.
+    #[default]
+    Silicon,
+    /// Flash operations and bytes take no time, as in QEMU.
+    Instant,
 }
 
 /// The modem of a board.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use powercut_upgrade::factory::DeviceId;
 use sha2::{Digest, Sha256};
 
-use crate::board::KINDS;
-use crate::entry::{BoardEntry, HIDEABLE, ModemEntry};
+use crate::board::{self, KINDS};
+use crate::entry::{BoardEntry, BoardTiming, HIDEABLE, ModemEntry};
 use crate::link;
 use crate::modem::{ModemFault, ModemPower};
 use crate::relay;
@@ -19,12 +19,22 @@ use powercut_document::{Document, Fault, Fields, Value};
 use powercut_link::TimeScale;
 use powercut_oracle::sight::Sight;
 
-const BENCH_KEYS: &[&str] = &["bench", "boards", "platform", "qemu", "time_scale"];
+const BENCH_KEYS: &[&str] = &[
+    "bench",
+    "boards",
+    "engine",
+    "platform",
+    "qemu",
+    "time_scale",
+    "timing",
+];
 
 /// Keys of hardware boards stand among them so that such a file is told what is the matter, not that it is misspelt.
 const BOARD_KEYS: &[&str] = &[
     "name",
     "virtual",
+    "engine",
+    "timing",
     "modem",
     "device_id",
     "watchdog_ms",
@@ -39,6 +49,8 @@ const HARDWARE_KEYS: &[&str] = &["chip", "probe"];
 
 /// The emulator of a bench that names none: a program that the search path leads to.
 pub const DEFAULT_QEMU: &str = "qemu-system-arm";
+/// The engine that needs a program and plays the watchdog.
+const QEMU: &str = "qemu";
 const DEFAULT_WATCHDOG: Duration = Duration::from_secs(2);
 
 /// A bench file cannot be used as it is written. Says file, line and column, and what to write instead.
@@ -83,17 +95,22 @@ fn bench(root: Value<'_>) -> Result<Bench, Fault> {
     let fields = root.fields("a bench", BENCH_KEYS)?;
     let name = fields.require("bench")?.name("the bench's name")?;
     let list = fields.require("boards")?;
-    let emulator: PathBuf = match fields.get("qemu") {
-        Some(qemu) => qemu.text("`qemu`")?,
-        None => DEFAULT_QEMU,
-    }
-    .into();
+    let program = fields.get("qemu");
+    let common = Common {
+        program: match program {
+            Some(program) => program.text("`qemu`")?,
+            None => DEFAULT_QEMU,
+        }
+        .into(),
+        engine: fields.get("engine"),
+        timing: fields.get("timing"),
+    };
     let mut boards = Vec::new();
     let mut names = BTreeSet::new();
     let mut ids = BTreeSet::new();
     for value in list.list("`boards`")? {
         let fields = value.fields("a board", BOARD_KEYS)?;
-        let board = board(fields, &emulator)?;
+        let board = board(fields, &common)?;
         if !names.insert(board.name.clone()) {
             return Err(fields.require("name")?.fault(
                 format!("there are two boards `{}`", board.name),
@@ -112,6 +129,14 @@ fn bench(root: Value<'_>) -> Result<Bench, Fault> {
         return Err(list.fault(
             "the bench has no boards",
             "list at least one, such as `- { name: mb-1, virtual: microbit }`",
+        ));
+    }
+    if let Some(program) = program
+        && boards.iter().all(|board| board.engine != QEMU)
+    {
+        return Err(program.fault(
+            "no board of this bench is emulated by QEMU",
+            "write `engine: qemu` to have its boards emulated so, or leave `qemu` out",
         ));
     }
     let platform = fields
@@ -138,7 +163,14 @@ fn bench(root: Value<'_>) -> Result<Bench, Fault> {
     })
 }
 
-fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
+/// The settings of all boards of a bench, where a board has none of its own.
+struct Common<'a> {
+    program: PathBuf,
+    engine: Option<Value<'a>>,
+    timing: Option<Value<'a>>,
+}
+
+fn board(fields: Fields<'_>, common: &Common<'_>) -> Result<BoardEntry, Fault> {
     for key in HARDWARE_KEYS {
         if let Some(value) = fields.get(key) {
             return Err(value.fault(
@@ -150,10 +182,23 @@ fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
         }
     }
     let name = fields.require("name")?.name("the board's name")?;
-    let kinds: Vec<_> = KINDS.iter().map(|kind| (kind.name, kind)).collect();
-    let kind = fields
-        .require("virtual")?
-        .one_of("the virtual board", &kinds)?;
+    let kind = kind(fields, common)?;
+    let timing = match fields.get("timing").or(common.timing) {
+        None => BoardTiming::default(),
+        Some(value) if kind.engine == QEMU => {
+            return Err(value.fault(
+                "a board in QEMU has no timing to choose",
+                "leave `timing` out, or `engine: qemu`",
+            ));
+        }
+        Some(value) => value.one_of(
+            "the board's timing",
+            &[
+                ("silicon", BoardTiming::Silicon),
+                ("instant", BoardTiming::Instant),
+            ],
+        )?,
+    };
     let power = fields
         .get("power")
         .map(|value| value.fields("`power`", &["relay", "witness"]))
@@ -177,6 +222,12 @@ fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
     };
     let watchdog = match fields.get("watchdog_ms") {
         None => DEFAULT_WATCHDOG,
+        Some(value) if kind.engine != QEMU => {
+            return Err(value.fault(
+                "the watchdog of this board is the firmware's own, and bites when the firmware says",
+                "leave `watchdog_ms` out, or write `engine: qemu`, which has no watchdog",
+            ));
+        }
         Some(value) => Duration::from_millis(value.integer("`watchdog_ms`", 100..=60_000)?),
     };
     let modem = match fields.get("modem") {
@@ -194,6 +245,8 @@ fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
     Ok(BoardEntry {
         name,
         kind: kind.name,
+        engine: kind.engine,
+        timing,
         relay: part(of_power("relay"), "the relay", relays)?.unwrap_or(kind.relay),
         witness: part(of_power("witness"), "the witness", witnesses)?.unwrap_or(kind.witness),
         link: part(fields.get("link"), "the link", links)?.unwrap_or(kind.link),
@@ -202,8 +255,22 @@ fn board(fields: Fields<'_>, emulator: &Path) -> Result<BoardEntry, Fault> {
         silence,
         shows: shows(fields)?,
         modem,
-        emulator: emulator.to_owned(),
+        emulator: common.program.clone(),
     })
+}
+
+/// The kind of board that a bench file names: the first of that name, or the one with its engine.
+fn kind(fields: Fields<'_>, common: &Common<'_>) -> Result<&'static board::Kind, Fault> {
+    let kinds: Vec<_> = KINDS.iter().map(|kind| (kind.name, kind)).collect();
+    let first = fields
+        .require("virtual")?
+        .one_of("the virtual board", &kinds)?;
+    let Some(engine) = fields.get("engine").or(common.engine) else {
+        return Ok(first);
+    };
+    let alike = KINDS.iter().filter(|kind| kind.name == first.name);
+    let engines: Vec<_> = alike.map(|kind| (kind.engine, kind)).collect();
+    engine.one_of("the board's engine", &engines)
 }
 
 /// The kind that `value` names among `kinds`; `None` where nothing stands.
@@ -298,7 +365,7 @@ mod tests {
 
     #[test]
     fn every_key_arrives() {
-        let bench = parse("bench: b\ntime_scale: 100\nqemu: /opt/qemu\nplatform: { port: 5683 }\nboards:\n  - { name: one, virtual: microbit, power: { relay: virtual, witness: process }, link: play, device_id: dev-7, watchdog_ms: 500, silence_s: 60, hides: [operations, running-flash], modem: { power: with_board, fault: never-registers } }\n").unwrap();
+        let bench = parse("bench: b\nengine: qemu\ntime_scale: 100\nqemu: /opt/qemu\nplatform: { port: 5683 }\nboards:\n  - { name: one, virtual: microbit, power: { relay: virtual, witness: emulator }, link: play, device_id: dev-7, watchdog_ms: 500, silence_s: 60, hides: [operations, running-flash], modem: { power: with_board, fault: never-registers } }\n").unwrap();
         let board = &bench.boards[0];
         assert_eq!(
             (bench.platform_port, board.emulator.as_path()),
@@ -307,7 +374,7 @@ mod tests {
         assert!((bench.time_scale.times() - 100.0).abs() < 1e-9);
         assert_eq!(
             (board.relay, board.witness, board.link),
-            ("virtual", "process", "play")
+            ("virtual", "emulator", "play")
         );
         assert_eq!(board.device_id, DeviceId(*b"dev-7\0\0\0"));
         assert_eq!(board.watchdog, Duration::from_millis(500));
@@ -343,6 +410,22 @@ mod tests {
                 "b.yaml:3:25: the virtual board cannot be `nrf52`",
             ),
             (
+                "bench: b\nboards:\n  - { name: a, virtual: microbit, engine: quemu }\n",
+                "b.yaml:3:42: the board's engine cannot be `quemu`; did you mean `qemu`?",
+            ),
+            (
+                "bench: b\nqemu: /opt/qemu\nboards:\n  - { name: a, virtual: microbit }\n",
+                "b.yaml:2:7: no board of this bench is emulated by QEMU",
+            ),
+            (
+                "bench: b\nboards:\n  - { name: a, virtual: microbit, watchdog_ms: 500 }\n",
+                "b.yaml:3:47: the watchdog of this board is the firmware's own",
+            ),
+            (
+                "bench: b\ntiming: instant\nboards:\n  - { name: a, virtual: microbit, engine: qemu }\n",
+                "b.yaml:2:9: a board in QEMU has no timing to choose",
+            ),
+            (
                 "bench: b\nboards:\n  - name: a\n    chip: nRF52840_xxAA\n",
                 "b.yaml:4:11: `chip` describes a hardware board, and hardware boards are not supported yet",
             ),
@@ -356,7 +439,7 @@ mod tests {
             ),
             (
                 "bench: b\nboards:\n  - { name: a, virtual: microbit, power: { witness: sense } }\n",
-                "b.yaml:3:53: the witness cannot be `sense`; valid are: process",
+                "b.yaml:3:53: the witness cannot be `sense`; valid are: emulator",
             ),
             (
                 "bench: b\nboards:\n  - { name: a, virtual: microbit, link: tap }\n",

@@ -47,6 +47,8 @@ impl std::fmt::Debug for Composed {
 pub struct Kind {
     /// Its name in bench files, after `virtual:`.
     pub name: &'static str,
+    /// The name of what emulates it, after `engine:`.
+    pub engine: &'static str,
     /// The sight of boards of this kind, known before one is made.
     pub sight: Sight,
     /// The name of the relay's kind where a bench file does not say.
@@ -59,12 +61,13 @@ pub struct Kind {
     pub make: fn(&BoardEntry) -> Box<dyn Board>,
 }
 
-/// The kinds of boards there are.
-pub const KINDS: &[Kind] = &[super::virtual_board::KIND];
+/// The kinds of boards there are; of those with one name, the first unless a bench file names another engine.
+pub const KINDS: &[Kind] = &[super::qemu::KIND];
 
 /// The kind that `entry` names.
 fn kind_of(entry: &BoardEntry) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.name == entry.kind)
+    let mut kinds = KINDS.iter();
+    kinds.find(|kind| kind.name == entry.kind && kind.engine == entry.engine)
 }
 
 /// Composes the board that `entry` describes; `None` if it names a kind that there is not, or parts that do not go together:

@@ -4,7 +4,9 @@
 //! says so, where it can. It knows nothing of plans, packages or journals. A [`Composed`] board is one with its relay, its
 //! witness and its link; [`KINDS`] lists the kinds there are.
 mod composed;
-mod virtual_board;
+//mod in_process;
+mod qemu;
+mod stack;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,7 +25,7 @@ use crate::witness::Emulated;
 
 pub use composed::{Composed, KINDS, Kind, compose, sight_of};
 #[cfg(feature = "fuzzing")]
-pub use virtual_board::fuzz_trace;
+pub use qemu::fuzz_trace;
 
 /// Why [`Board::wait`] returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,8 +190,8 @@ pub trait Board: Send {
     fn load(&self) -> Option<Arc<dyn Switched>> {
         None
     }
-    /// The process that lives as long as the board has power, where the board is one.
-    fn process(&self) -> Option<Arc<dyn Emulated>> {
+    /// The emulator's own word on whether the board has power, where there is an emulator.
+    fn emulated(&self) -> Option<Arc<dyn Emulated>> {
         None
     }
     /// Lets another thread end a [`Board::wait`] early.
@@ -234,9 +236,9 @@ impl fmt::Debug for Waker {
     }
 }
 
-/// How to start a virtual board.
+/// How to start a board in QEMU.
 #[derive(Debug, Clone)]
-pub(crate) struct VirtualBoardConfig {
+pub(crate) struct QemuConfig {
     /// Name on the bench.
     pub name: String,
     /// Emulator program, `qemu-system-arm` unless the bench says otherwise.

@@ -1,9 +1,9 @@
 //! Witnesses prove, without the relay's word, that power went. [`KINDS`] lists the kinds there are.
-mod process;
+mod emulator;
 
 use crate::board::Board;
 
-pub use process::Emulated;
+pub use emulator::Emulated;
 
 /// A kind of witness.
 pub struct Kind {
@@ -14,7 +14,7 @@ pub struct Kind {
 }
 
 /// The kinds of witnesses there are.
-pub const KINDS: &[Kind] = &[process::KIND];
+pub const KINDS: &[Kind] = &[emulator::KIND];
 
 /// The finding of a witness about a board that ought to be off.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -58,8 +58,8 @@ impl Sink for Listener {
     }
 }
 
-fn config() -> VirtualBoardConfig {
-    VirtualBoardConfig {
+fn config() -> QemuConfig {
+    QemuConfig {
         name: "mb-test".to_owned(),
         qemu: "qemu-system-arm".into(),
         watchdog: Duration::from_millis(300),
@@ -67,14 +67,14 @@ fn config() -> VirtualBoardConfig {
     }
 }
 
-fn board_with(image: &[u8]) -> VirtualBoard {
-    let mut board = VirtualBoard::new(config());
+fn board_with(image: &[u8]) -> QemuBoard {
+    let mut board = QemuBoard::new(config());
     board.provision(image, 7).unwrap();
     board
 }
 
 fn listener(
-    board: &VirtualBoard,
+    board: &QemuBoard,
     decide: impl FnMut(&Event) -> Order + Send + 'static,
 ) -> Arc<Mutex<Listener>> {
     Arc::new(Mutex::new(Listener {
@@ -85,32 +85,32 @@ fn listener(
 }
 
 /// Gives power and lets the core run.
-fn power_on(board: &mut VirtualBoard, sink: Arc<Mutex<dyn Sink>>) -> Result<(), BoardError> {
+fn power_on(board: &mut QemuBoard, sink: Arc<Mutex<dyn Sink>>) -> Result<(), BoardError> {
     board.watch(Feed::new(sink, Clock::start()));
     board.supply.power_on()?;
     assert_eq!(board.hold()?, Hold::Held);
     board.release()
 }
 
-fn relay(board: &VirtualBoard) -> Box<dyn Relay> {
+fn relay(board: &QemuBoard) -> Box<dyn Relay> {
     (relay::KINDS[0].wire)(board).unwrap()
 }
 
-fn witness(board: &VirtualBoard) -> Box<dyn Witness> {
+fn witness(board: &QemuBoard) -> Box<dyn Witness> {
     (witness::KINDS[0].wire)(board).unwrap()
 }
 
-fn power_off(board: &VirtualBoard) {
+fn power_off(board: &QemuBoard) {
     relay(board).off().unwrap();
 }
 
-fn flash_of(board: &mut VirtualBoard) -> Vec<u8> {
+fn flash_of(board: &mut QemuBoard) -> Vec<u8> {
     board.read_flash().unwrap().unwrap()
 }
 
 /// One power-on until the board is cut or the firmware has finished; what was heard.
 fn boot(
-    board: &mut VirtualBoard,
+    board: &mut QemuBoard,
     decide: impl FnMut(&Event) -> Order + Send + 'static,
 ) -> (Stopped, Vec<Event>) {
     let listener = listener(board, decide);
@@ -450,7 +450,7 @@ fn the_relay_ends_a_wait_from_another_thread_and_gives_power_again() {
 
 #[test]
 fn an_image_of_the_wrong_size_and_a_powered_board_are_not_provisioned() {
-    let mut board = VirtualBoard::new(config());
+    let mut board = QemuBoard::new(config());
     assert!(board.provision(&[0; 100], 7).is_err());
     let image = nine_operations();
     board.provision(&image, 7).unwrap();

@@ -16,14 +16,14 @@ pub(super) const PROD_ANSWER: &str = "OK little";
 
 /// Memory access beside the running core.
 #[derive(Debug)]
-pub(in crate::board::virtual_board) struct Qtest {
+pub(in crate::board::qemu) struct Qtest {
     pub(super) stream: UnixStream,
     pub(super) lines: Receiver<String>,
 }
 
 impl Qtest {
     /// Send one command; the answer's text after `OK`.
-    pub(in crate::board::virtual_board) fn command(
+    pub(in crate::board::qemu) fn command(
         &mut self,
         command: &str,
     ) -> Result<String, ChannelFault> {
@@ -39,13 +39,13 @@ impl Qtest {
 
 /// Wakes the emulator's main loop, from the trace reader: sends a question and never waits for the answer.
 #[derive(Debug)]
-pub(in crate::board::virtual_board) struct Prod {
+pub(in crate::board::qemu) struct Prod {
     pub(super) stream: UnixStream,
     pub(super) outstanding: Arc<AtomicU32>,
 }
 
 impl Prod {
-    pub(in crate::board::virtual_board) fn prod(&mut self) {
+    pub(in crate::board::qemu) fn prod(&mut self) {
         if self.outstanding.fetch_add(1, Ordering::Relaxed) >= MAX_PRODS {
             self.outstanding.fetch_sub(1, Ordering::Relaxed);
             return;

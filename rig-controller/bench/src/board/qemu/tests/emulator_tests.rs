@@ -13,7 +13,7 @@ fn process_exists(pid: u32) -> bool {
 
 #[test]
 fn a_missing_emulator_is_named() {
-    let mut board = VirtualBoard::new(VirtualBoardConfig {
+    let mut board = QemuBoard::new(QemuConfig {
         qemu: "/nonexistent/qemu-system-arm".into(),
         ..config()
     });
@@ -27,7 +27,7 @@ fn a_missing_emulator_is_named() {
 
 #[test]
 fn a_program_that_is_no_emulator_is_a_bench_error_and_not_a_wait() {
-    let mut board = VirtualBoard::new(VirtualBoardConfig {
+    let mut board = QemuBoard::new(QemuConfig {
         qemu: "/bin/false".into(),
         ..config()
     });

@@ -23,8 +23,8 @@ impl Sink for Deaf {
 }
 
 /// A powered board whose firmware does nothing at all.
-fn hanging(qemu: &Path) -> VirtualBoard {
-    let mut board = VirtualBoard::new(VirtualBoardConfig {
+fn hanging(qemu: &Path) -> QemuBoard {
+    let mut board = QemuBoard::new(QemuConfig {
         name: "mb-test".to_owned(),
         qemu: qemu.to_owned(),
         watchdog: Duration::from_secs(2),
@@ -40,7 +40,7 @@ fn hanging(qemu: &Path) -> VirtualBoard {
     board
 }
 
-fn emulator(board: &VirtualBoard) -> Pid {
+fn emulator(board: &QemuBoard) -> Pid {
     Pid::from_raw(board.supply.emulator_pid().unwrap().cast_signed())
 }
 

@@ -1,4 +1,4 @@
-//! The virtual board: a micro:bit (nRF51822) in QEMU whose power can be cut at an exact flash operation, UART byte
+//! The virtual board in QEMU, a second opinion on the one in this process: a micro:bit (nRF51822) whose power can be cut at an exact flash operation, UART byte
 //! or pin write, reproducibly.
 //!
 //! QEMU prints every write of the core in program order before it takes effect. The rig keeps its own record of
@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::supply::Supply;
-use super::{Board, BoardError, Facts, Hold, Kind, Stopped, VirtualBoardConfig, Waker};
+use super::{Board, BoardError, Facts, Hold, Kind, QemuConfig, Stopped, Waker};
 use crate::entry::BoardEntry;
 use crate::feed::Feed;
 use crate::relay::Switched;
@@ -46,18 +46,19 @@ use powercut_oracle::sight::Sight;
 /// From here on the watchdog is what a silent device may be waiting for.
 const LONG_WATCHDOG: Duration = Duration::from_secs(5);
 
-/// `virtual: microbit`.
+/// `virtual: microbit`, `engine: qemu`.
 pub(super) const KIND: Kind = Kind {
     name: "microbit",
+    engine: "qemu",
     sight: Sight::EVERYTHING,
     relay: "virtual",
-    witness: "process",
+    witness: "emulator",
     link: "play",
     make,
 };
 
 fn make(entry: &BoardEntry) -> Box<dyn Board> {
-    Box::new(VirtualBoard::new(VirtualBoardConfig {
+    Box::new(QemuBoard::new(QemuConfig {
         name: entry.name.clone(),
         qemu: entry.emulator.clone(),
         watchdog: entry.watchdog,
@@ -71,28 +72,28 @@ fn make(entry: &BoardEntry) -> Box<dyn Board> {
 /// A micro:bit in QEMU. Dropping it switches it off; no emulator outlives the rig.
 ///
 /// Calls that switch power off wait for the thread that tells the feed: do not hold the sink's lock during a call.
-pub(crate) struct VirtualBoard {
+pub(crate) struct QemuBoard {
     supply: Arc<Supply>,
 }
 
-impl VirtualBoard {
+impl QemuBoard {
     /// A board that is off and whose flash is erased. Nothing is started yet.
-    pub(crate) fn new(config: VirtualBoardConfig) -> Self {
+    pub(crate) fn new(config: QemuConfig) -> Self {
         Self {
             supply: Arc::new(Supply::new(config)),
         }
     }
 }
 
-impl fmt::Debug for VirtualBoard {
+impl fmt::Debug for QemuBoard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VirtualBoard")
+        f.debug_struct("QemuBoard")
             .field("config", self.supply.config())
             .finish_non_exhaustive()
     }
 }
 
-impl Board for VirtualBoard {
+impl Board for QemuBoard {
     fn name(&self) -> &str {
         &self.supply.config().name
     }
@@ -136,7 +137,7 @@ impl Board for VirtualBoard {
         Some(Arc::clone(&self.supply) as _)
     }
 
-    fn process(&self) -> Option<Arc<dyn Emulated>> {
+    fn emulated(&self) -> Option<Arc<dyn Emulated>> {
         Some(Arc::clone(&self.supply) as _)
     }
 
@@ -158,7 +159,6 @@ impl Board for VirtualBoard {
     }
 
     fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
-        let lowest = self.supply.lowest_stack_address()?;
-        Ok(lowest.map(|lowest| memory_map::RAM_START + memory_map::RAM_BYTES as u32 - lowest))
+        self.supply.stack_bytes()
     }
 }

@@ -15,7 +15,7 @@ const HEARTBEAT: &str = "heartbeat";
 
 /// QEMU's machine protocol: one command at a time.
 #[derive(Debug)]
-pub(in crate::board::virtual_board) struct Qmp {
+pub(in crate::board::qemu) struct Qmp {
     stream: UnixStream,
     lines: Receiver<String>,
     /// Events that came while an answer was awaited.
@@ -32,12 +32,12 @@ impl Qmp {
     }
 
     /// Leave the negotiation the protocol starts in.
-    pub(in crate::board::virtual_board) fn negotiate(&mut self) -> Result<(), ChannelFault> {
+    pub(in crate::board::qemu) fn negotiate(&mut self) -> Result<(), ChannelFault> {
         self.execute("qmp_capabilities", &json!({}))
     }
 
     /// Run `command` and wait until it is done.
-    pub(in crate::board::virtual_board) fn execute(
+    pub(in crate::board::qemu) fn execute(
         &mut self,
         command: &str,
         arguments: &Value,
@@ -58,7 +58,7 @@ impl Qmp {
     }
 
     /// Reset the machine and wait until that is done, so that nothing runs from before it.
-    pub(in crate::board::virtual_board) fn system_reset(&mut self) -> Result<(), ChannelFault> {
+    pub(in crate::board::qemu) fn system_reset(&mut self) -> Result<(), ChannelFault> {
         self.events.clear();
         self.execute("system_reset", &json!({}))?;
         let deadline = Instant::now() + PATIENCE;
@@ -75,15 +75,13 @@ impl Qmp {
     }
 
     /// Ask for a sign of life; the answer goes to the board's status.
-    pub(in crate::board::virtual_board) fn ask_for_heartbeat(
-        &mut self,
-    ) -> Result<(), ChannelFault> {
+    pub(in crate::board::qemu) fn ask_for_heartbeat(&mut self) -> Result<(), ChannelFault> {
         let question = json!({ "execute": "query-status", "id": HEARTBEAT }).to_string();
         Ok(self.stream.write_all(question.as_bytes())?)
     }
 
     /// Ask the emulator to end, for one that cannot be killed.
-    pub(in crate::board::virtual_board) fn quit(&mut self) {
+    pub(in crate::board::qemu) fn quit(&mut self) {
         let question = json!({ "execute": "quit" }).to_string();
         // What does not listen either is left alone.
         let _ = self.stream.write_all(question.as_bytes());

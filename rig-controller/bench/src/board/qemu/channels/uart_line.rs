@@ -22,13 +22,13 @@ pub(super) struct Outgoing {
 
 /// The board's side of the serial line; lasts over power cycles.
 #[derive(Debug, Default)]
-pub(in crate::board::virtual_board) struct UartLine {
+pub(in crate::board::qemu) struct UartLine {
     pub(super) powered: Mutex<Option<Arc<Outgoing>>>,
 }
 
 impl UartLine {
     /// The board is off: bytes are lost from here on.
-    pub(in crate::board::virtual_board) fn disconnect(&self) {
+    pub(in crate::board::qemu) fn disconnect(&self) {
         *self.lock() = None;
     }
 

@@ -15,10 +15,10 @@ use super::memory_map as map;
 use super::process::Process;
 use super::shadow::FlashShadow;
 use super::status::{End, Question, Status};
-use crate::board::{BoardError, VirtualBoardConfig};
+use crate::board::{BoardError, QemuConfig};
 use crate::feed::Feed;
 use crate::relay::{Power, Switched};
-use crate::witness::Emulated;
+use crate::witness::{Emulated, Proof};
 use powercut_oracle::seen::{ResetCause, Source, What};
 
 /// Long enough for an emulator whose channels closed to finish dying.
@@ -26,7 +26,7 @@ pub(super) const DYING: Duration = Duration::from_secs(2);
 
 /// What board and relay share.
 pub(super) struct Supply {
-    config: VirtualBoardConfig,
+    config: QemuConfig,
     machine: Mutex<Machine>,
     pub(super) status: Arc<Status>,
     pub(super) line: Arc<UartLine>,
@@ -56,7 +56,7 @@ pub(super) struct Running {
 }
 
 impl Supply {
-    pub(super) fn new(config: VirtualBoardConfig) -> Self {
+    pub(super) fn new(config: QemuConfig) -> Self {
         Self {
             config,
             machine: Mutex::new(Machine {
@@ -72,7 +72,7 @@ impl Supply {
         }
     }
 
-    pub(super) fn config(&self) -> &VirtualBoardConfig {
+    pub(super) fn config(&self) -> &QemuConfig {
         &self.config
     }
 
@@ -367,10 +367,20 @@ impl Switched for Supply {
 }
 
 impl Emulated for Supply {
-    fn living_process(&self) -> Option<u32> {
+    fn name(&self) -> &'static str {
+        "the emulator's process"
+    }
+
+    fn look(&self) -> Proof {
         let machine = self.machine();
-        let latest = machine.latest.as_ref()?;
-        (!latest.has_ended()).then(|| latest.id())
+        let latest = machine.latest.as_ref();
+        match latest.filter(|process| !process.has_ended()) {
+            None => Proof::Off("the emulator's process is gone".to_owned()),
+            Some(process) => {
+                let id = process.id();
+                Proof::StillOn(format!("process {id} of the emulator lives"))
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::memory_map as map;
 use super::status::Question;
 use super::supply::{Running, Supply};
 use crate::board::BoardError;
+use crate::board::stack::deepest_stack;
 
 impl Supply {
     /// Compare the record with the flash of the running board, then switch it off.
@@ -53,16 +54,14 @@ impl Supply {
         read_memory(running, 0, map::FLASH_BYTES)
     }
 
-    /// End of the longest stretch of RAM that still holds what it held at power-on; `None` when off.
-    pub(super) fn lowest_stack_address(&self) -> Result<Option<u32>, BoardError> {
+    /// Bytes of stack that were in use at most since power-on; `None` when off.
+    pub(super) fn stack_bytes(&self) -> Result<Option<u32>, BoardError> {
         let mut machine = self.machine();
         let Some(running) = machine.running.as_mut() else {
             return Ok(None);
         };
         match read_memory(running, map::RAM_START, map::RAM_BYTES) {
-            Ok(ram) => Ok(Some(
-                map::RAM_START + end_of_longest_equal_run(&ram, &running.garbage) as u32,
-            )),
+            Ok(ram) => Ok(Some(deepest_stack(&ram, &running.garbage))),
             Err(fault) => Err(self.fail(&mut machine, "reading the board's RAM", &fault)),
         }
     }
@@ -80,32 +79,4 @@ fn read_memory(running: &mut Running, start: u32, length: usize) -> Result<Vec<u
         .ok_or_else(|| {
             ChannelFault::Refused("something that is not the memory asked for".to_owned())
         })
-}
-
-/// Index after the longest stretch in which both are equal.
-fn end_of_longest_equal_run(now: &[u8], before: &[u8]) -> usize {
-    let (mut longest, mut end, mut run) = (0, 0, 0);
-    for (at, (a, b)) in now.iter().zip(before).enumerate() {
-        run = if a == b { run + 1 } else { 0 };
-        if run > longest {
-            (longest, end) = (run, at + 1);
-        }
-    }
-    end
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stack_begins_where_the_longest_untouched_stretch_ends() {
-        let before = [7; 100];
-        let mut now = before;
-        now[..10].fill(0);
-        now[20] = 0;
-        now[80..].fill(0);
-        assert_eq!(end_of_longest_equal_run(&now, &before), 80);
-        assert_eq!(end_of_longest_equal_run(&[1; 4], &[2; 4]), 0);
-    }
 }

@@ -1,0 +1,253 @@
+//! The chip of a board in this process: machine, power and what is told of it.
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use powercut_emulator::{Cycles, FLASH_BYTES, Machine, PAGE_BYTES, RAM_BYTES, Stop, Timing};
+use powercut_oracle::seen::VirtualTime;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::time_at;
+use super::world::{Cut, World};
+use crate::board::stack::deepest_stack;
+use crate::board::{BoardError, Stopped};
+use crate::feed::Feed;
+use crate::link::FarEnd;
+
+/// See the module's text.
+pub(super) struct Chip {
+    machine: Machine,
+    time: VirtualTime,
+    heard: Arc<Mutex<VecDeque<u8>>>,
+    feed: Option<Feed>,
+    far_end: Option<Arc<Mutex<dyn FarEnd>>>,
+    state: State,
+    /// Flash operations since provisioning.
+    operations: u64,
+    seed: u64,
+    boots: u64,
+    /// RAM as it was at power-on: empty without power.
+    garbage: Vec<u8>,
+}
+
+/// Whether the chip runs, and why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Off,
+    /// Cut, and nobody has been told of it by the board yet.
+    Cut,
+    Held,
+    Running,
+    LockedUp,
+}
+
+impl Chip {
+    /// A chip without power, its flash erased.
+    pub(super) fn new(
+        timing: Timing,
+        time: VirtualTime,
+        heard: Arc<Mutex<VecDeque<u8>>>,
+    ) -> Self {
+        Self {
+            machine: Machine::new(timing),
+            time,
+            heard,
+            feed: None,
+            far_end: None,
+            state: State::Off,
+            operations: 0,
+            seed: 0,
+            boots: 0,
+            garbage: Vec::new(),
+        }
+    }
+
+    pub(super) fn watch(&mut self, feed: Feed) {
+        self.feed = Some(feed);
+    }
+
+    pub(super) fn connect(&mut self, far_end: Option<Arc<Mutex<dyn FarEnd>>>) {
+        self.far_end = far_end;
+    }
+
+    pub(super) fn flash(&self) -> &[u8] {
+        self.machine.flash()
+    }
+
+    pub(super) fn has_power(&self) -> bool {
+        !matches!(self.state, State::Off | State::Cut)
+    }
+
+    /// Whether RAM has been kept since the last power-on.
+    pub(super) fn remembers(&self) -> bool {
+        !self.garbage.is_empty()
+    }
+
+    /// Why it does not run, if it has no power.
+    pub(super) fn stopped(&self) -> Option<Stopped> {
+        match self.state {
+            State::Off => Some(Stopped::PoweredOff),
+            State::Cut => Some(Stopped::Cut),
+            State::Held | State::Running | State::LockedUp => None,
+        }
+    }
+
+    /// Replaces the flash of a chip without power.
+    pub(super) fn provision(
+        &mut self,
+        board: &str,
+        flash: &[u8],
+        seed: u64,
+    ) -> Result<(), BoardError> {
+        let doing = "writing the board's flash";
+        if self.has_power() {
+            let reason = "the board is powered; switch it off first";
+            return Err(channel(board, doing, reason.to_owned()));
+        }
+        if flash.len() != FLASH_BYTES {
+            let found = flash.len();
+            let reason = format!(
+                "the image has {found} bytes, the board's flash {FLASH_BYTES}; pad it with 0xFF"
+            );
+            return Err(channel(board, doing, reason));
+        }
+        self.machine.load_flash(flash);
+        self.state = State::Off;
+        self.operations = 0;
+        self.boots = 0;
+        self.seed = seed;
+        Ok(())
+    }
+
+    /// Gives power; nothing happens if it is there. The core is held before its first instruction.
+    pub(super) fn power_on(&mut self, board: &str) -> Result<(), BoardError> {
+        if self.has_power() {
+            return Ok(());
+        }
+        if self.feed.is_none() {
+            let reason = "nobody watches the board yet; give it a feed first";
+            return Err(channel(board, "switching power on", reason.to_owned()));
+        }
+        self.boots += 1;
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(self.boots);
+        self.machine.set_seed(random.next_u64());
+        self.garbage = vec![0; RAM_BYTES];
+        random.fill_bytes(&mut self.garbage);
+        self.machine.ram_mut().copy_from_slice(&self.garbage);
+        self.machine.power_on();
+        self.heard().clear();
+        self.state = State::Held;
+        Ok(())
+    }
+
+    /// Lets a core that is held run.
+    pub(super) fn release(&mut self, board: &str) -> Result<(), BoardError> {
+        match self.state {
+            State::Held => self.state = State::Running,
+            State::Running | State::LockedUp => {}
+            // It may have been switched off meanwhile.
+            State::Cut => {}
+            State::Off => {
+                let reason = "the board is off; switch it on first";
+                return Err(channel(board, "letting the core run", reason.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes power; nothing happens if it is gone.
+    pub(super) fn power_off(&mut self) {
+        if self.has_power() {
+            self.state = State::Off;
+        }
+        self.garbage.clear();
+        self.heard().clear();
+    }
+
+    /// Runs the device until `until`, or until something ends it.
+    pub(super) fn run(
+        &mut self,
+        board: &str,
+        until: Cycles,
+        woken: &AtomicBool,
+    ) -> Result<(), BoardError> {
+        if self.state != State::Running {
+            self.pass(until);
+            return Ok(());
+        }
+        let Some(feed) = self.feed.clone() else {
+            self.pass(until);
+            return Ok(());
+        };
+        let mut world = World::new(&feed, &self.time, self.far_end.as_ref(), woken);
+        world.heard = Some(&self.heard);
+        world.operations = self.operations;
+        let stop = self.machine.run(&mut world, until);
+        self.operations = world.operations;
+        let cut = world.cut.take();
+        drop(world);
+        self.time.advance_to(time_at(self.machine.now()));
+        match (stop, cut) {
+            (_, Some(cut)) => self.cut(&cut),
+            (Stop::Asleep, None) => self.pass(until),
+            (Stop::LockUp { .. }, None) => {
+                self.state = State::LockedUp;
+                let board = board.to_owned();
+                return Err(BoardError::LockedUp { board });
+            }
+            (Stop::Budget | Stop::World | Stop::Breakpoint { .. }, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Power is gone, here.
+    fn cut(&mut self, cut: &Cut) {
+        if let Some((operation, shape)) = cut.torn {
+            let mut flash = self.machine.flash().to_vec();
+            operation.tear(&mut flash, shape, PAGE_BYTES as u32);
+            self.machine.load_flash(&flash);
+        }
+        self.power_off();
+        self.state = State::Cut;
+    }
+
+    /// Lets time pass up to `until` for those who live beside the board.
+    pub(super) fn rest(&mut self, until: Cycles) {
+        self.pass(until);
+    }
+
+    fn pass(&mut self, until: Cycles) {
+        let end = time_at(until);
+        if let Some(far_end) = &self.far_end {
+            let mut far_end = far_end.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Some(at) = far_end.next_at().filter(|at| *at <= end) {
+                self.time.advance_to(at);
+                far_end.turn(at);
+                // A device that does not listen loses them.
+                while far_end.next_byte(at).is_some() {}
+            }
+        }
+        self.machine.skip_to(until);
+        self.time.advance_to(end);
+    }
+
+    /// Bytes of stack that were in use at most since power-on, if it is on.
+    pub(super) fn stack_bytes(&self) -> Option<u32> {
+        self.has_power()
+            .then(|| deepest_stack(self.machine.ram(), &self.garbage))
+    }
+
+    fn heard(&self) -> std::sync::MutexGuard<'_, VecDeque<u8>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn channel(board: &str, doing: &str, reason: String) -> BoardError {
+    BoardError::Channel {
+        board: board.to_owned(),
+        doing: doing.to_owned(),
+        reason,
+    }
+}

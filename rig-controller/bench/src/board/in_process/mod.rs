@@ -1,0 +1,158 @@
+//! The virtual board: a micro:bit (nRF51822) in this process, whose power can be cut at an exact flash operation, UART byte or
+//! pin write. It lives in virtual time: nothing waits for the host, and the same case goes the same way every time.
+//!
+//! The device runs on the thread that waits for it, in [`Board::wait`]. Flash operations, bytes on the line and sleeps take the
+//! time that they take on silicon, or none with `timing: instant`, as in QEMU.
+mod chip;
+mod power;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nor_flash_model::Geometry;
+use powercut_emulator::{CLOCK_HZ, Cycles, Timing};
+use powercut_oracle::seen::VirtualTime;
+use powercut_oracle::sight::Sight;
+
+use self::power::Supply;
+use super::{Board, BoardError, Facts, Hold, Kind, Stopped, Waker};
+use crate::entry::{BoardEntry, BoardTiming};
+use crate::feed::Feed;
+use crate::link::FarEnd;
+use crate::relay::Switched;
+use crate::uart::UartToDevice;
+use crate::witness::Emulated;
+
+/// The nRF51822's flash: 256 pages of 1 KB; a word may be written twice between erases.
+const FLASH: Geometry = match Geometry::new(4, 1024, 2, 256) {
+    Ok(geometry) => geometry,
+    Err(_) => panic!("the nRF51's flash is one of those that the rig knows"),
+};
+
+/// `virtual: microbit`, `engine: process`.
+pub(super) const KIND: Kind = Kind {
+    name: "microbit",
+    engine: "process",
+    sight: Sight::EVERYTHING,
+    relay: "virtual",
+    witness: "emulator",
+    link: "play",
+    make,
+};
+
+fn make(entry: &BoardEntry) -> Box<dyn Board> {
+    let timing = match entry.timing {
+        BoardTiming::Silicon => Timing::Silicon,
+        BoardTiming::Instant => Timing::Instant,
+    };
+    Box::new(InProcessBoard {
+        supply: Arc::new(Supply::new(entry.name.clone(), timing)),
+        name: entry.name.clone(),
+        silence: entry.silence,
+    })
+}
+
+/// A micro:bit in this process. Dropping it switches it off.
+struct InProcessBoard {
+    name: String,
+    silence: Option<Duration>,
+    supply: Arc<Supply>,
+}
+
+impl fmt::Debug for InProcessBoard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InProcessBoard").field(&self.name).finish()
+    }
+}
+
+impl Board for InProcessBoard {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            geometry: FLASH,
+            sight: KIND.sight,
+            silence: self.silence,
+        }
+    }
+
+    fn provision(&mut self, flash: &[u8], seed: u64) -> Result<(), BoardError> {
+        self.supply.chip().provision(&self.name, flash, seed)
+    }
+
+    fn watch(&mut self, feed: Feed) {
+        self.supply.chip().watch(feed);
+    }
+
+    fn hold(&mut self) -> Result<Hold, BoardError> {
+        // The core stands at its reset vector until it is released.
+        Ok(Hold::Held)
+    }
+
+    fn release(&mut self) -> Result<(), BoardError> {
+        self.supply.chip().release(&self.name)
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Result<Stopped, BoardError> {
+        self.supply.run(timeout)
+    }
+
+    fn load(&self) -> Option<Arc<dyn Switched>> {
+        Some(Arc::clone(&self.supply) as _)
+    }
+
+    fn emulated(&self) -> Option<Arc<dyn Emulated>> {
+        Some(Arc::clone(&self.supply) as _)
+    }
+
+    fn time(&self) -> Option<VirtualTime> {
+        Some(self.supply.time().clone())
+    }
+
+    fn connect(&mut self, far_end: Option<Arc<Mutex<dyn FarEnd>>>) {
+        self.supply.chip().connect(far_end);
+    }
+
+    fn rest(&mut self, time: Duration) -> bool {
+        self.supply.rest(time);
+        true
+    }
+
+    fn waker(&self) -> Waker {
+        let supply = Arc::clone(&self.supply);
+        Waker(Arc::new(move || supply.wake()))
+    }
+
+    fn uart(&self) -> Arc<dyn UartToDevice> {
+        Arc::clone(&self.supply) as _
+    }
+
+    fn read_flash(&mut self) -> Result<Option<Vec<u8>>, BoardError> {
+        Ok(Some(self.supply.chip().flash().to_vec()))
+    }
+
+    fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
+        Ok(self.supply.chip().stack_bytes())
+    }
+}
+
+/// The virtual time at which a machine has run for `cycles`.
+fn time_at(cycles: Cycles) -> Duration {
+    let seconds = cycles / CLOCK_HZ;
+    let rest = cycles % CLOCK_HZ;
+    Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / CLOCK_HZ)
+}
+
+/// The first cycle that is not before `time`.
+fn cycle_at(time: Duration) -> Cycles {
+    let rest = u64::from(time.subsec_nanos()) * CLOCK_HZ;
+    time.as_secs()
+        .saturating_mul(CLOCK_HZ)
+        .saturating_add(rest.div_ceil(1_000_000_000))
+}

@@ -1,0 +1,167 @@
+//! The world of a chip in this process: tells a feed what the device does, cuts where it is ordered to, and has those who live
+//! beside the board live as far as the device has lived.
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nor_flash_model::TornShape;
+use powercut_emulator::{self as emulator, Cycles, Go, Operation, View};
+use powercut_oracle::seen::{ResetCause, Source, VirtualTime, What};
+use powercut_oracle::{FlashOp, FlashOpKind};
+
+use super::{cycle_at, time_at};
+use crate::feed::{Feed, Order};
+use crate::link::FarEnd;
+
+/// Power is gone.
+#[derive(Debug)]
+pub(super) struct Cut {
+    /// The operation that had begun, and how it is torn.
+    pub(super) torn: Option<(FlashOpKind, TornShape)>,
+}
+
+/// See the module's text.
+pub(super) struct World<'a> {
+    feed: &'a Feed,
+    time: &'a VirtualTime,
+    far_end: Option<&'a Arc<Mutex<dyn FarEnd>>>,
+    woken: &'a AtomicBool,
+    /// Bytes that came by no far end: they are there at once.
+    pub(super) heard: Option<&'a Arc<Mutex<VecDeque<u8>>>>,
+    /// Flash operations so far.
+    pub(super) operations: u64,
+    /// The cut that was ordered.
+    pub(super) cut: Option<Cut>,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(
+        feed: &'a Feed,
+        time: &'a VirtualTime,
+        far_end: Option<&'a Arc<Mutex<dyn FarEnd>>>,
+        woken: &'a AtomicBool,
+    ) -> Self {
+        Self {
+            feed,
+            time,
+            far_end,
+            woken,
+            heard: None,
+            operations: 0,
+            cut: None,
+        }
+    }
+
+    fn tell(&mut self, what: What<'_>, view: &View<'_>) -> Order {
+        self.time.advance_to(time_at(view.now));
+        self.feed.tell(Source::Board, what, Some(view.flash))
+    }
+
+    /// Tells of something that has happened.
+    fn happened(&mut self, what: What<'_>, view: &View<'_>) -> Go {
+        match self.tell(what, view) {
+            Order::GoOn => self.go_on(),
+            Order::Cut { .. } | Order::CutAfter => {
+                self.cut = Some(Cut { torn: None });
+                Go::StopAfter
+            }
+        }
+    }
+
+    /// Goes on, unless somebody wants a look.
+    fn go_on(&self) -> Go {
+        if self.woken.load(Ordering::SeqCst) {
+            Go::StopAfter
+        } else {
+            Go::On
+        }
+    }
+
+    fn with_far_end<T>(&self, ask: impl FnOnce(&mut dyn FarEnd) -> T) -> Option<T> {
+        let far_end = self.far_end?;
+        let mut far_end = far_end.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(ask(&mut *far_end))
+    }
+}
+
+impl emulator::World for World<'_> {
+    fn operation(&mut self, operation: Operation, view: &View<'_>) -> Go {
+        let kind = match operation {
+            Operation::Program {
+                address,
+                before,
+                value,
+            } => FlashOpKind::Program {
+                address,
+                before,
+                value,
+            },
+            Operation::Erase { address } => FlashOpKind::Erase { address },
+        };
+        self.operations += 1;
+        let number = self.operations;
+        match self.tell(What::Operation(FlashOp { number, kind }), view) {
+            Order::GoOn => Go::On,
+            Order::CutAfter => {
+                self.cut = Some(Cut { torn: None });
+                Go::StopAfter
+            }
+            Order::Cut { torn } => {
+                let torn = torn.map(|shape| (kind, shape));
+                self.cut = Some(Cut { torn });
+                Go::StopBefore
+            }
+        }
+    }
+
+    fn byte_sent(&mut self, byte: u8, view: &View<'_>) -> Go {
+        self.happened(What::Byte(byte), view)
+    }
+
+    fn pins(&mut self, outputs: u32, view: &View<'_>) -> Go {
+        self.happened(What::Pins(outputs), view)
+    }
+
+    fn reset(&mut self, cause: emulator::ResetCause, view: &View<'_>) {
+        let cause = match cause {
+            emulator::ResetCause::Software => ResetCause::Software,
+            emulator::ResetCause::Watchdog => ResetCause::Watchdog,
+        };
+        self.tell(What::Reset(cause), view);
+    }
+
+    fn not_on_silicon(&mut self, what: &'static str) {
+        self.feed
+            .tell(Source::Board, What::NotOnSilicon(what), None);
+    }
+
+    fn next_at(&self) -> Option<Cycles> {
+        let is_heard = self.heard.is_some_and(|heard| {
+            !heard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_empty()
+        });
+        if is_heard {
+            return Some(0);
+        }
+        self.with_far_end(|far_end| far_end.next_at())?
+            .map(cycle_at)
+    }
+
+    fn turn(&mut self, now: Cycles) {
+        let now = time_at(now);
+        self.time.advance_to(now);
+        self.with_far_end(|far_end| far_end.turn(now));
+    }
+
+    fn next_byte(&mut self, now: Cycles) -> Option<u8> {
+        let heard = self.heard.and_then(|heard| {
+            heard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop_front()
+        });
+        heard.or_else(|| self.with_far_end(|far_end| far_end.next_byte(time_at(now)))?)
+    }
+}
