@@ -1,0 +1,45 @@
+//! A micro:bit's chip in process: an ARMv6-M core (Cortex-M0) and the nRF51822 around it, as far as Powercut's firmware
+//! uses it.
+//!
+//! A [`Machine`] runs the very binary that ships. It is deterministic: it has no thread, reads no clock, does no input or
+//! output, and time is a number of core cycles ([`Cycles`]) that instructions, flash operations and sleeps add to. All
+//! that is outside the chip is a [`World`]: the machine asks it before each flash operation, tells it each byte that has
+//! left the UART and each pin that was written, and asks it when it will do something by itself next.
+//!
+//! Two timings: with [`Timing::Silicon`] flash operations and UART bytes take the time that the data sheet gives, and a
+//! receiver that is not read overruns; with [`Timing::Instant`] they take none, as in QEMU.
+//!
+//! The core is stricter than QEMU's where silicon is: it has no vector table offset register and no `SysTick`, it refuses
+//! instructions that a Cortex-M0 lacks, and it faults where the architecture leaves an encoding unpredictable.
+//!
+//! Sources: ARMv6-M Architecture Reference Manual (ARM DDI 0419), Cortex-M0 Technical Reference Manual (ARM DDI 0432,
+//! cycle counts), nRF51 Series Reference Manual 3.0, nRF51822 Product Specification 3.1 (times).
+#![forbid(unsafe_code)]
+
+mod bus;
+mod chip;
+mod cpu;
+mod decode;
+mod exceptions;
+mod execute;
+mod machine;
+mod memory;
+mod system;
+mod world;
+
+pub use machine::Machine;
+pub use world::{Go, Operation, ResetCause, Stop, Timing, View, World};
+
+/// Bytes of code flash, from address 0 on.
+pub const FLASH_BYTES: usize = 256 * 1024;
+/// Bytes in a page of flash, the unit of an erase.
+pub const PAGE_BYTES: usize = 1024;
+/// The address of the first byte of RAM.
+pub const RAM_START: u32 = 0x2000_0000;
+/// Bytes of RAM.
+pub const RAM_BYTES: usize = 16 * 1024;
+/// Core cycles in a second.
+pub const CLOCK_HZ: u64 = 16_000_000;
+
+/// Core cycles at 16 MHz since power-on of the machine.
+pub type Cycles = u64;

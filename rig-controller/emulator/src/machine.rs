@@ -1,0 +1,361 @@
+//! The machine as a whole: core, memory and peripherals under one clock.
+
+use crate::chip::Chip;
+use crate::chip::rng::mixed;
+use crate::cpu::{Cpu, PC, SP, Sleep};
+use crate::memory::Memory;
+use crate::world::{ResetCause, Stop, Timing, View, World};
+use crate::{Cycles, FLASH_BYTES, PAGE_BYTES, RAM_BYTES};
+
+/// A micro:bit's chip: core, flash, RAM and peripherals.
+#[derive(Clone)]
+pub struct Machine {
+    pub(crate) cpu: Cpu,
+    pub(crate) memory: Memory,
+    pub(crate) chip: Chip,
+    pub(crate) timing: Timing,
+    pub(crate) now: Cycles,
+    pub(crate) instructions: u64,
+    /// Up to when nothing but instructions can happen.
+    pub(crate) deadline: Cycles,
+    pub(crate) debugger: bool,
+    /// The instruction at which the core has locked up.
+    pub(crate) locked_up: Option<u32>,
+    stopped: Option<Stop>,
+}
+
+impl Machine {
+    /// A machine that has just been powered on, at cycle 0, with erased flash and zeros in RAM. It runs nothing sensible
+    /// before [`load_flash`](Self::load_flash) and [`power_on`](Self::power_on).
+    pub fn new(timing: Timing) -> Self {
+        let memory = Memory::new();
+        Self {
+            cpu: Cpu::after_reset(memory.flash_word(0), memory.flash_word(4)),
+            memory,
+            chip: Chip::new(timing),
+            timing,
+            now: 0,
+            instructions: 0,
+            deadline: 0,
+            debugger: false,
+            locked_up: None,
+            stopped: None,
+        }
+    }
+
+    /// Replaces all of flash. Instructions that were decoded stay so where a page does not differ.
+    ///
+    /// # Panics
+    /// When `flash` is not [`FLASH_BYTES`] long.
+    pub fn load_flash(&mut self, flash: &[u8]) {
+        assert_eq!(flash.len(), FLASH_BYTES, "the whole of flash, not a part");
+        let (pages, _) = flash.as_chunks::<PAGE_BYTES>();
+        for (address, page) in (0..).step_by(PAGE_BYTES).zip(pages) {
+            if self.memory.flash()[address..address + PAGE_BYTES] != *page {
+                self.memory.set_page(address as u32, page);
+            }
+        }
+    }
+
+    /// Flash, from address 0 on.
+    pub fn flash(&self) -> &[u8; FLASH_BYTES] {
+        self.memory.flash()
+    }
+
+    /// Puts a word into flash at `address`, whatever was there, as a tester does while the chip is off.
+    ///
+    /// # Panics
+    /// When `address` is not a multiple of 4 inside flash.
+    pub fn set_word(&mut self, address: u32, word: u32) {
+        assert!(address.is_multiple_of(4) && (address as usize) < FLASH_BYTES);
+        self.memory.set_word(address, word);
+    }
+
+    /// Puts a page into flash at `address`, whatever was there, as a tester does while the chip is off.
+    ///
+    /// # Panics
+    /// When `address` is not that of a page.
+    pub fn set_page(&mut self, address: u32, page: &[u8; PAGE_BYTES]) {
+        assert!(address.is_multiple_of(PAGE_BYTES as u32) && (address as usize) < FLASH_BYTES);
+        self.memory.set_page(address, page);
+    }
+
+    /// RAM, from [`RAM_START`](crate::RAM_START) on.
+    pub fn ram(&self) -> &[u8; RAM_BYTES] {
+        &self.memory.ram
+    }
+
+    /// RAM, to be changed by a tester.
+    pub fn ram_mut(&mut self) -> &mut [u8; RAM_BYTES] {
+        &mut self.memory.ram
+    }
+
+    /// Power comes back at `now`: everything is as after a power-on reset but flash, UICR and RAM, which the caller fills.
+    pub fn power_on(&mut self, now: Cycles) {
+        self.now = now;
+        self.chip.power_on(self.timing);
+        self.start();
+    }
+
+    /// The chip resets itself, as it does on the board when its core has locked up and no debugger is attached.
+    pub fn reset(&mut self, world: &mut dyn World, cause: ResetCause) {
+        self.reset_by(world, cause);
+    }
+
+    pub(crate) fn reset_by(&mut self, world: &mut dyn World, cause: ResetCause) {
+        world.reset(cause, &self.view());
+        self.chip.reset(self.timing, cause);
+        self.start();
+    }
+
+    /// The core begins at the reset vector.
+    fn start(&mut self) {
+        let (stack, vector) = (self.memory.flash_word(0), self.memory.flash_word(4));
+        self.cpu = Cpu::after_reset(stack, vector);
+        self.locked_up = None;
+        self.deadline = 0;
+    }
+
+    /// What the random number generator gives and the chip's device id follow from `seed` from here on.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.chip.rng.set_seed(seed);
+        self.chip.information.set_device_id(mixed(seed ^ 0x1D));
+    }
+
+    /// With a debugger attached, a BKPT instruction stops the machine; without one it faults, as on a board in the field.
+    pub fn attach_debugger(&mut self, attached: bool) {
+        self.debugger = attached;
+    }
+
+    /// From now on the pins of `driven` (a bit each) are held at the level of their bit in `levels`, the others are open.
+    pub fn drive_pins(&mut self, driven: u32, levels: u32) {
+        self.chip.gpio.drive(driven, levels);
+    }
+
+    /// How long the UART takes for a byte at the rate that the firmware has set, in either timing.
+    pub fn uart_byte_cycles(&self) -> Cycles {
+        self.chip.uart.byte_cycles()
+    }
+
+    /// Whether the watchdog runs.
+    pub fn watchdog_runs(&self) -> bool {
+        self.chip.watchdog.is_running()
+    }
+
+    /// The output levels that the firmware has set, a bit a pin.
+    pub fn outputs(&self) -> u32 {
+        self.chip.gpio.outputs()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Cycles {
+        self.now
+    }
+
+    /// Instructions executed since the machine was made.
+    pub fn instructions(&self) -> u64 {
+        self.instructions
+    }
+
+    /// R0 to R12, SP, LR and the address of the next instruction.
+    pub fn registers(&self) -> &[u32; 16] {
+        &self.cpu.r
+    }
+
+    /// Flags, Thumb bit and exception number, as the xPSR shows them.
+    pub fn xpsr(&self) -> u32 {
+        self.cpu.xpsr()
+    }
+
+    /// Sets R0 to R12, SP (13), LR (14) or the address of the next instruction (15).
+    ///
+    /// # Panics
+    /// When there is no such register.
+    pub fn set_register(&mut self, register: usize, value: u32) {
+        self.cpu.r[register] = match register {
+            SP => value & !3,
+            PC => value & !1,
+            _ => value,
+        };
+    }
+
+    /// The machine as the world sees it.
+    pub fn view(&self) -> View<'_> {
+        View {
+            flash: self.memory.flash(),
+            ram: &self.memory.ram,
+            now: self.now,
+            pc: self.cpu.r[PC],
+            registers: &self.cpu.r,
+            instructions: self.instructions,
+        }
+    }
+
+    /// The machine is to stop behind this instruction. The first reason counts.
+    pub(crate) fn stop(&mut self, stop: Stop) {
+        self.stopped = self.stopped.or(Some(stop));
+        self.deadline = 0;
+    }
+
+    /// Runs until something stops the machine, or to the first instruction that ends at or behind `until`. A sleeping core
+    /// jumps to what wakes it.
+    pub fn run(&mut self, world: &mut dyn World, until: Cycles) -> Stop {
+        loop {
+            self.attend(world);
+            if let Some(stop) = self.ended() {
+                return stop;
+            }
+            if self.now >= until {
+                return Stop::Budget;
+            }
+            let next = self.next_event(world);
+            if self.cpu.sleep == Sleep::Awake {
+                self.deadline = next.unwrap_or(until).min(until);
+                self.execute_until_deadline(world);
+                // A stop behind an instruction leaves what has become due in the meantime to the next run.
+                if let Some(stop) = self.ended() {
+                    return stop;
+                }
+            } else {
+                match next {
+                    None => return Stop::Asleep,
+                    Some(next) => self.sleep_until(next.min(until)),
+                }
+            }
+        }
+    }
+
+    /// Executes one instruction, with what is due before it: a byte arrives, an exception is taken, a sleep ends.
+    pub fn step(&mut self, world: &mut dyn World) -> Option<Stop> {
+        loop {
+            self.attend(world);
+            if let Some(stop) = self.ended() {
+                return Some(stop);
+            }
+            if self.cpu.sleep == Sleep::Awake {
+                self.deadline = Cycles::MAX;
+                self.execute_next(world);
+                return self.ended();
+            }
+            match self.next_event(world) {
+                None => return Some(Stop::Asleep),
+                Some(next) => self.sleep_until(next),
+            }
+        }
+    }
+
+    fn ended(&mut self) -> Option<Stop> {
+        let locked_up = self.locked_up.map(|pc| Stop::LockUp { pc });
+        self.stopped.take().or(locked_up)
+    }
+
+    fn sleep_until(&mut self, at: Cycles) {
+        self.chip.watchdog.slept(at - self.now);
+        self.now = at;
+    }
+
+    /// When something other than an instruction happens next.
+    fn next_event(&self, world: &dyn World) -> Option<Cycles> {
+        let now = self.now;
+        let outside = world.next_at().filter(|at| *at > now);
+        if self.cpu.sleep == Sleep::Off {
+            return None;
+        }
+        let asleep = self.cpu.sleep != Sleep::Awake;
+        let inside = self.chip.next_event(asleep).filter(|at| *at > now);
+        [outside, inside].into_iter().flatten().min()
+    }
+
+    /// Lets everything happen that is due now: outside, in the peripherals, in the core.
+    #[inline(never)]
+    fn attend(&mut self, world: &mut dyn World) {
+        if self.locked_up.is_some() || self.stopped.is_some() {
+            return;
+        }
+        self.meet_world(world);
+        if self
+            .chip
+            .watchdog
+            .bites_at()
+            .is_some_and(|at| at <= self.now)
+        {
+            self.reset_by(world, ResetCause::Watchdog);
+        }
+        self.chip.advance(self.now);
+        self.cpu.event |= self.chip.nvic.take_event();
+        if self.stopped.is_some() {
+            return;
+        }
+        self.wake();
+        if self.cpu.sleep != Sleep::Awake {
+            return;
+        }
+        if let Some(exception) = self.chip.nvic.taken(self.cpu.primask) {
+            self.enter(exception, self.cpu.r[PC]);
+        }
+        if !self.cpu.thumb && self.locked_up.is_none() {
+            // A Cortex-M0 has no other state: the next instruction cannot be executed.
+            self.now += 1;
+            self.instructions += 1;
+            self.fault(self.cpu.r[PC]);
+        }
+    }
+
+    /// Ends a sleep if there is reason to.
+    fn wake(&mut self) {
+        let awake = match self.cpu.sleep {
+            Sleep::Awake | Sleep::Off => return,
+            Sleep::ForInterrupt => self.chip.nvic.taken(false).is_some(),
+            Sleep::ForEvent => {
+                std::mem::take(&mut self.cpu.event)
+                    || self.chip.nvic.taken(self.cpu.primask).is_some()
+            }
+        };
+        if awake {
+            self.cpu.sleep = Sleep::Awake;
+        }
+    }
+
+    /// Brings the outside up to now, in the order of time: bytes that have left go out, and bytes that have arrived come in.
+    pub(crate) fn meet_world(&mut self, world: &mut dyn World) {
+        let now = self.now;
+        let mut turned = None;
+        loop {
+            let sent = self.chip.uart.sent_at().filter(|at| *at <= now);
+            let outside = world
+                .next_at()
+                .filter(|at| *at <= now && turned.is_none_or(|turned| *at > turned));
+            match (sent, outside) {
+                (Some(sent), outside) if outside.is_none_or(|at| sent <= at) => {
+                    self.byte_leaves(world, sent);
+                }
+                (_, Some(at)) => {
+                    world.turn(at);
+                    turned = Some(at);
+                    self.receive(world, at);
+                }
+                _ => break,
+            }
+        }
+        self.receive(world, now);
+    }
+
+    fn byte_leaves(&mut self, world: &mut dyn World, at: Cycles) {
+        if let Some(byte) = self.chip.uart.sent() {
+            let view = View {
+                now: at,
+                ..self.view()
+            };
+            let go = world.byte_sent(byte, &view);
+            self.obey(go);
+        }
+    }
+
+    fn receive(&mut self, world: &mut dyn World, now: Cycles) {
+        while self.chip.uart.takes_byte()
+            && let Some(byte) = world.next_byte(now)
+        {
+            self.chip.uart.receive(byte);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Flash and RAM, and the instructions that were decoded from flash.
+//!
+//! Every change of flash goes through here, so that no instruction outlives the bytes it was decoded from. Instructions in
+//! RAM are decoded each time they are executed.
+#![expect(clippy::inline_always, reason = "parts of the loop in `execute`")]
+
+use crate::decode::{Instruction, Kind, decode};
+use crate::{FLASH_BYTES, PAGE_BYTES, RAM_BYTES, RAM_START};
+
+#[derive(Clone)]
+pub(crate) struct Memory {
+    flash: Box<[u8; FLASH_BYTES]>,
+    pub(crate) ram: Box<[u8; RAM_BYTES]>,
+    /// One for each halfword of flash.
+    decoded: Box<[Instruction]>,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self {
+            flash: boxed(0xFF),
+            ram: boxed(0),
+            decoded: vec![Instruction::NOT_DECODED; FLASH_BYTES / 2].into_boxed_slice(),
+        }
+    }
+
+    pub(crate) fn flash(&self) -> &[u8; FLASH_BYTES] {
+        &self.flash
+    }
+
+    /// The instruction at `pc`, an even address; `None` if nothing can be executed there.
+    #[inline(always)]
+    pub(crate) fn instruction(&mut self, pc: u32) -> Option<Instruction> {
+        match self.decoded.get((pc >> 1) as usize) {
+            Some(instruction) if instruction.kind != Kind::NotDecoded => Some(*instruction),
+            _ => self.decode(pc),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decode(&mut self, pc: u32) -> Option<Instruction> {
+        let instruction = decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)));
+        if let Some(place) = self.decoded.get_mut((pc >> 1) as usize) {
+            *place = instruction;
+        }
+        Some(instruction)
+    }
+
+    fn halfword(&self, address: u32) -> Option<u16> {
+        let (memory, offset) = match address.checked_sub(RAM_START) {
+            Some(offset) => (&self.ram[..], offset as usize),
+            None => (&self.flash[..], address as usize),
+        };
+        let bytes = memory.get(offset..offset + 2)?;
+        Some(u16::from_le_bytes([bytes[0], bytes[1]]))
+    }
+
+    /// The `N` bytes (1, 2 or 4) at `address`, a multiple of `N`; `None` outside RAM and flash.
+    #[inline(always)]
+    pub(crate) fn load<const N: usize>(&self, address: u32) -> Option<u32> {
+        let offset = address.wrapping_sub(RAM_START) as usize;
+        if offset < RAM_BYTES {
+            return Some(value::<N, RAM_BYTES>(&self.ram, offset));
+        }
+        let offset = address as usize;
+        (offset < FLASH_BYTES).then(|| value::<N, FLASH_BYTES>(&self.flash, offset))
+    }
+
+    /// Stores `N` bytes at `address`, a multiple of `N`; `false` outside RAM.
+    #[inline(always)]
+    pub(crate) fn store<const N: usize>(&mut self, address: u32, value: u32) -> bool {
+        let offset = address.wrapping_sub(RAM_START) as usize;
+        if offset >= RAM_BYTES {
+            return false;
+        }
+        // The masks change nothing, as the address is aligned; they show that nothing is out of bounds.
+        let ram = &mut self.ram;
+        let [b0, b1, b2, b3] = value.to_le_bytes();
+        match N {
+            1 => ram[offset] = b0,
+            2 => {
+                let offset = offset & (RAM_BYTES - 2);
+                [ram[offset], ram[offset + 1]] = [b0, b1];
+            }
+            _ => {
+                let offset = offset & (RAM_BYTES - 4);
+                [
+                    ram[offset],
+                    ram[offset + 1],
+                    ram[offset + 2],
+                    ram[offset + 3],
+                ] = [b0, b1, b2, b3];
+            }
+        }
+        true
+    }
+
+    /// The word of flash at `address`, of which the two lowest bits do not count.
+    pub(crate) fn flash_word(&self, address: u32) -> u32 {
+        value::<4, FLASH_BYTES>(&self.flash, address as usize)
+    }
+
+    /// Puts a word into flash, whatever was there.
+    pub(crate) fn set_word(&mut self, address: u32, word: u32) {
+        let start = address as usize & (FLASH_BYTES - 4);
+        self.flash[start..start + 4].copy_from_slice(&word.to_le_bytes());
+        self.forget(start, 4);
+    }
+
+    /// Puts a page into flash.
+    pub(crate) fn set_page(&mut self, address: u32, page: &[u8; PAGE_BYTES]) {
+        let start = address as usize & (FLASH_BYTES - PAGE_BYTES);
+        self.flash[start..start + PAGE_BYTES].copy_from_slice(page);
+        self.forget(start, PAGE_BYTES);
+    }
+
+    /// Forgets the instructions of which a byte lies in `length` bytes from `start`; an instruction of 32 bits may begin one
+    /// halfword before.
+    fn forget(&mut self, start: usize, length: usize) {
+        let first = start / 2;
+        self.decoded[first.saturating_sub(1)..first + length / 2].fill(Instruction::NOT_DECODED);
+    }
+}
+
+fn boxed<const N: usize>(fill: u8) -> Box<[u8; N]> {
+    let Ok(boxed) = vec![fill; N].into_boxed_slice().try_into() else {
+        unreachable!("as many as asked for");
+    };
+    boxed
+}
+
+/// `N` bytes of `memory` at `offset`, aligned down. `SIZE` is a power of two.
+#[inline(always)]
+fn value<const N: usize, const SIZE: usize>(memory: &[u8; SIZE], offset: usize) -> u32 {
+    match N {
+        1 => memory[offset & (SIZE - 1)].into(),
+        2 => {
+            let offset = offset & (SIZE - 2);
+            u16::from_le_bytes([memory[offset], memory[offset + 1]]).into()
+        }
+        _ => {
+            let offset = offset & (SIZE - 4);
+            u32::from_le_bytes([
+                memory[offset],
+                memory[offset + 1],
+                memory[offset + 2],
+                memory[offset + 3],
+            ])
+        }
+    }
+}
