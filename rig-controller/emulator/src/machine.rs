@@ -244,6 +244,11 @@ impl Machine {
         }
     }
 
+    /// Time passes up to `now` for a core for which nothing happens meanwhile: it sleeps for good, or has locked up.
+    pub fn pass(&mut self, now: Cycles) {
+        self.now = self.now.max(now);
+    }
+
     fn ended(&mut self) -> Option<Stop> {
         let locked_up = self.locked_up.map(|pc| Stop::LockUp { pc });
         self.stopped.take().or(locked_up)

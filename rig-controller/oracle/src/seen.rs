@@ -149,6 +149,8 @@ pub enum ResetCause {
     Software,
     /// The watchdog the firmware had started was not fed.
     Watchdog,
+    /// The chip reset itself, since its core had locked up.
+    LockUp,
 }
 
 /// An event between platform and device, as the platform saw it.

@@ -164,6 +164,7 @@ pub fn run(setup: &CaseSetup<'_>, on: &mut Composed) -> CaseReport {
             modem_power: setup.case.modem_power,
             time_scale: setup.time_scale,
             time,
+            baud: on.board.line_baud(),
             server: setup.platform.server(),
             platform: setup.platform.local_addr(),
             advertised: setup.board.platform,

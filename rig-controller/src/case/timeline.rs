@@ -117,6 +117,7 @@ impl Timeline {
                     let cause = match cause {
                         ResetCause::Software => "by software",
                         ResetCause::Watchdog => "by the watchdog",
+                        ResetCause::LockUp => "by the chip, whose core had locked up",
                     };
                     writeln!(text, "reset     {cause}")
                 }

@@ -62,7 +62,7 @@ pub struct Kind {
 }
 
 /// The kinds of boards there are; of those with one name, the first unless a bench file names another engine.
-pub const KINDS: &[Kind] = &[super::qemu::KIND];
+pub const KINDS: &[Kind] = &[super::in_process::KIND, super::qemu::KIND];
 
 /// The kind that `entry` names.
 fn kind_of(entry: &BoardEntry) -> Option<&'static Kind> {

@@ -4,7 +4,7 @@
 //! says so, where it can. It knows nothing of plans, packages or journals. A [`Composed`] board is one with its relay, its
 //! witness and its link; [`KINDS`] lists the kinds there are.
 mod composed;
-//mod in_process;
+mod in_process;
 mod qemu;
 mod stack;
 
@@ -163,6 +163,10 @@ pub trait Board: Send {
     /// The time in which the board lives, if it is not this host's: then every [`Duration`] of this trait is of it, and it
     /// passes only during calls of [`Board::wait`] and [`Board::rest`].
     fn time(&self) -> Option<VirtualTime> {
+        None
+    }
+    /// Bits a second on the line to its UART, where bytes take time.
+    fn line_baud(&self) -> Option<u32> {
         None
     }
     /// Has the board live beside the far end of its UART's line, where both live in the board's own time. Called once a case,

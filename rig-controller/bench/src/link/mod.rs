@@ -45,6 +45,8 @@ pub struct LinkSetup<'a> {
     pub time_scale: TimeScale,
     /// The board's own time, if it lives in one.
     pub time: Option<VirtualTime>,
+    /// Bits a second on the board's line, where bytes take time and the profile does not say how much.
+    pub baud: Option<u32>,
     /// The platform, for ways that need no socket.
     pub server: Server,
     /// Where the platform listens.

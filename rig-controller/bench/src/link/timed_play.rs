@@ -40,8 +40,10 @@ impl TimedPlay {
             is_long_up: true,
         };
         let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let mut profile = setup.profile.clone();
+        profile.modem.baud = profile.modem.baud.or(setup.baud);
         let network = Network {
-            modem: TimedModem::new(setup.profile, setup.impairment.clone(), config),
+            modem: TimedModem::new(&profile, setup.impairment.clone(), config),
             server: Arc::clone(&setup.server),
             host: Ipv4Addr::from_bits(0x0A00_0000 | number & 0x00FF_FFFF),
         };

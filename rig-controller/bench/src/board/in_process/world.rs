@@ -93,8 +93,8 @@ impl emulator::World for World<'_> {
                 value,
             } => FlashOpKind::Program {
                 address,
-                before,
-                value,
+                before: before.into(),
+                value: value.into(),
             },
             Operation::Erase { address } => FlashOpKind::Erase { address },
         };
@@ -126,6 +126,7 @@ impl emulator::World for World<'_> {
         let cause = match cause {
             emulator::ResetCause::Software => ResetCause::Software,
             emulator::ResetCause::Watchdog => ResetCause::Watchdog,
+            emulator::ResetCause::LockUp => ResetCause::LockUp,
         };
         self.tell(What::Reset(cause), view);
     }
