@@ -47,6 +47,7 @@ impl Machine {
         bytes: u32,
     ) -> Result<u32, Abort> {
         self.attend_next();
+        self.take_time_back();
         let place = place(address & !3).ok_or(Abort::Fault)?;
         // The core's registers are words, and a narrower access is unpredictable.
         if bytes != 4 && matches!(place, Place::Private) {
@@ -103,6 +104,7 @@ impl Machine {
         bytes: u32,
     ) -> Result<(), Abort> {
         self.attend_next();
+        self.take_time_back();
         // While the world looks, the core is at the instruction that stores: all of those have 16 bits.
         let next = self.cpu.r[PC];
         self.cpu.r[PC] = next.wrapping_sub(2);

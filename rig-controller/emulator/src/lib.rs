@@ -24,6 +24,7 @@ mod exceptions;
 mod execute;
 mod machine;
 mod memory;
+mod still;
 mod system;
 mod world;
 

@@ -4,6 +4,7 @@ use crate::chip::Chip;
 use crate::chip::rng::mixed;
 use crate::cpu::{Cpu, PC, SP, Sleep};
 use crate::memory::Memory;
+use crate::still::Moment;
 use crate::world::{ResetCause, Stop, Timing, View, World};
 use crate::{Cycles, FLASH_BYTES, PAGE_BYTES, RAM_BYTES};
 
@@ -18,6 +19,8 @@ pub struct Machine {
     pub(crate) instructions: u64,
     /// Up to when nothing but instructions can happen.
     pub(crate) deadline: Cycles,
+    /// Where time stands, if it does.
+    pub(crate) moment: Option<Moment>,
     pub(crate) debugger: bool,
     /// The instruction at which the core has locked up.
     pub(crate) locked_up: Option<u32>,
@@ -37,6 +40,7 @@ impl Machine {
             now: 0,
             instructions: 0,
             deadline: 0,
+            moment: None,
             debugger: false,
             locked_up: None,
             stopped: None,
@@ -93,6 +97,7 @@ impl Machine {
     /// Power comes back at `now`: everything is as after a power-on reset but flash, UICR and RAM, which the caller fills.
     pub fn power_on(&mut self, now: Cycles) {
         self.now = now;
+        self.time_has_passed();
         self.chip.power_on(self.timing);
         self.start();
     }
@@ -212,6 +217,7 @@ impl Machine {
             if self.cpu.sleep == Sleep::Awake {
                 self.deadline = next.unwrap_or(until).min(until);
                 self.execute_until_deadline(world);
+                self.take_time_back();
                 // A stop behind an instruction leaves what has become due in the meantime to the next run.
                 if let Some(stop) = self.ended() {
                     return stop;
@@ -235,6 +241,7 @@ impl Machine {
             if self.cpu.sleep == Sleep::Awake {
                 self.deadline = Cycles::MAX;
                 self.execute_next(world);
+                self.take_time_back();
                 return self.ended();
             }
             match self.next_event(world) {
@@ -247,6 +254,7 @@ impl Machine {
     /// Time passes up to `now` for a core for which nothing happens meanwhile: it sleeps for good, or has locked up.
     pub fn pass(&mut self, now: Cycles) {
         self.now = self.now.max(now);
+        self.time_has_passed();
     }
 
     fn ended(&mut self) -> Option<Stop> {
@@ -257,6 +265,7 @@ impl Machine {
     fn sleep_until(&mut self, at: Cycles) {
         self.chip.watchdog.slept(at - self.now);
         self.now = at;
+        self.time_has_passed();
     }
 
     /// When something other than an instruction happens next.

@@ -34,7 +34,7 @@ pub mod scripted_package;
 mod shrink;
 pub mod survey;
 
-pub use effects::Tearing;
+pub use effects::{Tearing, effects, random_effect};
 pub use explorer::{ExplorationCounts, Failure};
 pub use flash_fault::{FlashFault, ParseFaultError};
 pub use flash_part::FlashPart;

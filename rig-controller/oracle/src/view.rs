@@ -47,8 +47,8 @@ pub struct Moment<'a> {
     pub turn: Option<FragmentIndex>,
 }
 
-/// Follows the device from event to event.
-#[derive(Debug)]
+/// Follows the device from event to event. A clone goes its own way from there.
+#[derive(Debug, Clone)]
 pub struct View {
     geometry: Geometry,
     layout: Layout,

@@ -10,6 +10,7 @@ mod status;
 mod wear;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use nor_flash_model::Geometry;
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
@@ -44,8 +45,8 @@ pub struct Images {
     pub new: Package,
 }
 
-/// Watches one case.
-#[derive(Debug)]
+/// Watches one case. A clone goes its own way from there.
+#[derive(Debug, Clone)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is one thing seen or not, whatever the others are"
@@ -53,7 +54,7 @@ pub struct Images {
 pub struct Oracle {
     geometry: Geometry,
     layout: Layout,
-    images: Images,
+    images: Arc<Images>,
     allowed_fetched_again: u32,
     /// Programs of each unit since its page was erased.
     programs: Vec<u8>,
@@ -105,7 +106,7 @@ impl Oracle {
         Self {
             geometry,
             layout: *layout,
-            images,
+            images: Arc::new(images),
             allowed_fetched_again,
             // What provisioning left in a unit was programmed once.
             programs: flash

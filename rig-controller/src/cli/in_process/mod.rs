@@ -5,6 +5,7 @@ mod coap_peer;
 mod coap_yardstick;
 mod exploration_rates;
 mod explore;
+mod explore_board;
 mod explore_results;
 #[cfg(feature = "seeded-bugs")]
 mod mutants;

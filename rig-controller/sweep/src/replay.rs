@@ -1,0 +1,72 @@
+//! One schedule, run again: the same cuts in the same upgrade, with the verdict of that run alone.
+//!
+//! A cut that never happens makes the replay fail with T1: a schedule that does not do what its line says must not pass.
+use nor_flash_model::Cut;
+use powercut_explore::{Breach, Flashes};
+use powercut_oracle::verdict::Invariant;
+use powercut_platform::PlatformError;
+
+use crate::course::Course;
+use crate::cut::lose_power;
+use crate::life::{Halt, go_on, machine};
+use crate::upgrade::Upgrade;
+
+/// What came of a schedule.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The verdict.
+    pub judged: Result<(), Breach>,
+    /// Flash after each cut, and at rest.
+    pub flashes: Flashes,
+    /// Flash operations, those before the cuts included.
+    pub operations: u64,
+}
+
+/// Runs `upgrade` with these cuts, which are in order.
+///
+/// # Errors
+/// When the platform cannot serve the package.
+pub fn replay(upgrade: &Upgrade, cuts: &[Cut]) -> Result<Replayed, PlatformError> {
+    let mut machine = machine(&upgrade.flash);
+    let mut course = Course::new(upgrade)?;
+    course.asks = true;
+    course.power_on(&mut machine);
+    let mut planned = cuts.iter().copied().peekable();
+    let mut flashes = Flashes::default();
+    let mut resting = false;
+    let judged = loop {
+        match go_on(&mut machine, &mut course, &mut resting) {
+            Halt::Broken(violation) => {
+                break Err(Breach {
+                    invariant: violation.invariant,
+                    reason: violation.reason,
+                });
+            }
+            Halt::Rest => {
+                flashes.at_rest = Some(machine.flash().to_vec());
+                break planned.next().map_or(Ok(()), |cut| {
+                    Err(Breach {
+                        invariant: Invariant::T1,
+                        reason: format!("{cut} never happens: the device is at rest before"),
+                    })
+                });
+            }
+            Halt::Operation(operation) => {
+                let here = course.operations + 1;
+                if let Some(cut) = planned.next_if(|cut| cut.operation == here) {
+                    lose_power(&mut machine, &mut course, operation, cut.effect);
+                    flashes.after_cuts.push(machine.flash().to_vec());
+                    course.power_on(&mut machine);
+                    resting = false;
+                } else {
+                    course.allow();
+                }
+            }
+        }
+    };
+    Ok(Replayed {
+        judged,
+        flashes,
+        operations: course.operations,
+    })
+}
