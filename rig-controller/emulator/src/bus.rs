@@ -140,6 +140,7 @@ impl Machine {
                     world.not_emulated(address);
                 } else if Gpio::writes_outputs(offset) {
                     let go = world.pins(self.chip.gpio.outputs(), &self.view());
+                    self.note_looks(world);
                     self.obey(go);
                 }
                 Ok(())
@@ -166,6 +167,7 @@ impl Machine {
             Some(Peripheral::Uart) if Uart::is_txd(offset) => {
                 if chip.uart.transmit(value as u8, now) == Written::Sent {
                     let go = world.byte_sent(value as u8, &self.view());
+                    self.note_looks(world);
                     self.obey(go);
                 }
                 true
@@ -276,17 +278,14 @@ impl Machine {
         takes: u64,
     ) -> Result<(), Abort> {
         let go = world.operation(operation, &self.view());
+        self.note_looks(world);
         if go == Go::StopBefore {
             self.stop(Stop::World);
             return Err(Abort::Stopped);
         }
         match operation {
-            Operation::Program {
-                address,
-                before,
-                value,
-            } => self.memory.set_word(address, before & value),
-            Operation::Erase { address } => self.memory.set_page(address, &[0xFF; PAGE_BYTES]),
+            Operation::Program { address, value, .. } => self.memory.program(address, value),
+            Operation::Erase { address } => self.memory.erase(address),
         }
         self.stand_still(takes);
         self.meet_world(world);

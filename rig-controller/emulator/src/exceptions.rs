@@ -44,7 +44,7 @@ impl Machine {
                 HARD_FAULT
             }
         };
-        let vector = self.memory.flash_word(u32::from(exception) * 4);
+        let vector = self.memory.read_flash_word(u32::from(exception) * 4);
         self.chip.nvic.activate(exception);
         let cpu = &mut self.cpu;
         cpu.use_process_stack(false);

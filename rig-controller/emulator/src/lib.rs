@@ -22,13 +22,15 @@ mod cpu;
 mod decode;
 mod exceptions;
 mod execute;
+mod footprint;
 mod machine;
 mod memory;
 mod still;
 mod system;
 mod world;
 
-pub use machine::Machine;
+pub use footprint::{Footprint, MOST_MARKS, Marks, Programmed};
+pub use machine::{Core, Machine};
 pub use world::{Go, Operation, ResetCause, Stop, Timing, View, World};
 
 /// Bytes of code flash, from address 0 on.

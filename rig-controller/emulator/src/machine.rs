@@ -3,10 +3,20 @@
 use crate::chip::Chip;
 use crate::chip::rng::mixed;
 use crate::cpu::{Cpu, PC, SP, Sleep};
+use crate::footprint::Footprint;
 use crate::memory::Memory;
 use crate::still::Moment;
 use crate::world::{ResetCause, Stop, Timing, View, World};
 use crate::{Cycles, FLASH_BYTES, PAGE_BYTES, RAM_BYTES};
+
+/// The state of a machine beside flash and RAM: registers, peripherals, time. To be compared with another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Core {
+    cpu: Cpu,
+    chip: Chip,
+    now: Cycles,
+    locked_up: Option<u32>,
+}
 
 /// A micro:bit's chip: core, flash, RAM and peripherals.
 #[derive(Clone)]
@@ -91,6 +101,9 @@ impl Machine {
 
     /// RAM, to be changed by a tester.
     pub fn ram_mut(&mut self) -> &mut [u8; RAM_BYTES] {
+        if let Some(footprint) = &mut self.memory.footprint {
+            footprint.fill_ram();
+        }
         &mut self.memory.ram
     }
 
@@ -109,13 +122,17 @@ impl Machine {
 
     pub(crate) fn reset_by(&mut self, world: &mut dyn World, cause: ResetCause) {
         world.reset(cause, &self.view());
+        self.note_looks(world);
         self.chip.reset(self.timing, cause);
         self.start();
     }
 
     /// The core begins at the reset vector.
     fn start(&mut self) {
-        let (stack, vector) = (self.memory.flash_word(0), self.memory.flash_word(4));
+        let (stack, vector) = (
+            self.memory.read_flash_word(0),
+            self.memory.read_flash_word(4),
+        );
         self.cpu = Cpu::after_reset(stack, vector);
         self.locked_up = None;
         self.deadline = 0;
@@ -150,6 +167,44 @@ impl Machine {
     /// The output levels that the firmware has set, a bit a pin.
     pub fn outputs(&self) -> u32 {
         self.chip.gpio.outputs()
+    }
+
+    /// From here on the machine keeps a footprint of its run, of which nothing is known yet; or it keeps none.
+    pub fn keep_footprint(&mut self, kept: bool) {
+        self.memory.fetching = u32::MAX;
+        match (&mut self.memory.footprint, kept) {
+            (Some(footprint), true) => footprint.clear(),
+            (None, true) => self.memory.footprint = Some(Box::new(Footprint::new())),
+            (footprint, false) => *footprint = None,
+        }
+    }
+
+    /// The footprint, if one is kept.
+    pub fn footprint(&self) -> Option<&Footprint> {
+        self.memory.footprint.as_deref()
+    }
+
+    /// The footprint, to set marks in it and to tell it of what others read.
+    pub fn footprint_mut(&mut self) -> Option<&mut Footprint> {
+        self.memory.fetching = u32::MAX;
+        self.memory.footprint.as_deref_mut()
+    }
+
+    /// The state of the machine beside flash and RAM.
+    pub fn core(&self) -> Core {
+        Core {
+            cpu: self.cpu.clone(),
+            chip: self.chip.clone(),
+            now: self.now,
+            locked_up: self.locked_up,
+        }
+    }
+
+    /// The world may have looked at flash.
+    pub(crate) fn note_looks(&mut self, world: &mut dyn World) {
+        if let Some(footprint) = &mut self.memory.footprint {
+            world.looked_at(&mut |bytes| footprint.read_flash(bytes));
+        }
     }
 
     /// The time.
@@ -361,6 +416,7 @@ impl Machine {
                 ..self.view()
             };
             let go = world.byte_sent(byte, &view);
+            self.note_looks(world);
             self.obey(go);
         }
     }

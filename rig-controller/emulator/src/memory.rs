@@ -5,6 +5,7 @@
 #![expect(clippy::inline_always, reason = "parts of the loop in `execute`")]
 
 use crate::decode::{Instruction, Kind, decode};
+use crate::footprint::Footprint;
 use crate::{FLASH_BYTES, PAGE_BYTES, RAM_BYTES, RAM_START};
 
 #[derive(Clone)]
@@ -13,6 +14,10 @@ pub(crate) struct Memory {
     pub(crate) ram: Box<[u8; RAM_BYTES]>,
     /// One for each halfword of flash.
     decoded: Box<[Instruction]>,
+    /// Follows what a run needs, if somebody wants to know.
+    pub(crate) footprint: Option<Box<Footprint>>,
+    /// The page of which the footprint has all that is fetched.
+    pub(crate) fetching: u32,
 }
 
 impl Memory {
@@ -21,6 +26,8 @@ impl Memory {
             flash: boxed(0xFF),
             ram: boxed(0),
             decoded: vec![Instruction::NOT_DECODED; FLASH_BYTES / 2].into_boxed_slice(),
+            footprint: None,
+            fetching: u32::MAX,
         }
     }
 
@@ -31,9 +38,27 @@ impl Memory {
     /// The instruction at `pc`, an even address; `None` if nothing can be executed there.
     #[inline(always)]
     pub(crate) fn instruction(&mut self, pc: u32) -> Option<Instruction> {
+        if self.footprint.is_some() && pc / PAGE_BYTES as u32 != self.fetching {
+            self.fetch_from(pc);
+        }
         match self.decoded.get((pc >> 1) as usize) {
             Some(instruction) if instruction.kind != Kind::NotDecoded => Some(*instruction),
             _ => self.decode(pc),
+        }
+    }
+
+    /// Tells the footprint that instructions are fetched from the page of `pc`, or from RAM.
+    #[inline(never)]
+    fn fetch_from(&mut self, pc: u32) {
+        let Some(footprint) = &mut self.footprint else {
+            return;
+        };
+        match pc.checked_sub(RAM_START) {
+            Some(offset) => footprint.read_ram(offset as usize..offset as usize + 4),
+            None => {
+                self.fetching = pc / PAGE_BYTES as u32;
+                footprint.fetch(self.fetching as usize);
+            }
         }
     }
 
@@ -58,13 +83,22 @@ impl Memory {
 
     /// The `N` bytes (1, 2 or 4) at `address`, a multiple of `N`; `None` outside RAM and flash.
     #[inline(always)]
-    pub(crate) fn load<const N: usize>(&self, address: u32) -> Option<u32> {
+    pub(crate) fn load<const N: usize>(&mut self, address: u32) -> Option<u32> {
         let offset = address.wrapping_sub(RAM_START) as usize;
         if offset < RAM_BYTES {
+            if let Some(footprint) = &mut self.footprint {
+                footprint.load_ram::<N>(offset);
+            }
             return Some(value::<N, RAM_BYTES>(&self.ram, offset));
         }
         let offset = address as usize;
-        (offset < FLASH_BYTES).then(|| value::<N, FLASH_BYTES>(&self.flash, offset))
+        if offset >= FLASH_BYTES {
+            return None;
+        }
+        if let Some(footprint) = &mut self.footprint {
+            footprint.load_flash(offset);
+        }
+        Some(value::<N, FLASH_BYTES>(&self.flash, offset))
     }
 
     /// Stores `N` bytes at `address`, a multiple of `N`; `false` outside RAM.
@@ -73,6 +107,9 @@ impl Memory {
         let offset = address.wrapping_sub(RAM_START) as usize;
         if offset >= RAM_BYTES {
             return false;
+        }
+        if let Some(footprint) = &mut self.footprint {
+            footprint.store_ram::<N>(offset);
         }
         // The masks change nothing, as the address is aligned; they show that nothing is out of bounds.
         let ram = &mut self.ram;
@@ -99,6 +136,33 @@ impl Memory {
     /// The word of flash at `address`, of which the two lowest bits do not count.
     pub(crate) fn flash_word(&self, address: u32) -> u32 {
         value::<4, FLASH_BYTES>(&self.flash, address as usize)
+    }
+
+    /// The word of flash at `address`, as the core reads it.
+    pub(crate) fn read_flash_word(&mut self, address: u32) -> u32 {
+        if let Some(footprint) = &mut self.footprint {
+            footprint.read_flash(address & !3..(address & !3) + 4);
+        }
+        self.flash_word(address)
+    }
+
+    /// The word at `address` is programmed with `value`.
+    pub(crate) fn program(&mut self, address: u32, value: u32) {
+        let before = self.flash_word(address);
+        if let Some(footprint) = &mut self.footprint {
+            footprint.program(address / 4, before, value);
+            self.fetching = u32::MAX;
+        }
+        self.set_word(address, before & value);
+    }
+
+    /// The page at `address` is erased.
+    pub(crate) fn erase(&mut self, address: u32) {
+        if let Some(footprint) = &mut self.footprint {
+            footprint.erase(address);
+            self.fetching = u32::MAX;
+        }
+        self.set_page(address, &[0xFF; PAGE_BYTES]);
     }
 
     /// Puts a word into flash, whatever was there.

@@ -119,6 +119,12 @@ pub trait World {
         let _ = (cause, view);
     }
 
+    /// The world says which bytes of flash it has looked at in the latest event, and what it does depends on. Asked for while
+    /// a [footprint](crate::Footprint) is kept.
+    fn looked_at(&mut self, note: &mut dyn FnMut(std::ops::Range<u32>)) {
+        let _ = note;
+    }
+
     /// The firmware uses `what`, which QEMU has and nRF51 silicon lacks: "VTOR" or "`SysTick`".
     fn not_on_silicon(&mut self, what: &'static str) {
         let _ = what;

@@ -1,92 +1,94 @@
 //! A course of events: the device's world from its first power-on to where it stands, with the oracle that watches it.
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
-use nor_flash_model::CutEffect;
+use nor_flash_model::{CutEffect, fold};
 use powercut_bench::modem::ModemEvent;
-use powercut_emulator::{
-    CLOCK_HZ, Cycles, Go, Machine, Operation, RAM_BYTES, ResetCause, View as Seen, World,
-};
-use powercut_oracle::oracle::{Oracle, Violation};
-use powercut_oracle::seen::{self, Source, What};
-use powercut_oracle::sight::Sight;
-use powercut_oracle::verdict::Invariant;
-use powercut_oracle::view::{Effect, View};
-use powercut_oracle::{FlashOp, FlashOpKind};
+use powercut_emulator::{CLOCK_HZ, Cycles, Go, Machine, Operation, ResetCause, View, World};
+use powercut_oracle::seen::{self, What};
 use powercut_platform::PlatformError;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::outside::Outside;
+use crate::pages::{PageSet, Versions};
 use crate::upgrade::Upgrade;
+use crate::watch::{Watch, page_of};
 
 /// See the module's text.
 pub(crate) struct Course<'u> {
     pub(crate) upgrade: &'u Upgrade,
     pub(crate) outside: Outside,
-    pub(crate) oracle: Oracle,
-    view: View,
-    /// Flash operations since provisioning.
-    pub(crate) operations: u64,
-    /// Cuts so far.
-    pub(crate) cuts: u32,
+    pub(crate) watch: Watch,
     power_ons: u64,
     /// When the device got power.
     powered_at: Duration,
-    /// The application has shown itself in this boot.
-    application: bool,
     /// The machine stops before each operation.
     pub(crate) asks: bool,
     /// The operation that the machine has stopped before.
     pub(crate) pending: Option<Operation>,
     /// That operation happens.
     allowed: bool,
+    /// Pages that have changed.
+    pub(crate) changed: PageSet,
+    /// Pages as they were at the marks of the machine's footprint, if it keeps one.
+    pub(crate) versions: Option<Box<Versions>>,
+    /// Marks of the footprint.
+    pub(crate) marks: usize,
+    /// When the application first showed itself, on the host's clock.
+    pub(crate) booted_at: Option<Instant>,
 }
 
 impl<'u> Course<'u> {
     /// The course of a device fresh from the factory, without power.
     pub(crate) fn new(upgrade: &'u Upgrade) -> Result<Self, PlatformError> {
-        let (geometry, layout) = (upgrade.board.geometry, &upgrade.board.layout);
         Ok(Self {
             upgrade,
             outside: Outside::new(upgrade)?,
-            oracle: Oracle::new(
-                geometry,
-                layout,
-                upgrade.images.clone(),
-                upgrade.refetch_fragments_per_cut,
-                Sight::EVERYTHING,
-                &upgrade.flash,
-            ),
-            view: View::new(
-                geometry,
-                layout,
-                &upgrade.images,
-                Sight::EVERYTHING,
-                upgrade.board.marker_pin.mask(),
-                &upgrade.flash,
-            ),
-            operations: 0,
-            cuts: 0,
+            watch: Watch::new(upgrade),
             power_ons: 0,
             powered_at: Duration::ZERO,
-            application: false,
             asks: false,
             pending: None,
             allowed: false,
+            changed: PageSet::default(),
+            versions: None,
+            marks: 0,
+            booted_at: None,
         })
     }
 
-    /// The same course, to part from this one here.
-    pub(crate) fn fork(&self) -> Self {
-        Self {
+    /// The course that parts from this one by a loss of power, which `watch` has seen, at `now`.
+    pub(crate) fn part(&self, watch: Watch, now: Cycles) -> Self {
+        let mut course = Self {
             upgrade: self.upgrade,
             outside: self.outside.fork(),
-            oracle: self.oracle.clone(),
-            view: self.view.clone(),
+            watch,
             pending: None,
             allowed: false,
+            changed: PageSet::default(),
+            versions: None,
+            marks: 0,
+            booted_at: None,
             ..*self
-        }
+        };
+        course.without_power(now);
+        course
+    }
+
+    /// Equal for courses that have come to the same: but for flash, RAM, core and programs of units.
+    pub(crate) fn memory(&self) -> u64 {
+        fold(
+            fold(self.outside.history(), self.watch.memory()),
+            self.power_ons,
+        )
+    }
+
+    /// The same for a course that parts from this one by a loss of power at `now`, which `watch` has seen.
+    pub(crate) fn memory_once_parted(&self, watch: &Watch, now: Cycles) -> u64 {
+        let now = self.time_at(now).as_nanos() as u64;
+        let history = fold(self.outside.history(), now);
+        fold(fold(history, watch.memory()), self.power_ons + 1)
     }
 
     /// The operation that the machine has stopped before happens when it goes on.
@@ -106,77 +108,56 @@ impl<'u> Course<'u> {
         since.as_secs() * CLOCK_HZ + rest.div_ceil(1_000_000_000)
     }
 
-    /// The device gets power: its flash stays, its RAM holds garbage that follows from the seed.
+    /// The device gets power: its flash stays, its RAM holds garbage that follows from the seed. The oracle looks at it.
     pub(crate) fn power_on(&mut self, machine: &mut Machine) {
+        self.watch.boot(What::PowerOn, machine.flash());
+        self.watch.note_reads(machine);
+        self.begin_boot(machine);
+    }
+
+    /// The same for an oracle that has looked.
+    pub(crate) fn begin_boot(&mut self, machine: &mut Machine) {
         self.power_ons += 1;
         let mut random = ChaCha8Rng::seed_from_u64(self.upgrade.seed);
         random.set_stream(self.power_ons);
         machine.set_seed(random.next_u64());
-        let mut garbage = [0; RAM_BYTES];
-        random.fill_bytes(&mut garbage);
-        *machine.ram_mut() = garbage;
+        random.fill_bytes(machine.ram_mut());
         machine.power_on(0);
-        self.oracle_hears_of_power(machine);
-    }
-
-    fn oracle_hears_of_power(&mut self, machine: &Machine) {
-        self.application = false;
-        self.read(What::PowerOn, Some(machine.flash()), Effect::Full);
         self.outside.power_restored(self.powered_at);
     }
 
-    /// The device loses power, by a cut or because it rests.
+    /// The device loses power.
     pub(crate) fn power_off(&mut self, machine: &Machine, cut: bool) {
-        let now = self.time_at(machine.now());
-        self.cuts += u32::from(cut);
-        let cut = cut.then_some("");
-        self.read(What::PowerOff { cut }, None, Effect::Full);
+        self.watch.power_off(cut);
+        self.without_power(machine.now());
+    }
+
+    fn without_power(&mut self, now: Cycles) {
+        let now = self.time_at(now);
         self.outside.power_lost(now);
         self.powered_at = now + self.upgrade.off_time;
         self.outside.turn(self.upgrade, self.powered_at);
         while self.outside.next_byte(self.powered_at).is_some() {}
     }
 
-    /// Something else than the oracle has found a fault.
-    pub(crate) fn report(&mut self, invariant: Invariant, reason: String) {
-        self.oracle.report(invariant, reason);
+    /// The device rests.
+    pub(crate) fn at_rest(&mut self, machine: &mut Machine) {
+        let report = self.outside.device_state().last_report;
+        let result = report.map(|status| status.result);
+        self.watch.at_rest(self.upgrade, machine.flash(), result);
+        self.watch.note_reads(machine);
     }
 
-    /// The first thing that did not hold.
-    pub(crate) fn violation(&self) -> Option<&Violation> {
-        self.oracle.violations().first()
-    }
-
-    fn read(&mut self, what: What<'_>, flash: Option<&[u8]>, effect: Effect) {
-        let (at, by) = (self.powered_at, Source::Board);
-        let seen = seen::Seen { at, by, what };
-        let moment = self.view.look(&seen, flash);
-        self.oracle.read(&moment, effect);
-        self.view.settle(&moment, effect);
-    }
-
-    /// An operation has this effect on `flash`, which it has not changed yet.
-    pub(crate) fn operate(&mut self, operation: Operation, effect: CutEffect, flash: &[u8]) {
-        self.operations += 1;
-        let effect = match effect {
-            CutEffect::Before => Effect::Nothing,
-            CutEffect::After => Effect::Full,
-            _ => Effect::Torn,
-        };
-        let (number, kind) = (self.operations, kind_of(operation));
-        let what = What::Operation(FlashOp { number, kind });
-        self.read(what, Some(flash), effect);
-    }
-
-    /// A sign that the application runs.
-    fn sign(&mut self, what: What<'_>, view: &Seen<'_>) {
-        if !self.application {
-            self.read(what, Some(view.flash), Effect::Full);
+    /// A sign that the application runs, if it is one.
+    fn sign(&mut self, what: What<'_>, is_sign: bool, view: &View<'_>) {
+        if is_sign && self.booted_at.is_none() {
+            self.booted_at = Some(Instant::now());
         }
+        self.watch.sign(what, is_sign, view.flash);
     }
 
     fn go(&self) -> Go {
-        if self.violation().is_some() {
+        if self.watch.violation().is_some() {
             Go::StopAfter
         } else {
             Go::On
@@ -184,65 +165,58 @@ impl<'u> Course<'u> {
     }
 }
 
-/// As the oracle has it.
-pub(crate) fn kind_of(operation: Operation) -> FlashOpKind {
-    match operation {
-        Operation::Program {
-            address,
-            before,
-            value,
-        } => FlashOpKind::Program {
-            address,
-            before: before.into(),
-            value: value.into(),
-        },
-        Operation::Erase { address } => FlashOpKind::Erase { address },
-    }
-}
-
 impl World for Course<'_> {
-    fn operation(&mut self, operation: Operation, view: &Seen<'_>) -> Go {
+    fn operation(&mut self, operation: Operation, view: &View<'_>) -> Go {
         if self.asks && !std::mem::take(&mut self.allowed) {
             self.pending = Some(operation);
             return Go::StopBefore;
         }
-        self.operate(operation, CutEffect::After, view.flash);
+        let page = page_of(operation);
+        self.changed.add(page);
+        if let Some(versions) = &mut self.versions {
+            versions.keep(page, view.flash, self.marks);
+        }
+        self.watch.operate(operation, CutEffect::After, view.flash);
         self.go()
     }
 
-    fn byte_sent(&mut self, byte: u8, view: &Seen<'_>) -> Go {
-        self.sign(What::Byte(byte), view);
-        self.application = true;
-        match self.outside.device_byte(byte, self.time_at(view.now)) {
+    fn byte_sent(&mut self, byte: u8, view: &View<'_>) -> Go {
+        self.sign(What::Byte(byte), true, view);
+        let now = self.time_at(view.now);
+        match self.outside.device_byte(byte, now) {
             Some(ModemEvent::DatagramSent(datagram)) => {
-                self.read(What::Sent(&datagram), Some(view.flash), Effect::Full);
+                self.watch.read(What::Sent(&datagram), Some(view.flash));
             }
             Some(ModemEvent::DatagramRead(datagram)) => {
-                self.read(What::Delivered(&datagram), Some(view.flash), Effect::Full);
+                self.watch
+                    .read(What::Delivered(&datagram), Some(view.flash));
             }
             _ => {}
         }
         self.go()
     }
 
-    fn pins(&mut self, outputs: u32, view: &Seen<'_>) -> Go {
-        self.sign(What::Pins(outputs), view);
-        self.application |= outputs & self.upgrade.board.marker_pin.mask() != 0;
+    fn pins(&mut self, outputs: u32, view: &View<'_>) -> Go {
+        let is_sign = outputs & self.upgrade.board.marker_pin.mask() != 0;
+        self.sign(What::Pins(outputs), is_sign, view);
         self.go()
     }
 
-    fn reset(&mut self, cause: ResetCause, view: &Seen<'_>) {
+    fn reset(&mut self, cause: ResetCause, view: &View<'_>) {
         let cause = match cause {
             ResetCause::Software => seen::ResetCause::Software,
             ResetCause::Watchdog => seen::ResetCause::Watchdog,
             ResetCause::LockUp => seen::ResetCause::LockUp,
         };
-        self.application = false;
-        self.read(What::Reset(cause), Some(view.flash), Effect::Full);
+        self.watch.boot(What::Reset(cause), view.flash);
+    }
+
+    fn looked_at(&mut self, note: &mut dyn FnMut(Range<u32>)) {
+        self.watch.tell_reads(note);
     }
 
     fn not_on_silicon(&mut self, what: &'static str) {
-        self.read(What::NotOnSilicon(what), None, Effect::Full);
+        self.watch.read(What::NotOnSilicon(what), None);
     }
 
     fn next_at(&self) -> Option<Cycles> {

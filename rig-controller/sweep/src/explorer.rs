@@ -1,19 +1,27 @@
 //! The walk over all cuts: at each operation of a run, power is lost in every way, and each result lives on.
-use std::time::{Duration, Instant};
+use std::ops::RangeInclusive;
+use std::time::Instant;
 
-use nor_flash_model::{Cut, CutEffect};
-use powercut_emulator::{Machine, Operation};
+use nor_flash_model::{Cut, CutEffect, fold};
+use powercut_emulator::{Core, Machine, Operation};
 use powercut_explore::{Breach, Tearing, effects};
+use powercut_oracle::seen::What;
+use powercut_oracle::verdict::Invariant;
 use powercut_platform::PlatformError;
-use serde::{Deserialize, Serialize};
 
 use crate::course::Course;
-use crate::cut::cut;
+use crate::cut::leave;
+use crate::futures::{Futures, Length, Mark, Place};
 use crate::life::{Halt, go_on, machine};
+use crate::pages::{Device, Versions};
+use crate::tally::{Stage, Tally};
 use crate::upgrade::Upgrade;
+use crate::watch::{Watch, page_of};
 
 /// Failures that are kept; more of them say nothing new.
 const MOST_FAILURES: usize = 20;
+/// Moments of a run at which known futures are looked for, power-on included. Runs that meet do so early.
+const MOST_MARKS: usize = 6;
 
 /// The cuts to try.
 #[derive(Debug, Clone)]
@@ -23,27 +31,30 @@ pub struct Search {
     /// What a cut may leave.
     pub tearing: Tearing,
     /// Operations that may be hit by the first cut, numbered from 1.
-    pub operations: std::ops::RangeInclusive<u64>,
+    pub operations: RangeInclusive<u64>,
     /// Of those, each so-manieth, from the first on.
     pub stride: u64,
+    /// Whether futures that are known are not followed again.
+    pub merging: bool,
+    /// Of the states whose future is known, each so-manieth is followed all the same, and has to agree.
+    pub check_one_in: u64,
 }
 
-/// The work that was done.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Counts {
-    /// Cuts judged to their end.
-    pub states: u64,
-    /// Runs for that.
-    pub runs: u64,
-    /// Flash operations in them.
-    pub operations: u64,
-    /// Instructions in them.
-    pub instructions: u64,
-    /// Cuts that failed.
-    pub failed: u64,
+impl Default for Search {
+    /// Every single cut.
+    fn default() -> Self {
+        Self {
+            depth: 1,
+            tearing: Tearing::Weak,
+            operations: 1..=u64::MAX,
+            stride: 1,
+            merging: true,
+            check_one_in: 1000,
+        }
+    }
 }
 
-/// A schedule that broke an invariant.
+/// A schedule that broke an invariant, or T1 if two ways to judge it disagreed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The cuts, in order.
@@ -52,143 +63,356 @@ pub struct Failure {
     pub breach: Breach,
 }
 
+/// Hears of each first cut that is done: its operation's number and the work so far; `false` stops the walk.
+pub type OnProgress<'a> = dyn Fn(u64, &Tally) -> bool + 'a;
+
 /// See the module's text.
 pub struct Explorer<'u> {
     upgrade: &'u Upgrade,
     search: Search,
     effects: Vec<CutEffect>,
-    /// A machine for each number of cuts; one that runs is taken out.
-    machines: Vec<Option<Machine>>,
+    /// A device for each number of cuts; one that runs is taken out.
+    devices: Vec<Option<Device>>,
+    futures: Futures,
     path: Vec<Cut>,
+    stage: Stage,
     /// The work so far.
-    pub counts: Counts,
+    pub tally: Tally,
     /// The first failures.
     pub failures: Vec<Failure>,
-    /// Time in runs.
-    pub running: Duration,
-    on_progress: &'u dyn Fn(u64, &Counts) -> bool,
+    on_progress: &'u OnProgress<'u>,
     stopped: bool,
 }
 
 impl<'u> Explorer<'u> {
-    /// A walk of which nothing is done. `on_progress` hears of each first cut that is done: its operation number and the
-    /// counts so far; it stops the walk by `false`.
-    pub fn new(
-        upgrade: &'u Upgrade,
-        search: Search,
-        on_progress: &'u dyn Fn(u64, &Counts) -> bool,
-    ) -> Self {
+    /// A walk of which nothing is done.
+    pub fn new(upgrade: &'u Upgrade, search: Search, on_progress: &'u OnProgress<'u>) -> Self {
         let programs_twice = upgrade.board.geometry.programs_twice();
         Self {
             upgrade,
             effects: effects(search.tearing, programs_twice),
-            machines: (0..=search.depth)
-                .map(|_| Some(machine(&upgrade.flash)))
+            devices: (0..=search.depth)
+                .map(|_| Some(Device::new(machine(&upgrade.flash))))
                 .collect(),
             search,
+            futures: Futures::default(),
             path: Vec::new(),
-            counts: Counts::default(),
+            stage: Stage::Download,
+            tally: Tally::default(),
             failures: Vec::new(),
-            running: Duration::ZERO,
             on_progress,
             stopped: false,
         }
     }
 
-    /// Walks over all cuts.
+    /// Walks over all cuts; the run without a cut is judged, too.
     ///
     /// # Errors
     /// When the platform cannot serve the package.
     pub fn explore(&mut self) -> Result<(), PlatformError> {
         let mut course = Course::new(self.upgrade)?;
-        let Some(mut machine) = self.machines[0].take() else {
+        let Some(mut device) = self.devices[0].take() else {
             return Ok(());
         };
-        course.power_on(&mut machine);
-        self.walk(&mut machine, &mut course);
-        self.machines[0] = Some(machine);
+        course.power_on(&mut device.machine);
+        let end = self.follow(&mut device, &mut course, Vec::new());
+        if let Err(breach) = end {
+            self.fail(breach);
+        }
+        self.devices[0] = Some(device);
         Ok(())
     }
 
-    /// Follows a run to its end, and explores each of its cuts.
-    fn walk(&mut self, machine: &mut Machine, course: &mut Course<'u>) {
-        let level = self.path.len();
-        let begun = (course.operations, machine.instructions());
-        course.asks = level < self.search.depth;
-        let mut resting = false;
-        let end = loop {
-            match go_on(machine, course, &mut resting) {
-                Halt::Operation(operation) => {
-                    self.cut_here(machine, course, operation);
-                    if self.stopped {
-                        return;
-                    }
-                    course.allow();
-                    if level == 0 && course.operations + 1 >= *self.search.operations.end() {
-                        course.asks = false;
-                    }
-                }
-                Halt::Rest => break Ok(()),
-                Halt::Broken(violation) => {
-                    break Err(Breach {
-                        invariant: violation.invariant,
-                        reason: violation.reason,
-                    });
-                }
-            }
-        };
-        self.counts.runs += 1;
-        self.counts.operations += course.operations - begun.0;
-        self.counts.instructions += machine.instructions() - begun.1;
-        self.judge(end);
-    }
-
-    fn judge(&mut self, end: Result<(), Breach>) {
-        self.counts.states += 1;
-        let Err(breach) = end else {
-            return;
-        };
-        self.counts.failed += 1;
+    fn fail(&mut self, breach: Breach) {
+        self.tally.of(self.stage).0.failed += 1;
         if self.failures.len() < MOST_FAILURES {
             let cuts = self.path.clone();
             self.failures.push(Failure { cuts, breach });
         }
     }
 
-    /// `machine` is about to do `operation`: explores each way to lose power now.
-    fn cut_here(&mut self, machine: &Machine, course: &Course<'u>, pending: Operation) {
-        let operation = course.operations + 1;
-        let is_first = self.path.is_empty();
-        if is_first {
-            let search = &self.search;
-            let is_wanted = search.operations.contains(&operation)
-                && (operation - search.operations.start()).is_multiple_of(search.stride);
-            if !is_wanted {
+    /// Follows a run that has these marks to its end, or to a future that is known, and explores each of its cuts; says how
+    /// long the whole is.
+    fn follow(
+        &mut self,
+        device: &mut Device,
+        course: &mut Course<'u>,
+        mut marks: Vec<Mark>,
+    ) -> Result<Length, Breach> {
+        let level = self.path.len();
+        let begun = length(course, &device.machine);
+        let is_cut = level < self.search.depth;
+        let is_merging = self.search.merging && level > 0;
+        let (mut resting, mut in_journal) = (false, true);
+        let end = loop {
+            course.asks = is_cut || (is_merging && marks.len() < MOST_MARKS);
+            let halt = go_on(&mut device.machine, course, &mut resting);
+            for page in course.changed.take() {
+                device.refresh(page);
+            }
+            let operation = match halt {
+                Halt::Operation(operation) => operation,
+                Halt::Rest => break length(course, &device.machine),
+                Halt::Broken(breach) => return Err(breach),
+            };
+            if is_cut {
+                self.cut_here(device, course, operation);
+                if self.stopped {
+                    return Ok(Length::default());
+                }
+            }
+            let was_in_journal = std::mem::replace(&mut in_journal, self.is_journal(operation));
+            let is_landmark =
+                !in_journal && (was_in_journal || matches!(operation, Operation::Erase { .. }));
+            if is_merging && is_landmark && marks.len() < MOST_MARKS {
+                let here = length(course, &device.machine);
+                let timer = Instant::now();
+                let known = self.meet(device, course, &mut marks, here - begun);
+                self.tally.of(self.stage).1.lookup += timer.elapsed();
+                if let Some(rest) = known {
+                    self.tally.of(self.stage).0.met += 1;
+                    break here + rest;
+                }
+            }
+            course.allow();
+        };
+        let timer = Instant::now();
+        if let Some(versions) = &course.versions {
+            self.futures.learn(marks, device, versions, end - begun);
+        }
+        self.tally.of(self.stage).1.lookup += timer.elapsed();
+        Ok(end - begun)
+    }
+
+    fn is_journal(&self, operation: Operation) -> bool {
+        let layout = &self.upgrade.board.layout;
+        let (Operation::Program { address, .. } | Operation::Erase { address }) = operation;
+        (layout.identification.start..layout.active.start).contains(&address)
+    }
+
+    /// Looks for the future of a run that has come so far, and sets a mark if it is not known.
+    fn meet(
+        &mut self,
+        device: &mut Device,
+        course: &mut Course<'u>,
+        marks: &mut Vec<Mark>,
+        so_far: Length,
+    ) -> Option<Length> {
+        let core = device.machine.core();
+        let place = place(device, course, &core);
+        if let Some(future) = self.futures.find(&place) {
+            future.follow(&mut device.machine);
+            return Some(future.length);
+        }
+        marks.push(Mark::new(&place, so_far));
+        course.marks = marks.len();
+        if let Some(footprint) = device.machine.footprint_mut() {
+            footprint.mark();
+        }
+        None
+    }
+
+    /// `device` is about to do `pending`: explores each way to lose power now.
+    fn cut_here(&mut self, device: &Device, course: &Course<'u>, pending: Operation) {
+        let operation = course.watch.operations + 1;
+        if self.path.is_empty() {
+            let wanted = &self.search.operations;
+            if operation > *wanted.end() {
+                self.stopped = true;
                 return;
             }
+            if !wanted.contains(&operation)
+                || !(operation - wanted.start()).is_multiple_of(self.search.stride)
+            {
+                return;
+            }
+            self.stage = if course.watch.is_downloading() {
+                Stage::Download
+            } else {
+                Stage::Swap
+            };
         }
         for index in 0..self.effects.len() {
             let effect = self.effects[index];
-            self.branch(machine, course, pending, Cut { operation, effect });
+            self.path.push(Cut { operation, effect });
+            if let Err(breach) = self.branch(device, course, pending, effect) {
+                self.fail(breach);
+            }
+            self.path.pop();
         }
-        if is_first && !(self.on_progress)(operation, &self.counts) {
+        if self.path.is_empty() && !(self.on_progress)(operation, &self.tally) {
             self.stopped = true;
         }
     }
 
-    fn branch(&mut self, from: &Machine, course: &Course<'u>, pending: Operation, at: Cut) {
-        let level = self.path.len() + 1;
-        let Some(mut machine) = self.machines[level].take() else {
-            return;
+    /// Power is lost at `pending`, which `from` is about to do, with this effect.
+    fn branch(
+        &mut self,
+        from: &Device,
+        course: &Course<'u>,
+        pending: Operation,
+        effect: CutEffect,
+    ) -> Result<(), Breach> {
+        let level = self.path.len();
+        let Some(mut device) = self.devices[level].take() else {
+            return Ok(());
         };
-        machine.load_flash(from.flash());
-        let mut course = course.fork();
-        self.path.push(at);
-        let begun = Instant::now();
-        cut(&mut machine, &mut course, pending, at.effect);
-        self.walk(&mut machine, &mut course);
-        self.running += begun.elapsed();
-        self.path.pop();
-        self.machines[level] = Some(machine);
+        let end = self.judge(&mut device, from, course, pending, effect);
+        self.devices[level] = Some(device);
+        end
+    }
+
+    fn judge(
+        &mut self,
+        device: &mut Device,
+        from: &Device,
+        before: &Course<'u>,
+        pending: Operation,
+        effect: CutEffect,
+    ) -> Result<(), Breach> {
+        let stage = self.stage;
+        let timer = Instant::now();
+        device.copy_flash(from);
+        let watch = cut(device, before, pending, effect);
+        let now = from.machine.now();
+        let (counts, times) = self.tally.of(stage);
+        counts.states += 1;
+        times.setup += timer.elapsed();
+        if let Some(violation) = watch.violation() {
+            return Err(Breach {
+                invariant: violation.invariant,
+                reason: violation.reason.clone(),
+            });
+        }
+        let timer = Instant::now();
+        let place = Place {
+            key: before.memory_once_parted(&watch, now),
+            device,
+            programs: watch.programs(),
+            core: None,
+        };
+        let known = self.search.merging.then(|| self.futures.find(&place));
+        let mark = Mark::new(&place, Length::default());
+        let (counts, times) = self.tally.of(stage);
+        times.lookup += timer.elapsed();
+        if let Some(future) = known.flatten() {
+            counts.merged += 1;
+            if !counts.merged.is_multiple_of(self.search.check_one_in) {
+                return Ok(());
+            }
+            let timer = Instant::now();
+            let checked = check(device, before.part(watch, now), future.length);
+            let (counts, times) = self.tally.of(stage);
+            times.check += timer.elapsed();
+            counts.checked += 1;
+            return checked;
+        }
+        counts.distinct += 1;
+        self.recover(device, before.part(watch, now), mark)
+    }
+
+    /// Follows a future that is not known.
+    fn recover(
+        &mut self,
+        device: &mut Device,
+        mut course: Course<'u>,
+        mark: Mark,
+    ) -> Result<(), Breach> {
+        let timer = Instant::now();
+        let lookup = self.tally.of(self.stage).1.total();
+        let mut marks = Vec::new();
+        if self.search.merging {
+            let mut versions = Box::<Versions>::default();
+            versions.clear();
+            course.versions = Some(versions);
+            course.watch.is_noting = true;
+            device.machine.keep_footprint(true);
+            course.begin_boot(&mut device.machine);
+            if let Some(footprint) = device.machine.footprint_mut() {
+                footprint.mark();
+            }
+            marks.push(mark);
+            course.marks = 1;
+        } else {
+            course.begin_boot(&mut device.machine);
+        }
+        let begun = length(&course, &device.machine);
+        let end = self.follow(device, &mut course, marks);
+        let ran = length(&course, &device.machine) - begun;
+        let booted = course.booted_at.map_or(timer.elapsed(), |at| at - timer);
+        let (counts, times) = self.tally.of(self.stage);
+        // Lookups in between, and cuts of this run, have been counted.
+        let within = times.total().saturating_sub(lookup);
+        times.boot += booted;
+        times.recovery += timer.elapsed().saturating_sub(within + booted);
+        counts.operations += ran.operations;
+        counts.instructions += ran.instructions;
+        end.map(|_| ())
+    }
+}
+
+/// Power is lost on `device`, which has the flash of the one of `before`; the oracle that has seen it, and has looked at what
+/// is left.
+fn cut(device: &mut Device, before: &Course<'_>, pending: Operation, effect: CutEffect) -> Watch {
+    let mut watch = before.watch.clone();
+    watch.is_noting = false;
+    watch.operate(pending, effect, device.machine.flash());
+    leave(&mut device.machine, pending, effect);
+    device.refresh(page_of(pending));
+    watch.power_off(true);
+    watch.boot(What::PowerOn, device.machine.flash());
+    watch
+}
+
+/// Follows a state whose future is known to be of this length.
+fn check(device: &mut Device, mut course: Course<'_>, known: Length) -> Result<(), Breach> {
+    device.machine.keep_footprint(false);
+    course.asks = false;
+    course.begin_boot(&mut device.machine);
+    let begun = length(&course, &device.machine);
+    let halt = go_on(&mut device.machine, &mut course, &mut false);
+    for page in course.changed.take() {
+        device.refresh(page);
+    }
+    let disagrees = |what: String| {
+        Err(Breach {
+            invariant: Invariant::T1,
+            reason: format!("the exploration took this state for one that passes, but {what}"),
+        })
+    };
+    match halt {
+        Halt::Operation(_) => disagrees("it was not followed to its end".to_owned()),
+        Halt::Broken(breach) => disagrees(breach.to_string()),
+        Halt::Rest => {
+            let found = length(&course, &device.machine) - begun;
+            if found == known {
+                return Ok(());
+            }
+            disagrees(format!(
+                "its future has {} operations and {} instructions, not {} and {}",
+                found.operations, found.instructions, known.operations, known.instructions
+            ))
+        }
+    }
+}
+
+fn length(course: &Course<'_>, machine: &Machine) -> Length {
+    Length {
+        operations: course.watch.operations,
+        instructions: machine.instructions(),
+    }
+}
+
+fn place<'a>(device: &'a Device, course: &'a Course<'_>, core: &'a Core) -> Place<'a> {
+    let view = device.machine.view();
+    let registers = view.registers.iter();
+    let key = registers.fold(course.memory(), |key, register| {
+        fold(key, u64::from(*register))
+    });
+    Place {
+        key,
+        device,
+        programs: course.watch.programs(),
+        core: Some(core),
     }
 }

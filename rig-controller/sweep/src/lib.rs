@@ -9,11 +9,16 @@
 mod course;
 mod cut;
 mod explorer;
+mod futures;
 mod life;
 mod outside;
+mod pages;
 mod replay;
+mod tally;
 mod upgrade;
+mod watch;
 
-pub use explorer::{Counts, Explorer, Failure, Search};
+pub use explorer::{Explorer, Failure, OnProgress, Search};
 pub use replay::{Replayed, replay};
+pub use tally::{Stage, StageCounts, StageTimes, Tally};
 pub use upgrade::Upgrade;

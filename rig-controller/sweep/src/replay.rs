@@ -7,7 +7,7 @@ use powercut_oracle::verdict::Invariant;
 use powercut_platform::PlatformError;
 
 use crate::course::Course;
-use crate::cut::lose_power;
+use crate::cut::leave;
 use crate::life::{Halt, go_on, machine};
 use crate::upgrade::Upgrade;
 
@@ -36,12 +36,7 @@ pub fn replay(upgrade: &Upgrade, cuts: &[Cut]) -> Result<Replayed, PlatformError
     let mut resting = false;
     let judged = loop {
         match go_on(&mut machine, &mut course, &mut resting) {
-            Halt::Broken(violation) => {
-                break Err(Breach {
-                    invariant: violation.invariant,
-                    reason: violation.reason,
-                });
-            }
+            Halt::Broken(breach) => break Err(breach),
             Halt::Rest => {
                 flashes.at_rest = Some(machine.flash().to_vec());
                 break planned.next().map_or(Ok(()), |cut| {
@@ -52,9 +47,11 @@ pub fn replay(upgrade: &Upgrade, cuts: &[Cut]) -> Result<Replayed, PlatformError
                 });
             }
             Halt::Operation(operation) => {
-                let here = course.operations + 1;
+                let here = course.watch.operations + 1;
                 if let Some(cut) = planned.next_if(|cut| cut.operation == here) {
-                    lose_power(&mut machine, &mut course, operation, cut.effect);
+                    course.watch.operate(operation, cut.effect, machine.flash());
+                    leave(&mut machine, operation, cut.effect);
+                    course.power_off(&machine, true);
                     flashes.after_cuts.push(machine.flash().to_vec());
                     course.power_on(&mut machine);
                     resting = false;
@@ -67,6 +64,6 @@ pub fn replay(upgrade: &Upgrade, cuts: &[Cut]) -> Result<Replayed, PlatformError
     Ok(Replayed {
         judged,
         flashes,
-        operations: course.operations,
+        operations: course.watch.operations,
     })
 }

@@ -10,6 +10,7 @@ mod status;
 mod wear;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use nor_flash_model::Geometry;
@@ -136,6 +137,27 @@ impl Oracle {
             excused: BTreeMap::new(),
             was_cut: false,
         }
+    }
+
+    /// Programs of each unit since its page was erased, as far as seen.
+    pub fn programs(&self) -> &[u8] {
+        &self.programs
+    }
+
+    /// What the oracle remembers and judges the future by, as a number: all but the [programs of units](Self::programs), of
+    /// which fewer never lead to another judgement.
+    pub fn memory(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.erases.hash(&mut hasher);
+        self.delivered.hash(&mut hasher);
+        self.early.hash(&mut hasher);
+        self.violations.len().hash(&mut hasher);
+        (self.journal_records, self.boots, self.boots_since_cut).hash(&mut hasher);
+        (self.cuts, self.reverted, self.in_force.0, self.trials).hash(&mut hasher);
+        (self.new_confirmed, self.was_cut, self.page_allowed).hash(&mut hasher);
+        (self.first_request_of_boot, self.first_request_since_cut).hash(&mut hasher);
+        (self.committed_at_last_cut, self.repeated_requests).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// A check of `invariant` was made, here or by whoever calls.

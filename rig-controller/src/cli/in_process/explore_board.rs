@@ -19,6 +19,9 @@ pub(super) struct BoardArgs {
     /// With --board: first cuts at each so-manieth operation only.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     stride: u64,
+    /// With --board: of the states whose future is known, follow each so-manieth all the same; it has to agree.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    check_one_in: u64,
     /// With --board: first cuts at these operations only, such as 100-200.
     #[arg(long, value_name = "FROM-TO", value_parser = parse_operations)]
     operations: Option<std::ops::RangeInclusive<u64>>,
@@ -54,8 +57,10 @@ pub(super) fn explore(args: &ExploreArgs, plan: &Path) -> Result<ExitCode, CliEr
             tearing: args.tearing,
             operations: args.on_board.operations.clone().unwrap_or(1..=u64::MAX),
             stride: args.on_board.stride,
+            merging: !args.no_merge,
+            check_one_in: args.on_board.check_one_in,
         };
-        let on_progress = |_: u64, _: &powercut_sweep::Counts| true;
+        let on_progress = |_: u64, _: &powercut_sweep::Tally| true;
         let mut explorer = Explorer::new(&upgrade, search, &on_progress);
         explorer.explore()?;
         for failure in &explorer.failures {
@@ -69,11 +74,10 @@ pub(super) fn explore(args: &ExploreArgs, plan: &Path) -> Result<ExitCode, CliEr
             code = exit::FIRMWARE;
         }
         say::line(&format!(
-            "{}: {:?} {:.1} s, {:.1} s in runs",
+            "{}: {:#?} {:.1} s",
             upgrade.name,
-            explorer.counts,
+            explorer.tally,
             begun.elapsed().as_secs_f64(),
-            explorer.running.as_secs_f64()
         ));
     }
     Ok(code.into())
