@@ -23,11 +23,13 @@ mod decode;
 mod exceptions;
 mod execute;
 mod machine;
+mod memo;
 mod memory;
 mod system;
 mod world;
 
 pub use machine::Machine;
+pub use memo::{MemoFigures, MemoOptions};
 pub use world::{Go, Operation, ResetCause, Stop, Timing, View, World};
 
 /// Bytes of code flash, from address 0 on.
