@@ -100,6 +100,8 @@ pub(crate) enum Kind {
     Ble,
     B,
     Bl,
+    /// BL of a function whose calls are not remembered.
+    BlLeftAlone,
     Nop,
     Barrier,
     Wfi,

@@ -32,6 +32,12 @@ impl Machine {
         }
     }
 
+    /// Executes the next instruction, for those who execute few.
+    #[inline(never)]
+    pub(crate) fn execute_one(&mut self, world: &mut dyn World) {
+        self.execute_next(world);
+    }
+
     /// Executes the next instruction.
     #[inline(always)]
     pub(crate) fn execute_next(&mut self, world: &mut dyn World) {
@@ -253,6 +259,11 @@ impl Machine {
             Ble => self.branch(self.cpu.zero == 0 || self.cpu.is_less(), i),
             B => cpu.r[PC] = i.value,
             Bl => {
+                cpu.r[LR] = cpu.r[PC].wrapping_add(2) | 1;
+                cpu.r[PC] = i.value;
+                self.called(world);
+            }
+            BlLeftAlone => {
                 cpu.r[LR] = cpu.r[PC].wrapping_add(2) | 1;
                 cpu.r[PC] = i.value;
             }

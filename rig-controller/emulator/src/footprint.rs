@@ -174,6 +174,20 @@ impl Footprint {
         }
     }
 
+    /// A call that is not carried out would have read these bytes (a bit each) of a word of RAM.
+    pub(crate) fn read_ram_bytes(&mut self, word: u16, bytes: u8) {
+        for byte in (0..4).filter(|byte| bytes >> byte & 1 == 1) {
+            self.ram.need(usize::from(word) * 4 + byte, &self.since);
+        }
+    }
+
+    /// A call that is not carried out would have written these bytes (a bit each) of a word of RAM.
+    pub(crate) fn write_ram_bytes(&mut self, word: u16, bytes: u8) {
+        for byte in (0..4).filter(|byte| bytes >> byte & 1 == 1) {
+            self.ram.at[(usize::from(word) * 4 + byte) % RAM_BYTES] = self.marks as u8;
+        }
+    }
+
     /// All of RAM is given new content.
     pub(crate) fn fill_ram(&mut self) {
         self.ram.at.fill(self.marks as u8);

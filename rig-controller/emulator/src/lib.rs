@@ -24,6 +24,7 @@ mod exceptions;
 mod execute;
 mod footprint;
 mod machine;
+mod memo;
 mod memory;
 mod still;
 mod system;
@@ -31,6 +32,7 @@ mod world;
 
 pub use footprint::{Footprint, MOST_MARKS, Marks, Programmed};
 pub use machine::{Core, Machine};
+pub use memo::{MemoFigures, MemoOptions};
 pub use world::{Go, Operation, ResetCause, Stop, Timing, View, World};
 
 /// Bytes of code flash, from address 0 on.

@@ -4,6 +4,7 @@ use crate::chip::Chip;
 use crate::chip::rng::mixed;
 use crate::cpu::{Cpu, PC, SP, Sleep};
 use crate::footprint::Footprint;
+use crate::memo::MemoSlot;
 use crate::memory::Memory;
 use crate::still::Moment;
 use crate::world::{ResetCause, Stop, Timing, View, World};
@@ -31,6 +32,9 @@ pub struct Machine {
     pub(crate) deadline: Cycles,
     /// Where time stands, if it does.
     pub(crate) moment: Option<Moment>,
+    /// Up to when the machine is to run; 0 while it executes single instructions.
+    pub(crate) limit: Cycles,
+    pub(crate) memo: MemoSlot,
     pub(crate) debugger: bool,
     /// The instruction at which the core has locked up.
     pub(crate) locked_up: Option<u32>,
@@ -51,6 +55,8 @@ impl Machine {
             instructions: 0,
             deadline: 0,
             moment: None,
+            limit: 0,
+            memo: MemoSlot::default(),
             debugger: false,
             locked_up: None,
             stopped: None,
@@ -260,6 +266,7 @@ impl Machine {
     /// Runs until something stops the machine, or to the first instruction that ends at or behind `until`. A sleeping core
     /// jumps to what wakes it.
     pub fn run(&mut self, world: &mut dyn World, until: Cycles) -> Stop {
+        self.limit = until;
         loop {
             self.attend(world);
             if let Some(stop) = self.ended() {
@@ -288,6 +295,7 @@ impl Machine {
 
     /// Executes one instruction, with what is due before it: a byte arrives, an exception is taken, a sleep ends.
     pub fn step(&mut self, world: &mut dyn World) -> Option<Stop> {
+        self.limit = 0;
         loop {
             self.attend(world);
             if let Some(stop) = self.ended() {
@@ -295,7 +303,7 @@ impl Machine {
             }
             if self.cpu.sleep == Sleep::Awake {
                 self.deadline = Cycles::MAX;
-                self.execute_next(world);
+                self.execute_one(world);
                 self.take_time_back();
                 return self.ended();
             }
@@ -333,6 +341,18 @@ impl Machine {
         let asleep = self.cpu.sleep != Sleep::Awake;
         let inside = self.chip.next_event(asleep).filter(|at| *at > now);
         [outside, inside].into_iter().flatten().min()
+    }
+
+    /// When something happens next that neither an instruction nor the watchdog does.
+    pub(crate) fn next_event_but_watchdog(&self, world: &dyn World) -> Option<Cycles> {
+        let outside = world.next_at();
+        let inside = self.chip.next_event_but_watchdog();
+        let times = outside.into_iter().chain(inside);
+        times.filter(|at| *at > self.now).min()
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.is_some() || self.locked_up.is_some()
     }
 
     /// Lets everything happen that is due now: outside, in the peripherals, in the core.

@@ -1,6 +1,8 @@
 //! A device's life from where it stands to rest: it runs, tells the platform how the upgrade has ended, and tells it again
 //! after one more power-on.
-use powercut_emulator::{CLOCK_HZ, Cycles, Machine, Operation, ResetCause, Stop, Timing};
+use powercut_emulator::{
+    CLOCK_HZ, Cycles, Machine, MemoOptions, Operation, ResetCause, Stop, Timing,
+};
 use powercut_explore::Breach;
 use powercut_oracle::verdict::Invariant;
 
@@ -25,6 +27,7 @@ pub(crate) enum Halt {
 pub(crate) fn machine(flash: &[u8]) -> Machine {
     let mut machine = Machine::new(Timing::Instant);
     machine.let_time_stand(true);
+    machine.remember_calls(MemoOptions::default());
     machine.load_flash(flash);
     machine
 }

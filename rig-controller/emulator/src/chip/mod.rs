@@ -130,12 +130,18 @@ impl Chip {
     /// When one of the peripherals could interrupt or reset the core next, or has sent a byte.
     pub(crate) fn next_event(&self, asleep: bool) -> Option<Cycles> {
         let watchdog = self.watchdog.next_event();
+        let watchdog = watchdog.filter(|_| !asleep || self.watchdog.runs_while_asleep());
+        let others = self.next_event_but_watchdog();
+        others.into_iter().chain(watchdog).min()
+    }
+
+    /// The same, without what the watchdog does.
+    pub(crate) fn next_event_but_watchdog(&self) -> Option<Cycles> {
         let timers = self.timers.iter().filter_map(Timer::next_interrupt);
         timers
             .chain(self.uart.sent_at())
             .chain(self.rng.next_interrupt())
             .chain(self.power.next_interrupt())
-            .chain(watchdog.filter(|_| !asleep || self.watchdog.runs_while_asleep()))
             .min()
     }
 }

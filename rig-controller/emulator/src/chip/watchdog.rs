@@ -139,6 +139,16 @@ impl Watchdog {
         true
     }
 
+    /// The last reload.
+    pub(crate) fn fed(&self) -> Cycles {
+        self.fed
+    }
+
+    /// The firmware writes the first reload register.
+    pub(crate) fn feed(&mut self, now: Cycles) {
+        self.reload(1, now);
+    }
+
     fn reload(&mut self, register: u32, now: Cycles) {
         if !self.running || self.missing & register == 0 {
             return;
