@@ -28,11 +28,13 @@ mod memo;
 mod memory;
 mod still;
 mod system;
+mod unsettled;
 mod world;
 
 pub use footprint::{Footprint, MOST_MARKS, Marks, Programmed};
 pub use machine::{Core, Machine};
 pub use memo::{MemoFigures, MemoOptions};
+pub use unsettled::{Noise, Unsettled};
 pub use world::{Go, Operation, ResetCause, Stop, Timing, View, World};
 
 /// Bytes of code flash, from address 0 on.

@@ -7,6 +7,7 @@ use crate::footprint::Footprint;
 use crate::memo::MemoSlot;
 use crate::memory::Memory;
 use crate::still::Moment;
+use crate::unsettled::Unsettled;
 use crate::world::{ResetCause, Stop, Timing, View, World};
 use crate::{Cycles, FLASH_BYTES, PAGE_BYTES, RAM_BYTES};
 
@@ -183,6 +184,18 @@ impl Machine {
             (None, true) => self.memory.footprint = Some(Box::new(Footprint::new())),
             (footprint, false) => *footprint = None,
         }
+    }
+
+    /// Words of flash that are unsettled, if any are.
+    pub fn unsettled(&self) -> Option<&Unsettled> {
+        self.memory.unsettled.as_deref()
+    }
+
+    /// These words of flash are unsettled now, and no others.
+    pub fn set_unsettled(&mut self, unsettled: Option<Unsettled>) {
+        self.memory.unsettled = unsettled
+            .filter(|unsettled| !unsettled.is_empty())
+            .map(Box::new);
     }
 
     /// The footprint, if one is kept.

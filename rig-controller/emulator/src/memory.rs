@@ -6,6 +6,7 @@
 
 use crate::decode::{Instruction, Kind, decode};
 use crate::footprint::Footprint;
+use crate::unsettled::Unsettled;
 use crate::{FLASH_BYTES, PAGE_BYTES, RAM_BYTES, RAM_START};
 
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub(crate) struct Memory {
     decoded: Box<[Instruction]>,
     /// Follows what a run needs, if somebody wants to know.
     pub(crate) footprint: Option<Box<Footprint>>,
+    /// Words that are unsettled, if any are.
+    pub(crate) unsettled: Option<Box<Unsettled>>,
     /// The page of which the footprint has all that is fetched.
     pub(crate) fetching: u32,
     /// Of the pages that have not changed since they were asked for.
@@ -29,6 +32,7 @@ impl Memory {
             ram: boxed(0),
             decoded: vec![Instruction::NOT_DECODED; FLASH_BYTES / 2].into_boxed_slice(),
             footprint: None,
+            unsettled: None,
             fetching: u32::MAX,
             digests: vec![None; FLASH_BYTES / PAGE_BYTES].into_boxed_slice(),
         }
@@ -150,7 +154,38 @@ impl Memory {
         if let Some(footprint) = &mut self.footprint {
             footprint.load_flash(offset);
         }
+        if self.unsettled.is_some() {
+            return self.load_unsettled::<N>(address);
+        }
         Some(value::<N, FLASH_BYTES>(&self.flash, offset))
+    }
+
+    /// Loads from flash of which some words are unsettled.
+    #[cold]
+    #[inline(never)]
+    fn load_unsettled<const N: usize>(&mut self, address: u32) -> Option<u32> {
+        let word = self.flash_word(address);
+        let word = match &mut self.unsettled {
+            Some(unsettled) => unsettled.look(address & !3, word)?,
+            None => word,
+        };
+        let shifted = word >> (8 * (address & 3));
+        Some(match N {
+            1 => shifted & 0xFF,
+            2 => shifted & 0xFFFF,
+            _ => shifted,
+        })
+    }
+
+    /// Forgets that words were unsettled once none is.
+    fn settled(&mut self) {
+        if self
+            .unsettled
+            .as_ref()
+            .is_some_and(|unsettled| unsettled.is_empty())
+        {
+            self.unsettled = None;
+        }
     }
 
     /// Stores `N` bytes at `address`, a multiple of `N`; `false` outside RAM.
@@ -205,6 +240,10 @@ impl Memory {
             footprint.program(address / 4, before, value);
             self.fetching = u32::MAX;
         }
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.program(address, value);
+            self.settled();
+        }
         self.set_word(address, before & value);
     }
 
@@ -228,6 +267,10 @@ impl Memory {
     pub(crate) fn set_page(&mut self, address: u32, page: &[u8; PAGE_BYTES]) {
         let start = address as usize & (FLASH_BYTES - PAGE_BYTES);
         self.flash[start..start + PAGE_BYTES].copy_from_slice(page);
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.settle_page(start as u32);
+            self.settled();
+        }
         self.forget(start, PAGE_BYTES);
     }
 

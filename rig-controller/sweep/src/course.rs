@@ -2,7 +2,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use nor_flash_model::{CutEffect, fold};
+use nor_flash_model::{CutEffect, Flicker, fold};
 use powercut_bench::modem::ModemEvent;
 use powercut_emulator::{CLOCK_HZ, Cycles, Go, Machine, Operation, ResetCause, View, World};
 use powercut_oracle::seen::{self, What};
@@ -10,6 +10,7 @@ use powercut_platform::PlatformError;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::cut::noise;
 use crate::outside::Outside;
 use crate::pages::{PageSet, Versions};
 use crate::upgrade::Upgrade;
@@ -35,6 +36,8 @@ pub(crate) struct Course<'u> {
     pub(crate) versions: Option<Box<Versions>>,
     /// Marks of the footprint.
     pub(crate) marks: usize,
+    /// How the weak bits read that the last cut left, and power-ons since.
+    flicker: Option<(Flicker, u32)>,
     /// When the application first showed itself, on the host's clock.
     pub(crate) booted_at: Option<Instant>,
 }
@@ -54,12 +57,13 @@ impl<'u> Course<'u> {
             changed: PageSet::default(),
             versions: None,
             marks: 0,
+            flicker: None,
             booted_at: None,
         })
     }
 
     /// The course that parts from this one by a loss of power, which `watch` has seen, at `now`.
-    pub(crate) fn part(&self, watch: Watch, now: Cycles) -> Self {
+    pub(crate) fn part(&self, watch: Watch, now: Cycles, effect: CutEffect) -> Self {
         let mut course = Self {
             upgrade: self.upgrade,
             outside: self.outside.fork(),
@@ -73,7 +77,16 @@ impl<'u> Course<'u> {
             ..*self
         };
         course.without_power(now);
+        course.weakened(effect);
         course
+    }
+
+    /// The last cut had this effect.
+    pub(crate) fn weakened(&mut self, effect: CutEffect) {
+        self.flicker = effect
+            .flicker()
+            .map(|flicker| (flicker, 0))
+            .or(self.flicker);
     }
 
     /// Equal for courses that have come to the same: but for flash, RAM, core and programs of units.
@@ -122,6 +135,13 @@ impl<'u> Course<'u> {
         random.set_stream(self.power_ons);
         machine.set_seed(random.next_u64());
         random.fill_bytes(machine.ram_mut());
+        if let Some((flicker, boot)) = &mut self.flicker
+            && let Some(mut unsettled) = machine.unsettled().cloned()
+        {
+            unsettled.set_noise(noise(*flicker, *boot), false);
+            *boot += 1;
+            machine.set_unsettled(Some(unsettled));
+        }
         machine.power_on(0);
         self.outside.power_restored(self.powered_at);
     }

@@ -1,8 +1,9 @@
 //! The walk over all cuts: at each operation of a run, power is lost in every way, and each result lives on.
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use nor_flash_model::{Cut, CutEffect, fold};
+use nor_flash_model::{Cut, CutEffect, Flicker, fold};
 use powercut_emulator::{Core, Machine, Operation};
 use powercut_explore::{Breach, Tearing, effects};
 use powercut_oracle::seen::What;
@@ -198,6 +199,7 @@ impl<'u> Explorer<'u> {
         marks: &mut Vec<Mark>,
         so_far: Length,
     ) -> Option<Length> {
+        device.refresh_unsettled();
         let core = device.machine.core();
         let place = place(device, course, &core);
         if let Some(future) = self.futures.find(&place) {
@@ -301,14 +303,14 @@ impl<'u> Explorer<'u> {
                 return Ok(());
             }
             let timer = Instant::now();
-            let checked = check(device, before.part(watch, now), future.length);
+            let checked = check(device, before.part(watch, now, effect), future.length);
             let (counts, times) = self.tally.of(stage);
             times.check += timer.elapsed();
             counts.checked += 1;
             return checked;
         }
         counts.distinct += 1;
-        self.recover(device, before.part(watch, now), mark)
+        self.recover(device, before.part(watch, now, effect), mark)
     }
 
     /// Follows a future that is not known.
@@ -358,6 +360,9 @@ fn cut(device: &mut Device, before: &Course<'_>, pending: Operation, effect: Cut
     watch.is_noting = false;
     watch.operate(pending, effect, device.machine.flash());
     leave(&mut device.machine, pending, effect);
+    if let Some(flicker) = effect.flicker() {
+        device.noise = number(flicker);
+    }
     device.refresh(page_of(pending));
     watch.power_off(true);
     watch.boot(What::PowerOn, device.machine.flash());
@@ -394,6 +399,13 @@ fn check(device: &mut Device, mut course: Course<'_>, known: Length) -> Result<(
             ))
         }
     }
+}
+
+/// How weak bits read, as a number.
+fn number(flicker: Flicker) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    flicker.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn length(course: &Course<'_>, machine: &Machine) -> Length {

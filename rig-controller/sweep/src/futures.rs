@@ -64,12 +64,25 @@ impl PageNeed {
         self.exact == [u64::MAX; PAGE_WORDS / 64]
     }
 
-    fn fits(&self, bytes: &[u8]) -> bool {
-        let programmed = |(word, value): &(u8, u32)| {
-            let at = usize::from(*word) * 4;
-            let held = word_at(bytes, at);
-            held & value == *value
+    fn fits(&self, device: &Device) -> bool {
+        let bytes = device.page(self.page);
+        let is_unsettled = device.is_unsettled(self.page);
+        let weak = |word: usize| {
+            let address = self.page * PAGE_BYTES + word * 4;
+            if is_unsettled {
+                device.weak_bits(address as u32)
+            } else {
+                0
+            }
         };
+        let programmed = |(word, value): &(u8, u32)| {
+            let word = usize::from(*word);
+            // Weak bits are settled where the value clears them.
+            word_at(bytes, word * 4) & value == *value && weak(word) & value == 0
+        };
+        if is_unsettled && bits(&self.exact).any(|word| weak(word) != 0) {
+            return false;
+        }
         // A page that is needed whole and differs does not fit.
         !self.needs_all()
             && digest_of(bytes, &self.exact) == self.digest
@@ -85,16 +98,23 @@ fn word_at(bytes: &[u8], at: usize) -> u32 {
 
 /// The number of the words of `mask` in a page.
 fn digest_of(bytes: &[u8], mask: &[u64; PAGE_WORDS / 64]) -> u64 {
-    let mut digest = 0;
-    for (index, mask) in mask.iter().enumerate() {
+    bits(mask).fold(0, |digest, word| {
+        fold(digest, u64::from(word_at(bytes, word * 4)))
+    })
+}
+
+/// The numbers of the bits that are set.
+fn bits(mask: &[u64]) -> impl Iterator<Item = usize> {
+    mask.iter().enumerate().flat_map(|(index, mask)| {
         let mut mask = *mask;
-        while mask != 0 {
-            let word = index * 64 + mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            digest = fold(digest, u64::from(word_at(bytes, word * 4)));
-        }
-    }
-    digest
+        std::iter::from_fn(move || {
+            let bit = mask.trailing_zeros() as usize;
+            (mask != 0).then(|| {
+                mask &= mask - 1;
+                index * 64 + bit
+            })
+        })
+    })
 }
 
 /// The bytes of RAM that a future depends on.
@@ -105,17 +125,7 @@ struct RamNeed {
 }
 
 fn ram_digest(ram: &[u8; RAM_BYTES], mask: &[u64; RAM_BYTES / 64]) -> u64 {
-    let (chunks, _) = ram.as_chunks::<64>();
-    let mut digest = 0;
-    for (chunk, mask) in chunks.iter().zip(mask) {
-        let mut mask = *mask;
-        while mask != 0 {
-            let at = mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            digest = fold(digest, u64::from(chunk[at]));
-        }
-    }
-    digest
+    bits(mask).fold(0, |digest, byte| fold(digest, u64::from(ram[byte])))
 }
 
 /// A future that was followed to its end, where it broke no invariant.
@@ -153,8 +163,7 @@ impl Future {
         let programs = |(unit, count): &(u32, u8)| place.programs[*unit as usize] <= *count;
         inside
             && self.pages.iter().all(|need| {
-                self.digests[need.page] == flash.digests()[need.page]
-                    || need.fits(flash.page(need.page))
+                self.digests[need.page] == flash.digests()[need.page] || need.fits(flash)
             })
             && self.worn.iter().all(programs)
     }
@@ -182,8 +191,7 @@ impl Future {
                 footprint.read_flash(start..start + PAGE_BYTES as u32);
                 continue;
             }
-            for word in (0..PAGE_WORDS).filter(|word| need.exact[word / 64] >> (word % 64) & 1 == 1)
-            {
+            for word in bits(&need.exact) {
                 let at = start + word as u32 * 4;
                 footprint.read_flash(at..at + 4);
             }
@@ -195,7 +203,7 @@ impl Future {
             footprint.wear(*word);
         }
         if let Some((_, ram)) = &self.inside {
-            for byte in (0..RAM_BYTES).filter(|byte| ram.mask[byte / 64] >> (byte % 64) & 1 == 1) {
+            for byte in bits(&ram.mask[..]) {
                 footprint.read_ram(byte..byte + 1);
             }
         }

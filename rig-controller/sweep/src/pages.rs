@@ -28,6 +28,8 @@ pub(crate) fn digest(bytes: &[u8]) -> u64 {
 pub(crate) struct Device {
     pub(crate) machine: Machine,
     digests: Box<Digests>,
+    /// How weak bits read, as a number.
+    pub(crate) noise: u64,
 }
 
 impl Device {
@@ -36,6 +38,7 @@ impl Device {
         let mut device = Self {
             machine,
             digests: Box::new([0; PAGES]),
+            noise: 0,
         };
         for page in 0..PAGES {
             device.refresh(page);
@@ -55,7 +58,43 @@ impl Device {
 
     /// A page has changed.
     pub(crate) fn refresh(&mut self, page: usize) {
-        self.digests[page] = digest(self.page(page));
+        let content = digest(self.page(page));
+        self.digests[page] = match self.machine.unsettled() {
+            Some(unsettled) if unsettled.is_in_page(page) => {
+                let start = (page * PAGE_BYTES) as u32;
+                let words = (start..start + PAGE_BYTES as u32).step_by(4);
+                let begun = fold(fold(content, u64::from(unsettled.looks())), self.noise);
+                words.fold(begun, |digest, address| {
+                    let fails = u64::from(unsettled.is_unreadable(address)) << 32;
+                    fold(digest, u64::from(unsettled.weak_bits(address)) | fails)
+                })
+            }
+            _ => content,
+        };
+    }
+
+    /// The bits of a word that may read otherwise at each look; all of them if it may fail to read.
+    pub(crate) fn weak_bits(&self, address: u32) -> u32 {
+        match self.machine.unsettled() {
+            Some(unsettled) if unsettled.is_unreadable(address) => u32::MAX,
+            Some(unsettled) => unsettled.weak_bits(address),
+            None => 0,
+        }
+    }
+
+    /// Whether words of this page are unsettled.
+    pub(crate) fn is_unsettled(&self, page: usize) -> bool {
+        let unsettled = self.machine.unsettled();
+        unsettled.is_some_and(|unsettled| unsettled.is_in_page(page))
+    }
+
+    /// Pages of which words are unsettled have other numbers once more looks were taken.
+    pub(crate) fn refresh_unsettled(&mut self) {
+        for page in 0..PAGES {
+            if self.is_unsettled(page) {
+                self.refresh(page);
+            }
+        }
     }
 
     /// This device's flash becomes that of `other`.
@@ -69,6 +108,9 @@ impl Device {
             self.machine.set_page((page * PAGE_BYTES) as u32, &bytes);
             self.digests[page] = other.digests[page];
         }
+        self.noise = other.noise;
+        self.machine
+            .set_unsettled(other.machine.unsettled().cloned());
     }
 }
 

@@ -52,6 +52,7 @@ pub fn replay(upgrade: &Upgrade, cuts: &[Cut]) -> Result<Replayed, PlatformError
                     course.watch.operate(operation, cut.effect, machine.flash());
                     leave(&mut machine, operation, cut.effect);
                     course.power_off(&machine, true);
+                    course.weakened(cut.effect);
                     flashes.after_cuts.push(machine.flash().to_vec());
                     course.power_on(&mut machine);
                     resting = false;

@@ -106,6 +106,19 @@ impl Shape {
 }
 
 impl Shape {
+    /// Whether it has looked at pages of which words are unsettled.
+    pub(super) fn is_unsettled(&self, memory: &Memory) -> bool {
+        memory.unsettled.as_ref().is_some_and(|unsettled| {
+            let ends = |(start, length): &(u32, u32)| [*start, start + length];
+            let bytes = self.flash.iter().flat_map(ends);
+            let pages = self.pages.iter().map(|page| usize::from(*page));
+            bytes
+                .map(|address| address as usize / PAGE_BYTES)
+                .chain(pages)
+                .any(|page| unsettled.is_in_page(page))
+        })
+    }
+
     /// Everything that a call of this shape has looked at goes into the footprint of the run.
     pub(super) fn note(&self, run: &mut RunFootprint) {
         for (word, bytes) in &self.ram {

@@ -192,6 +192,7 @@ impl Machine {
             Found::Nothing => {}
             Found::Call(hash, shape) => {
                 if let Some(entry) = function.shapes[shape].calls.get(&hash)
+                    && !function.shapes[shape].shape.is_unsettled(&self.memory)
                     && self.has_time_for(entry, world)
                 {
                     memo.figures.recalled += 1;
@@ -306,6 +307,10 @@ impl Function {
             Looked::Whole if took.1 < SHORT => self.short += 1,
             Looked::Whole => {
                 let shape = Shape::of(footprint);
+                if shape.is_unsettled(&machine.memory) {
+                    // The next time it may read something else.
+                    return 0;
+                }
                 let entry = Entry::of(footprint, &shape, &machine.cpu, &mut machine.memory, took);
                 let bytes = entry.size_bytes();
                 let hash = hash(&entry.input);
