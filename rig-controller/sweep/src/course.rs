@@ -24,8 +24,8 @@ pub(crate) struct Course<'u> {
     power_ons: u64,
     /// When the device got power.
     powered_at: Duration,
-    /// The machine stops before each operation.
-    pub(crate) asks: bool,
+    /// The machine stops before each operation from this number on.
+    pub(crate) stops_from: u64,
     /// The operation that the machine has stopped before.
     pub(crate) pending: Option<Operation>,
     /// That operation happens.
@@ -51,7 +51,7 @@ impl<'u> Course<'u> {
             watch: Watch::new(upgrade),
             power_ons: 0,
             powered_at: Duration::ZERO,
-            asks: false,
+            stops_from: u64::MAX,
             pending: None,
             allowed: false,
             changed: PageSet::default(),
@@ -79,6 +79,13 @@ impl<'u> Course<'u> {
         course.without_power(now);
         course.weakened(effect);
         course
+    }
+
+    /// Power is lost, which `watch` has seen, at `now`.
+    pub(crate) fn lose_power(&mut self, watch: Watch, now: Cycles, effect: CutEffect) {
+        self.watch = watch;
+        self.without_power(now);
+        self.weakened(effect);
     }
 
     /// The last cut had this effect.
@@ -187,7 +194,9 @@ impl<'u> Course<'u> {
 
 impl World for Course<'_> {
     fn operation(&mut self, operation: Operation, view: &View<'_>) -> Go {
-        if self.asks && !std::mem::take(&mut self.allowed) {
+        let is_stop = self.watch.operations + 1 >= self.stops_from;
+        let is_allowed = std::mem::take(&mut self.allowed);
+        if is_stop && !is_allowed {
             self.pending = Some(operation);
             return Go::StopBefore;
         }

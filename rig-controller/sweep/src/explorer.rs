@@ -1,11 +1,10 @@
 //! The walk over all cuts: at each operation of a run, power is lost in every way, and each result lives on.
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use nor_flash_model::{Cut, CutEffect, Flicker, fold};
 use powercut_emulator::{Core, Machine, Operation};
-use powercut_explore::{Breach, Tearing, effects};
+use powercut_explore::{Breach, Depth, effects};
 use powercut_oracle::seen::What;
 use powercut_oracle::verdict::Invariant;
 use powercut_platform::PlatformError;
@@ -15,6 +14,8 @@ use crate::cut::leave;
 use crate::futures::{Futures, Length, Mark, Place};
 use crate::life::{Halt, go_on, machine};
 use crate::pages::{Device, Versions};
+use crate::random::RandomCuts;
+use crate::search::Search;
 use crate::tally::{Stage, Tally};
 use crate::upgrade::Upgrade;
 use crate::watch::{Watch, page_of};
@@ -23,37 +24,6 @@ use crate::watch::{Watch, page_of};
 const MOST_FAILURES: usize = 20;
 /// Moments of a run at which known futures are looked for, power-on included. Runs that meet do so early.
 const MOST_MARKS: usize = 6;
-
-/// The cuts to try.
-#[derive(Debug, Clone)]
-pub struct Search {
-    /// Most cuts in a schedule.
-    pub depth: usize,
-    /// What a cut may leave.
-    pub tearing: Tearing,
-    /// Operations that may be hit by the first cut, numbered from 1.
-    pub operations: RangeInclusive<u64>,
-    /// Of those, each so-manieth, from the first on.
-    pub stride: u64,
-    /// Whether futures that are known are not followed again.
-    pub merging: bool,
-    /// Of the states whose future is known, each so-manieth is followed all the same, and has to agree.
-    pub check_one_in: u64,
-}
-
-impl Default for Search {
-    /// Every single cut.
-    fn default() -> Self {
-        Self {
-            depth: 1,
-            tearing: Tearing::Weak,
-            operations: 1..=u64::MAX,
-            stride: 1,
-            merging: true,
-            check_one_in: 1000,
-        }
-    }
-}
 
 /// A schedule that broke an invariant, or T1 if two ways to judge it disagreed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,35 +34,42 @@ pub struct Failure {
     pub breach: Breach,
 }
 
-/// Hears of each first cut that is done: its operation's number and the work so far; `false` stops the walk.
-pub type OnProgress<'a> = dyn Fn(u64, &Tally) -> bool + 'a;
+/// Hears of each first cut that is done: its operation's number and the work so far.
+pub type OnProgress<'a> = dyn Fn(u64, &Tally) + 'a;
 
 /// See the module's text.
 pub struct Explorer<'u> {
-    upgrade: &'u Upgrade,
-    search: Search,
+    pub(crate) upgrade: &'u Upgrade,
+    pub(crate) search: Search,
     effects: Vec<CutEffect>,
     /// A device for each number of cuts; one that runs is taken out.
-    devices: Vec<Option<Device>>,
+    pub(crate) devices: Vec<Option<Device>>,
     futures: Futures,
-    path: Vec<Cut>,
-    stage: Stage,
+    pub(crate) path: Vec<Cut>,
+    pub(crate) stage: Stage,
     /// The work so far.
     pub tally: Tally,
     /// The first failures.
     pub failures: Vec<Failure>,
+    stop: &'u (dyn Fn() -> bool + 'u),
     on_progress: &'u OnProgress<'u>,
+    /// The rest of the run without cuts need not be walked.
     stopped: bool,
 }
 
 impl<'u> Explorer<'u> {
-    /// A walk of which nothing is done.
-    pub fn new(upgrade: &'u Upgrade, search: Search, on_progress: &'u OnProgress<'u>) -> Self {
+    /// A walk of which nothing is done; it ends early once `stop` says so.
+    pub fn new(
+        upgrade: &'u Upgrade,
+        search: Search,
+        stop: &'u (dyn Fn() -> bool + 'u),
+        on_progress: &'u OnProgress<'u>,
+    ) -> Self {
         let programs_twice = upgrade.board.geometry.programs_twice();
         Self {
             upgrade,
             effects: effects(search.tearing, programs_twice),
-            devices: (0..=search.depth)
+            devices: (0..=search.levels())
                 .map(|_| Some(Device::new(machine(&upgrade.flash))))
                 .collect(),
             search,
@@ -101,6 +78,7 @@ impl<'u> Explorer<'u> {
             stage: Stage::Download,
             tally: Tally::default(),
             failures: Vec::new(),
+            stop,
             on_progress,
             stopped: false,
         }
@@ -124,7 +102,7 @@ impl<'u> Explorer<'u> {
         Ok(())
     }
 
-    fn fail(&mut self, breach: Breach) {
+    pub(crate) fn fail(&mut self, breach: Breach) {
         self.tally.of(self.stage).0.failed += 1;
         if self.failures.len() < MOST_FAILURES {
             let cuts = self.path.clone();
@@ -142,11 +120,12 @@ impl<'u> Explorer<'u> {
     ) -> Result<Length, Breach> {
         let level = self.path.len();
         let begun = length(course, &device.machine);
-        let is_cut = level < self.search.depth;
+        let is_cut = level < self.search.levels();
         let is_merging = self.search.merging && level > 0;
         let (mut resting, mut in_journal) = (false, true);
         let end = loop {
-            course.asks = is_cut || (is_merging && marks.len() < MOST_MARKS);
+            let stops = is_cut || (is_merging && marks.len() < MOST_MARKS);
+            course.stops_from = if stops { 0 } else { u64::MAX };
             let halt = go_on(&mut device.machine, course, &mut resting);
             for page in course.changed.take() {
                 device.refresh(page);
@@ -159,6 +138,7 @@ impl<'u> Explorer<'u> {
             if is_cut {
                 self.cut_here(device, course, operation);
                 if self.stopped {
+                    // What is left undone is not judged.
                     return Ok(Length::default());
                 }
             }
@@ -218,14 +198,11 @@ impl<'u> Explorer<'u> {
     fn cut_here(&mut self, device: &Device, course: &Course<'u>, pending: Operation) {
         let operation = course.watch.operations + 1;
         if self.path.is_empty() {
-            let wanted = &self.search.operations;
-            if operation > *wanted.end() {
+            if operation > *self.search.operations.end() {
                 self.stopped = true;
                 return;
             }
-            if !wanted.contains(&operation)
-                || !(operation - wanted.start()).is_multiple_of(self.search.stride)
-            {
+            if !self.search.hits(operation) {
                 return;
             }
             self.stage = if course.watch.is_downloading() {
@@ -234,17 +211,32 @@ impl<'u> Explorer<'u> {
                 Stage::Swap
             };
         }
-        for index in 0..self.effects.len() {
-            let effect = self.effects[index];
-            self.path.push(Cut { operation, effect });
-            if let Err(breach) = self.branch(device, course, pending, effect) {
-                self.fail(breach);
+        match self.search.depth {
+            Depth::Exhaustive { .. } => {
+                for index in 0..self.effects.len() {
+                    let effect = self.effects[index];
+                    self.path.push(Cut { operation, effect });
+                    if let Err(breach) = self.branch(device, course, pending, effect) {
+                        self.fail(breach);
+                    }
+                    self.path.pop();
+                }
             }
-            self.path.pop();
+            Depth::Random {
+                samples,
+                cuts,
+                seed,
+            } => {
+                for sample in 0..samples {
+                    let random = seed ^ operation << 24 ^ u64::from(sample);
+                    self.sample(device, course, pending, RandomCuts::new(random, cuts));
+                }
+            }
         }
-        if self.path.is_empty() && !(self.on_progress)(operation, &self.tally) {
-            self.stopped = true;
+        if self.path.is_empty() {
+            (self.on_progress)(operation, &self.tally);
         }
+        self.stopped |= (self.stop)();
     }
 
     /// Power is lost at `pending`, which `from` is about to do, with this effect.
@@ -355,7 +347,12 @@ impl<'u> Explorer<'u> {
 
 /// Power is lost on `device`, which has the flash of the one of `before`; the oracle that has seen it, and has looked at what
 /// is left.
-fn cut(device: &mut Device, before: &Course<'_>, pending: Operation, effect: CutEffect) -> Watch {
+pub(crate) fn cut(
+    device: &mut Device,
+    before: &Course<'_>,
+    pending: Operation,
+    effect: CutEffect,
+) -> Watch {
     let mut watch = before.watch.clone();
     watch.is_noting = false;
     watch.operate(pending, effect, device.machine.flash());
@@ -372,7 +369,7 @@ fn cut(device: &mut Device, before: &Course<'_>, pending: Operation, effect: Cut
 /// Follows a state whose future is known to be of this length.
 fn check(device: &mut Device, mut course: Course<'_>, known: Length) -> Result<(), Breach> {
     device.machine.keep_footprint(false);
-    course.asks = false;
+    course.stops_from = u64::MAX;
     course.begin_boot(&mut device.machine);
     let begun = length(&course, &device.machine);
     let halt = go_on(&mut device.machine, &mut course, &mut false);
@@ -408,7 +405,7 @@ fn number(flicker: Flicker) -> u64 {
     hasher.finish()
 }
 
-fn length(course: &Course<'_>, machine: &Machine) -> Length {
+pub(crate) fn length(course: &Course<'_>, machine: &Machine) -> Length {
     Length {
         operations: course.watch.operations,
         instructions: machine.instructions(),

@@ -12,7 +12,7 @@ use crate::life::{Halt, go_on, machine};
 use crate::upgrade::Upgrade;
 
 /// What came of a schedule.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replayed {
     /// The verdict.
     pub judged: Result<(), Breach>,
@@ -29,12 +29,12 @@ pub struct Replayed {
 pub fn replay(upgrade: &Upgrade, cuts: &[Cut]) -> Result<Replayed, PlatformError> {
     let mut machine = machine(&upgrade.flash);
     let mut course = Course::new(upgrade)?;
-    course.asks = true;
     course.power_on(&mut machine);
     let mut planned = cuts.iter().copied().peekable();
     let mut flashes = Flashes::default();
     let mut resting = false;
     let judged = loop {
+        course.stops_from = planned.peek().map_or(u64::MAX, |cut| cut.operation);
         match go_on(&mut machine, &mut course, &mut resting) {
             Halt::Broken(breach) => break Err(breach),
             Halt::Rest => {

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nor_flash_model::fold;
 use powercut_bench::modem::{ModemHabits, ModemPower};
 use powercut_explore::CaseName;
 use powercut_link::LinkProfile;
@@ -40,4 +41,16 @@ pub struct Upgrade {
     pub refetch_fragments_per_cut: u32,
     /// How the upgrade has to end.
     pub outcome: Outcome,
+}
+
+impl Upgrade {
+    /// Its case and what it is made of: equal for equal work.
+    pub fn described(&self) -> String {
+        let (chunks, _) = self.flash.as_chunks::<8>();
+        let manifest = self.images.new.signed().encode();
+        let (signed, _) = manifest.as_chunks::<8>();
+        let words = chunks.iter().chain(signed);
+        let digest = words.fold(0, |digest, word| fold(digest, u64::from_le_bytes(*word)));
+        format!("elf:{}:images={:08x}", self.name, digest as u32)
+    }
 }

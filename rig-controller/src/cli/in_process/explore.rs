@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::explore_board::{self, BoardArgs};
 use super::explore_results;
@@ -18,6 +20,7 @@ use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
 use powercut_bench::cancel::Cancel;
 use powercut_document::input_file;
 use powercut_explore::campaign::{self, CampaignProgress, News, Profile, Slice, SliceRecord};
+use powercut_explore::results::Recorded;
 use powercut_explore::{
     Breach, Depth, ExplorationCounts, FlashPart, Partition, SMALL_PAGES, Scenario, Schedule,
     Survey, Tearing, shrink,
@@ -25,7 +28,7 @@ use powercut_explore::{
 use powercut_oracle::verdict::Invariant;
 
 /// The seed of who gives none.
-const DEFAULT_SEED: u64 = 1;
+pub(super) const DEFAULT_SEED: u64 = 1;
 /// Files larger than this are no record of an exploration: a slice has a line.
 const LARGEST_RECORD_BYTES: u64 = 1 << 30;
 
@@ -164,7 +167,8 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     let slices = campaign::slices(&surveys, args.partition);
     if !args.merge.is_empty() {
         let begun = Instant::now();
-        let records = explore_results::merged(&slices, &args.merge, args.record.as_deref())?;
+        let names: Vec<&str> = slices.iter().map(Slice::name).collect();
+        let records = explore_results::merged(&names, &args.merge, args.record.as_deref())?;
         explore_results::say_missing(&slices, &records);
         if let Some(path) = &args.junit {
             explore_results::write_junit(path, &slices, &records, &options)?;
@@ -172,16 +176,12 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
         return Ok(summary(&records, &slices, begun, &options).into());
     }
     let names: BTreeSet<&str> = slices.iter().map(campaign::Slice::name).collect();
-    let mut earlier = match &args.record {
+    let mut earlier: Vec<SliceRecord> = match &args.record {
         Some(path) => read(path)?,
         None => Vec::new(),
     };
     earlier.retain(|record| names.contains(record.slice.as_str()));
     let known: BTreeSet<String> = earlier.iter().map(|record| record.slice.clone()).collect();
-    let jobs = args.jobs.map_or_else(
-        || std::thread::available_parallelism().map_or(1, NonZero::get),
-        NonZero::get,
-    );
     let stop = Cancel::default();
     let signals = Signals::watch(stop.clone())?;
     let begun = Instant::now();
@@ -190,7 +190,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     campaign::run(
         &slices,
         &known,
-        jobs,
+        jobs(args),
         &|| stop.is_cancelled(),
         &|news, progress| {
             let record = match news {
@@ -223,8 +223,16 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     Ok(signals.exit().unwrap_or_else(|| code.into()))
 }
 
+/// Threads.
+pub(super) fn jobs(args: &ExploreArgs) -> usize {
+    args.jobs.map_or_else(
+        || std::thread::available_parallelism().map_or(1, NonZero::get),
+        NonZero::get,
+    )
+}
+
 /// What the options ask for of a single exploration, if anything.
-fn depth(args: &ExploreArgs) -> Option<Depth> {
+pub(super) fn depth(args: &ExploreArgs) -> Option<Depth> {
     match (args.depth, args.random) {
         (Some(cuts), _) => Some(Depth::Exhaustive { cuts: cuts.get() }),
         (None, Some(samples)) => Some(Depth::Random {
@@ -395,7 +403,7 @@ pub(super) fn code(judged: &Result<(), Breach>) -> u8 {
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
+pub(super) fn read<R: Recorded + DeserializeOwned>(path: &Path) -> Result<Vec<R>, RecordError> {
     let text = match input_file::read_text(path, LARGEST_RECORD_BYTES).map_err(Into::into) {
         Ok(text) => text,
         Err(error) if std::io::Error::kind(&error) == std::io::ErrorKind::NotFound => {
@@ -415,12 +423,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
             line: index + 1,
             reason,
         };
-        let record: SliceRecord =
-            serde_json::from_str(line).map_err(|error| content(error.to_string()))?;
-        if record.schema != campaign::SCHEMA {
+        let record: R = serde_json::from_str(line).map_err(|error| content(error.to_string()))?;
+        if record.schema() != R::SCHEMA {
             return Err(content(format!(
                 "schema {} is not known here",
-                record.schema
+                record.schema()
             )));
         }
         records.push(record);
@@ -428,7 +435,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
     Ok(records)
 }
 
-fn append(path: &Path, record: &SliceRecord) -> Result<(), RecordError> {
+pub(super) fn append(path: &Path, record: &impl Serialize) -> Result<(), RecordError> {
     let write = || {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
