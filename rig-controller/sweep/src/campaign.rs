@@ -25,8 +25,10 @@ pub type Stop<'a> = dyn Fn() -> bool + Sync + 'a;
 
 /// Version of the record's schema.
 const SCHEMA: u32 = 1;
-/// Slices of an upgrade. Fixed, so that a record made with another number of cores is still of use.
-const SLICES: u64 = 32;
+/// Slices of an upgrade, at most. Fixed, so that a record made with another number of cores is still of use.
+const MOST_SLICES: u64 = 32;
+/// Operations of a slice, at least: each slice begins with a run up to its first one.
+const LEAST_OPERATIONS: u64 = 1_000;
 /// How often a campaign says that it is under way.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -74,8 +76,9 @@ pub fn slices(upgrade: &Arc<Upgrade>, operations: u64, search: &Search) -> Vec<S
     let first = *search.operations.start();
     let last = operations.min(*search.operations.end());
     let count = (last + 1).saturating_sub(first);
-    let at = |slice: u64| first + count * slice / SLICES;
-    (0..SLICES)
+    let of = (count / LEAST_OPERATIONS).clamp(1, MOST_SLICES);
+    let at = |slice: u64| first + count * slice / of;
+    (0..of)
         .map(|index| (index, at(index)..=at(index + 1) - 1))
         .filter(|(_, operations)| !operations.is_empty())
         .map(|(index, operations)| Slice {

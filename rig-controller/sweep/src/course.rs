@@ -97,18 +97,21 @@ impl<'u> Course<'u> {
     }
 
     /// Equal for courses that have come to the same: but for flash, RAM, core and programs of units.
-    pub(crate) fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self, cuts_to_come: bool) -> u64 {
         fold(
-            fold(self.outside.history(), self.watch.memory()),
+            fold(self.outside.history(), self.watch.memory(cuts_to_come)),
             self.power_ons,
         )
     }
 
     /// The same for a course that parts from this one by a loss of power at `now`, which `watch` has seen.
-    pub(crate) fn memory_once_parted(&self, watch: &Watch, now: Cycles) -> u64 {
+    pub(crate) fn memory_once_parted(&self, watch: &Watch, now: Cycles, cuts_to_come: bool) -> u64 {
         let now = self.time_at(now).as_nanos() as u64;
         let history = fold(self.outside.history(), now);
-        fold(fold(history, watch.memory()), self.power_ons + 1)
+        fold(
+            fold(history, watch.memory(cuts_to_come)),
+            self.power_ons + 1,
+        )
     }
 
     /// The operation that the machine has stopped before happens when it goes on.

@@ -1,5 +1,6 @@
 //! The walk over all cuts: at each operation of a run, power is lost in every way, and each result lives on.
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::rc::Rc;
 use std::time::Instant;
 
 use nor_flash_model::{Cut, CutEffect, Flicker, fold};
@@ -11,7 +12,7 @@ use powercut_platform::PlatformError;
 
 use crate::course::Course;
 use crate::cut::leave;
-use crate::futures::{Futures, Length, Mark, Place};
+use crate::futures::{End, Future, Futures, Length, Mark, Place};
 use crate::life::{Halt, go_on, machine};
 use crate::pages::{Device, Versions};
 use crate::random::RandomCuts;
@@ -110,14 +111,14 @@ impl<'u> Explorer<'u> {
         }
     }
 
-    /// Follows a run that has these marks to its end, or to a future that is known, and explores each of its cuts; says how
-    /// long the whole is.
+    /// Follows a run that has these marks to its end, or to a future that is known, and explores each of its
+    /// cuts.
     fn follow(
         &mut self,
         device: &mut Device,
         course: &mut Course<'u>,
         mut marks: Vec<Mark>,
-    ) -> Result<Length, Breach> {
+    ) -> Result<(), Breach> {
         let level = self.path.len();
         let begun = length(course, &device.machine);
         let is_cut = level < self.search.levels();
@@ -125,21 +126,31 @@ impl<'u> Explorer<'u> {
         let (mut resting, mut in_journal) = (false, true);
         let end = loop {
             let stops = is_cut || (is_merging && marks.len() < MOST_MARKS);
-            course.stops_from = if stops { 0 } else { u64::MAX };
+            course.stops_from = match (stops, level) {
+                (true, 0) => *self.search.operations.start(),
+                (true, _) => 0,
+                (false, _) => u64::MAX,
+            };
             let halt = go_on(&mut device.machine, course, &mut resting);
             for page in course.changed.take() {
                 device.refresh(page);
             }
             let operation = match halt {
                 Halt::Operation(operation) => operation,
-                Halt::Rest => break length(course, &device.machine),
+                Halt::Rest => {
+                    break End {
+                        length: length(course, &device.machine) - begun,
+                        records: course.watch.records(),
+                        needed: course.watch.records_needed(),
+                    };
+                }
                 Halt::Broken(breach) => return Err(breach),
             };
             if is_cut {
                 self.cut_here(device, course, operation);
                 if self.stopped {
                     // What is left undone is not judged.
-                    return Ok(Length::default());
+                    return Ok(());
                 }
             }
             let was_in_journal = std::mem::replace(&mut in_journal, self.is_journal(operation));
@@ -150,19 +161,23 @@ impl<'u> Explorer<'u> {
                 let timer = Instant::now();
                 let known = self.meet(device, course, &mut marks, here - begun);
                 self.tally.of(self.stage).1.lookup += timer.elapsed();
-                if let Some(rest) = known {
+                if let Some(future) = known {
                     self.tally.of(self.stage).0.met += 1;
-                    break here + rest;
+                    break End {
+                        length: here - begun + future.length,
+                        records: course.watch.records(),
+                        needed: future.records,
+                    };
                 }
             }
             course.allow();
         };
         let timer = Instant::now();
         if let Some(versions) = &course.versions {
-            self.futures.learn(marks, device, versions, end - begun);
+            self.futures.learn(marks, device, versions, &end);
         }
         self.tally.of(self.stage).1.lookup += timer.elapsed();
-        Ok(end - begun)
+        Ok(())
     }
 
     fn is_journal(&self, operation: Operation) -> bool {
@@ -178,13 +193,14 @@ impl<'u> Explorer<'u> {
         course: &mut Course<'u>,
         marks: &mut Vec<Mark>,
         so_far: Length,
-    ) -> Option<Length> {
+    ) -> Option<Rc<Future>> {
         device.refresh_unsettled();
         let core = device.machine.core();
-        let place = place(device, course, &core);
+        let cuts_to_come = self.path.len() < self.search.levels();
+        let place = place(device, course, &core, cuts_to_come);
         if let Some(future) = self.futures.find(&place) {
             future.follow(&mut device.machine);
-            return Some(future.length);
+            return Some(future);
         }
         marks.push(Mark::new(&place, so_far));
         course.marks = marks.len();
@@ -278,11 +294,13 @@ impl<'u> Explorer<'u> {
                 reason: violation.reason.clone(),
             });
         }
+        let cuts_to_come = self.path.len() < self.search.levels();
         let timer = Instant::now();
         let place = Place {
-            key: before.memory_once_parted(&watch, now),
+            key: before.memory_once_parted(&watch, now, cuts_to_come),
             device,
             programs: watch.programs(),
+            records: watch.records(),
             core: None,
         };
         let known = self.search.merging.then(|| self.futures.find(&place));
@@ -341,7 +359,7 @@ impl<'u> Explorer<'u> {
         times.recovery += timer.elapsed().saturating_sub(within + booted);
         counts.operations += ran.operations;
         counts.instructions += ran.instructions;
-        end.map(|_| ())
+        end
     }
 }
 
@@ -412,16 +430,22 @@ pub(crate) fn length(course: &Course<'_>, machine: &Machine) -> Length {
     }
 }
 
-fn place<'a>(device: &'a Device, course: &'a Course<'_>, core: &'a Core) -> Place<'a> {
+fn place<'a>(
+    device: &'a Device,
+    course: &'a Course<'_>,
+    core: &'a Core,
+    cuts_to_come: bool,
+) -> Place<'a> {
     let view = device.machine.view();
     let registers = view.registers.iter();
-    let key = registers.fold(course.memory(), |key, register| {
+    let key = registers.fold(course.memory(cuts_to_come), |key, register| {
         fold(key, u64::from(*register))
     });
     Place {
         key,
         device,
         programs: course.watch.programs(),
+        records: course.watch.records(),
         core: Some(core),
     }
 }

@@ -5,7 +5,8 @@
 //! The state of what is not flash must be equal: RAM wherever the future reads it, the core, modem and platform (by what has
 //! happened to them), and the oracle's memory. The oracle's count of programs of a unit (S3) takes part by a bound: where the
 //! future programs a unit that it has not erased, the state must not have programmed it more often than the state that the
-//! future was followed from.
+//! future was followed from. So does its count of records of the journal (L3): the state must have as many as justify the
+//! erases of the future.
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -134,6 +135,8 @@ pub(crate) struct Future {
     pages: Vec<PageNeed>,
     /// Units that it programs without having erased them, by number, with the programs that they had.
     worn: Vec<(u32, u8)>,
+    /// Changes of the journal before it that are enough.
+    pub(crate) records: u64,
     /// Core and RAM; `None` when power has just come back, since then they are the same for all.
     inside: Option<(Core, RamNeed)>,
     pub(crate) length: Length,
@@ -146,6 +149,8 @@ pub(crate) struct Place<'a> {
     pub(crate) device: &'a Device,
     /// Programs of each unit since its page was erased.
     pub(crate) programs: &'a [u8],
+    /// Changes of the journal so far.
+    pub(crate) records: u64,
     /// The core; `None` when power has just come back.
     pub(crate) core: Option<&'a Core>,
 }
@@ -166,6 +171,7 @@ impl Future {
                 self.digests[need.page] == flash.digests()[need.page] || need.fits(flash)
             })
             && self.worn.iter().all(programs)
+            && place.records >= self.records
     }
 
     /// The run of `machine` goes on with this future: what it needs is needed by the run, where the run has not determined it.
@@ -215,6 +221,7 @@ pub(crate) struct Mark {
     key: u64,
     digests: Box<Digests>,
     programs: Vec<u8>,
+    records: u64,
     inside: Option<(Core, Box<[u8; RAM_BYTES]>)>,
     /// How long the run was when it came here.
     pub(crate) at: Length,
@@ -227,12 +234,24 @@ impl Mark {
             key: place.key,
             digests: Box::new(*place.device.digests()),
             programs: place.programs.to_vec(),
+            records: place.records,
             inside: place
                 .core
                 .map(|core| (core.clone(), Box::new(*place.device.machine.ram()))),
             at,
         }
     }
+}
+
+/// Where a run that was followed has come to.
+#[derive(Debug, Default)]
+pub(crate) struct End {
+    /// Its length, with that of the future that it came to.
+    pub(crate) length: Length,
+    /// Changes of the journal that the run saw.
+    pub(crate) records: u64,
+    /// Changes of the journal up to there that are enough for it.
+    pub(crate) needed: u64,
 }
 
 /// The futures that are known, by place.
@@ -252,13 +271,13 @@ impl Futures {
         futures.first().cloned()
     }
 
-    /// A run that had these marks has come to its end, in `device`, after so long; `versions` has its pages.
+    /// A run that had these marks has come to its end in `device`; `versions` has its pages.
     pub(crate) fn learn(
         &mut self,
         marks: Vec<Mark>,
         device: &Device,
         versions: &Versions,
-        end: Length,
+        end: &End,
     ) {
         let Some(footprint) = device.machine.footprint() else {
             return;
@@ -315,7 +334,7 @@ impl Masks {
         footprint: &Footprint,
         device: &Device,
         versions: &Versions,
-        end: Length,
+        end: &End,
     ) -> Future {
         let old = versions.at(index);
         let content = |page: usize| old[page].map_or(device.page(page), |bytes| &bytes[..]);
@@ -366,8 +385,9 @@ impl Masks {
             digests: mark.digests,
             pages,
             worn,
+            records: end.needed.saturating_sub(end.records - mark.records),
             inside,
-            length: end - mark.at,
+            length: end.length - mark.at,
         }
     }
 }

@@ -61,9 +61,20 @@ impl Watch {
         }
     }
 
-    /// All that judges the future but for the programs of units, as a number.
-    pub(crate) fn memory(&self) -> u64 {
-        fold(self.oracle.memory(), self.view.memory())
+    /// All that judges the future but for the programs of units and the records of the journal, as a number; `cuts_to_come`
+    /// is whether power may be cut again.
+    pub(crate) fn memory(&self, cuts_to_come: bool) -> u64 {
+        fold(self.oracle.memory(cuts_to_come), self.view.memory())
+    }
+
+    /// Changes of the journal that were enough up to now.
+    pub(crate) fn records_needed(&self) -> u64 {
+        self.oracle.journal_records_needed()
+    }
+
+    /// Changes of the journal so far.
+    pub(crate) fn records(&self) -> u64 {
+        self.oracle.journal_records()
     }
 
     /// Programs of each unit since its page was erased.

@@ -144,19 +144,29 @@ impl Oracle {
         &self.programs
     }
 
+    /// Changes of the journal so far: the more, the more erases of it are allowed.
+    pub fn journal_records(&self) -> u64 {
+        self.journal_records
+    }
+
     /// What the oracle remembers and judges the future by, as a number: all but the [programs of units](Self::programs), of
-    /// which fewer never lead to another judgement.
-    pub fn memory(&self) -> u64 {
+    /// which fewer never break an invariant that more do not, and the [records](Self::journal_records), of which
+    /// [so many](Self::journal_records_needed) are enough.
+    /// `cuts_to_come` is whether power may be cut again.
+    pub fn memory(&self, cuts_to_come: bool) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.erases.hash(&mut hasher);
         self.delivered.hash(&mut hasher);
         self.early.hash(&mut hasher);
         self.violations.len().hash(&mut hasher);
-        (self.journal_records, self.boots, self.boots_since_cut).hash(&mut hasher);
+        (self.boots, self.boots_since_cut).hash(&mut hasher);
         (self.cuts, self.reverted, self.in_force.0, self.trials).hash(&mut hasher);
         (self.new_confirmed, self.was_cut, self.page_allowed).hash(&mut hasher);
         (self.first_request_of_boot, self.first_request_since_cut).hash(&mut hasher);
-        (self.committed_at_last_cut, self.repeated_requests).hash(&mut hasher);
+        self.repeated_requests.hash(&mut hasher);
+        if cuts_to_come {
+            self.committed_at_last_cut.hash(&mut hasher);
+        }
         hasher.finish()
     }
 
