@@ -9,6 +9,7 @@ use crate::chip::uart::{Uart, Written};
 use crate::cpu::{PC, Sleep};
 use crate::execute::Abort;
 use crate::machine::Machine;
+use crate::memo::{NVMC_READY, WATCHDOG_RELOAD};
 use crate::world::{Go, Operation, ResetCause, Stop, Timing, World};
 use crate::{FLASH_BYTES, PAGE_BYTES};
 
@@ -47,6 +48,7 @@ impl Machine {
         bytes: u32,
     ) -> Result<u32, Abort> {
         self.attend_next();
+        self.effects += u64::from(address != NVMC_READY);
         let place = place(address & !3).ok_or(Abort::Fault)?;
         // The core's registers are words, and a narrower access is unpredictable.
         if bytes != 4 && matches!(place, Place::Private) {
@@ -103,6 +105,7 @@ impl Machine {
         bytes: u32,
     ) -> Result<(), Abort> {
         self.attend_next();
+        self.effects += u64::from(address != WATCHDOG_RELOAD);
         // While the world looks, the core is at the instruction that stores: all of those have 16 bits.
         let next = self.cpu.r[PC];
         self.cpu.r[PC] = next.wrapping_sub(2);

@@ -22,6 +22,8 @@ pub struct Machine {
     /// Up to when the machine is to run; 0 while it executes single instructions.
     pub(crate) limit: Cycles,
     pub(crate) memo: MemoSlot,
+    /// Counts what is more than to touch RAM, to read flash and to feed the watchdog.
+    pub(crate) effects: u64,
     pub(crate) debugger: bool,
     /// The instruction at which the core has locked up.
     pub(crate) locked_up: Option<u32>,
@@ -43,6 +45,7 @@ impl Machine {
             deadline: 0,
             limit: 0,
             memo: MemoSlot::default(),
+            effects: 0,
             debugger: false,
             locked_up: None,
             stopped: None,

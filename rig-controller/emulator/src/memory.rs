@@ -15,6 +15,8 @@ pub(crate) struct Memory {
     decoded: Box<[Instruction]>,
     /// Of the pages that have not changed since they were asked for.
     digests: Box<[Option<u64>]>,
+    /// Whether calls are to be looked at.
+    remembers_calls: bool,
 }
 
 impl Memory {
@@ -24,6 +26,7 @@ impl Memory {
             ram: boxed(0),
             decoded: vec![Instruction::NOT_DECODED; FLASH_BYTES / 2].into_boxed_slice(),
             digests: vec![None; FLASH_BYTES / PAGE_BYTES].into_boxed_slice(),
+            remembers_calls: false,
         }
     }
 
@@ -43,7 +46,10 @@ impl Memory {
     #[cold]
     #[inline(never)]
     fn decode(&mut self, pc: u32) -> Option<Instruction> {
-        let instruction = decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)));
+        let mut instruction = decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)));
+        if instruction.kind == Kind::Bl && !self.remembers_calls {
+            instruction.kind = Kind::BlLeftAlone;
+        }
         if let Some(place) = self.decoded.get_mut((pc >> 1) as usize) {
             *place = instruction;
         }
@@ -90,8 +96,9 @@ impl Memory {
         }
     }
 
-    /// Calls are looked at again, wherever they are.
-    pub(crate) fn forget_calls(&mut self) {
+    /// Calls are looked at from now on, wherever they are.
+    pub(crate) fn look_at_calls(&mut self) {
+        self.remembers_calls = true;
         for instruction in &mut self.decoded {
             if instruction.kind == Kind::BlLeftAlone {
                 instruction.kind = Kind::Bl;
