@@ -4,7 +4,7 @@ use crate::chip::Peripheral;
 use crate::chip::gpio::Gpio;
 use crate::chip::information::{FICR, UICR};
 use crate::chip::nvic::{APPLICATION_INTERRUPT, requests_reset};
-use crate::chip::nvmc::{ERASE_CYCLES, Erase, PROGRAM_CYCLES};
+use crate::chip::nvmc::{ERASE_CYCLES, Erase, Nvmc, PROGRAM_CYCLES};
 use crate::chip::uart::{Uart, Written};
 use crate::cpu::{PC, Sleep};
 use crate::execute::Abort;
@@ -38,6 +38,7 @@ fn place(address: u32) -> Option<Place> {
 }
 
 impl Machine {
+    /// A load of the core that the fast path has not served.
     #[cold]
     #[inline(never)]
     pub(crate) fn load_beyond(
@@ -47,6 +48,16 @@ impl Machine {
         bytes: u32,
     ) -> Result<u32, Abort> {
         self.attend_next();
+        self.read(world, address, bytes)
+    }
+
+    /// Reads `bytes` (1, 2 or 4) at `address`, a multiple of them, beyond RAM and flash.
+    pub(crate) fn read(
+        &mut self,
+        world: &mut dyn World,
+        address: u32,
+        bytes: u32,
+    ) -> Result<u32, Abort> {
         let place = place(address & !3).ok_or(Abort::Fault)?;
         // The core's registers are words, and a narrower access is unpredictable.
         if bytes != 4 && matches!(place, Place::Private) {
@@ -93,6 +104,7 @@ impl Machine {
         })
     }
 
+    /// A store of the core that the fast path has not served.
     #[cold]
     #[inline(never)]
     pub(crate) fn store_beyond(
@@ -111,7 +123,8 @@ impl Machine {
         Ok(())
     }
 
-    fn write(
+    /// Writes `bytes` (1, 2 or 4) at `address`, a multiple of them, beyond RAM.
+    pub(crate) fn write(
         &mut self,
         world: &mut dyn World,
         address: u32,
@@ -132,7 +145,7 @@ impl Machine {
         match place {
             // Written in the factory.
             Place::Ficr(_) => Ok(()),
-            Place::Uicr(offset) => self.write_uicr(offset, value, bytes),
+            Place::Uicr(offset) => self.write_uicr(world, offset, value, bytes),
             Place::Gpio(offset) => {
                 if !self.chip.gpio.write(offset, word) {
                     world.not_emulated(address);
@@ -171,6 +184,10 @@ impl Machine {
             Some(Peripheral::Uart) => chip.uart.write(offset, value),
             Some(Peripheral::Nvmc) => match chip.nvmc.erase(offset, value) {
                 Some(erase) => return self.erase(world, erase),
+                None if Nvmc::is_erase(offset) => {
+                    world.not_written(address, &self.view());
+                    true
+                }
                 None => chip.nvmc.write(offset, value),
             },
             Some(Peripheral::PowerAndClock) => {
@@ -222,6 +239,7 @@ impl Machine {
             return Err(Abort::Fault);
         }
         if !self.chip.nvmc.write_enabled() {
+            world.not_written(address, &self.view());
             return Ok(());
         }
         let before = self.memory.flash_word(address);
@@ -236,13 +254,21 @@ impl Machine {
         )
     }
 
-    fn write_uicr(&mut self, offset: u32, value: u32, bytes: u32) -> Result<(), Abort> {
+    fn write_uicr(
+        &mut self,
+        world: &mut dyn World,
+        offset: u32,
+        value: u32,
+        bytes: u32,
+    ) -> Result<(), Abort> {
         if bytes != 4 {
             return Err(Abort::Fault);
         }
         if self.chip.nvmc.write_enabled() {
             self.chip.information.program_uicr(offset, value);
             self.stand_still(PROGRAM_CYCLES);
+        } else {
+            world.not_written(UICR + offset, &self.view());
         }
         Ok(())
     }

@@ -19,6 +19,7 @@
 mod bus;
 mod chip;
 mod cpu;
+mod debug;
 mod decode;
 mod exceptions;
 mod execute;
@@ -27,6 +28,7 @@ mod memory;
 mod system;
 mod world;
 
+pub use debug::{BusError, Width};
 pub use machine::Machine;
 pub use world::{Go, Operation, ResetCause, Stop, Timing, View, World};
 

@@ -2,7 +2,7 @@
 
 use crate::chip::Chip;
 use crate::chip::rng::mixed;
-use crate::cpu::{Cpu, PC, SP, Sleep};
+use crate::cpu::{Cpu, PC, Sleep};
 use crate::memory::Memory;
 use crate::world::{ResetCause, Stop, Timing, View, World};
 use crate::{Cycles, FLASH_BYTES, PAGE_BYTES, RAM_BYTES};
@@ -122,11 +122,6 @@ impl Machine {
         self.chip.information.set_device_id(mixed(seed ^ 0x1D));
     }
 
-    /// With a debugger attached, a BKPT instruction stops the machine; without one it faults, as on a board in the field.
-    pub fn attach_debugger(&mut self, attached: bool) {
-        self.debugger = attached;
-    }
-
     /// From now on the pins of `driven` (a bit each) are held at the level of their bit in `levels`, the others are open.
     pub fn drive_pins(&mut self, driven: u32, levels: u32) {
         self.chip.gpio.drive(driven, levels);
@@ -155,28 +150,6 @@ impl Machine {
     /// Instructions executed since the machine was made.
     pub fn instructions(&self) -> u64 {
         self.instructions
-    }
-
-    /// R0 to R12, SP, LR and the address of the next instruction.
-    pub fn registers(&self) -> &[u32; 16] {
-        &self.cpu.r
-    }
-
-    /// Flags, Thumb bit and exception number, as the xPSR shows them.
-    pub fn xpsr(&self) -> u32 {
-        self.cpu.xpsr()
-    }
-
-    /// Sets R0 to R12, SP (13), LR (14) or the address of the next instruction (15).
-    ///
-    /// # Panics
-    /// When there is no such register.
-    pub fn set_register(&mut self, register: usize, value: u32) {
-        self.cpu.r[register] = match register {
-            SP => value & !3,
-            PC => value & !1,
-            _ => value,
-        };
     }
 
     /// The machine as the world sees it.
@@ -223,6 +196,12 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Lets everything happen that is due before the next instruction, which is not executed: bytes arrive, an exception is
+    /// entered, a sleep ends. Time does not pass.
+    pub fn settle(&mut self, world: &mut dyn World) {
+        self.attend(world);
     }
 
     /// Executes one instruction, with what is due before it: a byte arrives, an exception is taken, a sleep ends.

@@ -119,6 +119,13 @@ pub trait World {
         let _ = (cause, view);
     }
 
+    /// The firmware has written to flash or UICR at `address`, or asked for an erase there (the register's address), while
+    /// the controller does not let it: nothing has changed. The manual does not say how the chip takes it; firmware that
+    /// does it is wrong in any case.
+    fn not_written(&mut self, address: u32, view: &View<'_>) {
+        let _ = (address, view);
+    }
+
     /// The firmware uses `what`, which QEMU has and nRF51 silicon lacks: "VTOR" or "`SysTick`".
     fn not_on_silicon(&mut self, what: &'static str) {
         let _ = what;

@@ -74,7 +74,7 @@ pub(crate) struct Chip {
 impl Chip {
     pub(crate) fn new(timing: Timing) -> Self {
         Self {
-            power: PowerAndClock::new(),
+            power: PowerAndClock::new(timing),
             uart: Uart::new(timing),
             timers: [Timer::new(32), Timer::new(16), Timer::new(16)],
             rng: Rng::new(),
