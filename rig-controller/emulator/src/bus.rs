@@ -15,7 +15,7 @@ use crate::{FLASH_BYTES, PAGE_BYTES};
 const SYSTICK: std::ops::Range<u32> = 0xE000_E010..0xE000_E020;
 const VECTOR_TABLE_OFFSET: u32 = 0xE000_ED08;
 
-/// What lies at an address beyond RAM and flash.
+/// The part of the chip that answers at an address beyond RAM and flash.
 enum Place {
     Ficr(u32),
     Uicr(u32),
@@ -326,7 +326,7 @@ impl Machine {
         }
     }
 
-    /// Does what the world says of something that has happened.
+    /// Stops the machine if the world says so of an event that has happened.
     pub(crate) fn obey(&mut self, go: Go) {
         if go != Go::On {
             self.stop(Stop::World);

@@ -93,11 +93,13 @@ impl Machine {
     /// Power comes back at `now`: everything is as after a power-on reset but flash, UICR and RAM, which the caller fills.
     pub fn power_on(&mut self, now: Cycles) {
         self.now = now;
+        self.stopped = None;
         self.chip.power_on(self.timing);
         self.start();
     }
 
-    /// The chip resets itself, as it does on the board when its core has locked up and no debugger is attached.
+    /// The chip resets, for a reason that lies outside the machine. On the board a lock-up is one, unless a debugger is
+    /// attached.
     pub fn reset(&mut self, world: &mut dyn World, cause: ResetCause) {
         self.reset_by(world, cause);
     }
@@ -116,7 +118,7 @@ impl Machine {
         self.deadline = 0;
     }
 
-    /// What the random number generator gives and the chip's device id follow from `seed` from here on.
+    /// From now on the bytes of the random number generator, and the chip's device id, follow from `seed`.
     pub fn set_seed(&mut self, seed: u64) {
         self.chip.rng.set_seed(seed);
         self.chip.information.set_device_id(mixed(seed ^ 0x1D));
@@ -198,8 +200,8 @@ impl Machine {
         }
     }
 
-    /// Lets everything happen that is due before the next instruction, which is not executed: bytes arrive, an exception is
-    /// entered, a sleep ends. Time does not pass.
+    /// Lets everything happen that is due before the next instruction, and executes none: bytes arrive, an exception is
+    /// entered, a sleep ends.
     pub fn settle(&mut self, world: &mut dyn World) {
         self.attend(world);
     }
@@ -296,6 +298,7 @@ impl Machine {
     }
 
     /// Brings the outside up to now, in the order of time: bytes that have left go out, and bytes that have arrived come in.
+    /// A time that the world still names after its turn is one at which the device had no room.
     pub(crate) fn meet_world(&mut self, world: &mut dyn World) {
         let now = self.now;
         let mut turned = None;
@@ -307,6 +310,7 @@ impl Machine {
             match (sent, outside) {
                 (Some(sent), outside) if outside.is_none_or(|at| sent <= at) => {
                     self.byte_leaves(world, sent);
+                    turned = None;
                 }
                 (_, Some(at)) => {
                     world.turn(at);

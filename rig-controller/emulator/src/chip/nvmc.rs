@@ -18,7 +18,7 @@ const ERASE_UICR: u32 = 0x514;
 const WRITE_ENABLED: u32 = 1;
 const ERASE_ENABLED: u32 = 2;
 
-/// What is to be erased.
+/// An erase that the firmware asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Erase {
     /// The page at this address.

@@ -16,7 +16,7 @@ fn note(number: u16) -> Vec<u16> {
     vec![movs(4, number), strb(4, 5, 0), adds(5, 1)]
 }
 
-/// What handlers have noted, from `0x2000_0100` on.
+/// The numbers that handlers have noted, from `0x2000_0100` on.
 fn noted(machine: &Machine) -> &[u8] {
     let end = (machine.registers()[5] - 0x2000_0000) as usize;
     &machine.ram()[0x100..end]
@@ -211,6 +211,30 @@ fn a_more_urgent_interrupt_nests_and_an_equal_one_waits() {
     );
     assert_eq!(machine.registers()[9], 18);
     assert_eq!(machine.registers()[13], STACK);
+}
+
+#[test]
+fn a_handler_that_follows_another_finds_its_registers_and_the_first_ones_frame() {
+    let code = [
+        begin(),
+        poke(ENABLE, 0b11),
+        vec![CPSID],
+        poke(PEND, 0b11),
+        vec![movs(0, 1), CPSIE, NOP, bkpt(0)],
+    ]
+    .concat();
+    let first = [vec![movs(0, 77), mov(8, 13)], note(1), vec![BX_LR]].concat();
+    let second = [
+        vec![mov(9, 0), mov(10, 13), mov(11, 14)],
+        note(2),
+        vec![BX_LR],
+    ]
+    .concat();
+    let (machine, _) = run_image(&Image::new(&code).handler(16, &first).handler(17, &second));
+    let r = machine.registers();
+    assert_eq!(noted(&machine), [1, 2]);
+    assert_eq!((r[9], r[10], r[11]), (77, r[8], 0xFFFF_FFF9));
+    assert_eq!((r[0], r[13]), (1, STACK));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The core and the chip as silicon has them.
 
+mod anything;
 mod arithmetic;
 #[path = "../common/mod.rs"]
 mod common;

@@ -91,7 +91,7 @@ fn something_pending_is_an_event_when_the_core_was_told_so() {
     .concat();
     let at = awake_at(&code).unwrap();
     assert!((50_000..50_300).contains(&at), "{at}");
-    // What pends already is no event again.
+    // An interrupt that pends already is no event again.
     let code = [
         vec![CPSID],
         poke(PEND, 1),

@@ -142,25 +142,7 @@ fn sleep(machine: &mut Machine, until: Cycles) {
     assert_eq!(machine.step(&mut notes), None);
     assert_eq!(machine.run(&mut notes, until), Stop::Budget);
     assert_eq!(machine.now(), until);
-    wake(machine);
     machine.set_register(15, back);
-}
-
-/// Ends a sleep by an interrupt that is masked.
-fn wake(machine: &mut Machine) {
-    let mut notes = Notes::default();
-    let word = powercut_emulator::Width::Word;
-    machine.set_primask(true);
-    for (address, value) in [(0xE000_E100, 1 << 31), (0xE000_E200, 1 << 31)] {
-        machine.bus_write(&mut notes, address, value, word).unwrap();
-    }
-    machine.settle(&mut notes);
-    for address in [0xE000_E280, 0xE000_E180] {
-        machine
-            .bus_write(&mut notes, address, 1 << 31, word)
-            .unwrap();
-    }
-    machine.set_primask(false);
 }
 
 #[test]
@@ -286,7 +268,7 @@ fn feeding_grants_another_period_and_nothing_else_does() {
     };
     assert_eq!(feed(0x6E52_4635), 0);
     assert_eq!(feed(0x6E52_4634), 1);
-    // What is set before the start cannot be changed after it.
+    // Settings cannot be changed after the start.
     let code = [watchdog(), poke(WATCHDOG + 0x504, u32::MAX), vec![FOREVER]].concat();
     assert_eq!(
         bites(&code, Timing::Silicon, 2 * CLOCK_HZ).1.resets.len(),
