@@ -19,6 +19,7 @@
 mod bus;
 mod chip;
 mod cpu;
+mod debug;
 mod decode;
 mod exceptions;
 mod execute;
@@ -28,6 +29,7 @@ mod memory;
 mod system;
 mod world;
 
+pub use debug::{BusError, Width};
 pub use machine::Machine;
 pub use memo::{MemoFigures, MemoOptions};
 pub use world::{Go, Operation, ResetCause, Stop, Timing, View, World};

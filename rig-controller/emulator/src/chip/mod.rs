@@ -31,7 +31,7 @@ pub(crate) const SHORTS: u32 = 0x200;
 pub(crate) const INTERRUPT_SET: u32 = 0x304;
 pub(crate) const INTERRUPT_CLEAR: u32 = 0x308;
 
-/// What a peripheral's identifier is, and so its place in memory and its interrupt.
+/// A peripheral on the bus for slow ones. Its identifier gives its place in memory and its interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peripheral {
     PowerAndClock,
@@ -74,7 +74,7 @@ pub(crate) struct Chip {
 impl Chip {
     pub(crate) fn new(timing: Timing) -> Self {
         Self {
-            power: PowerAndClock::new(),
+            power: PowerAndClock::new(timing),
             uart: Uart::new(timing),
             timers: [Timer::new(32), Timer::new(16), Timer::new(16)],
             rng: Rng::new(),
