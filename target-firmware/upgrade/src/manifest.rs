@@ -205,10 +205,7 @@ impl Manifest {
         }
         if !FRAGMENT_BYTES.contains(&manifest.fragment_bytes)
             || !manifest.fragment_bytes.is_multiple_of(4)
-            || manifest
-                .size_bytes
-                .div_ceil(u32::from(manifest.fragment_bytes))
-                > 0xFFFF
+            || manifest.size_bytes > 0xFFFF * u32::from(manifest.fragment_bytes)
         {
             return Err(ManifestError::Field(16));
         }
