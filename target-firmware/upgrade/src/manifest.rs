@@ -252,11 +252,14 @@ impl SignedManifest {
 
     /// Reads manifest and signature.
     pub fn decode(bytes: &[u8; SIGNED_MANIFEST_BYTES]) -> Result<Self, ManifestError> {
-        let mut body = [0; MANIFEST_BYTES];
-        body.copy_from_slice(&bytes[..MANIFEST_BYTES]);
-        let mut signature = [0; 64];
-        signature.copy_from_slice(&bytes[MANIFEST_BYTES..]);
-        Ok(Self::new(Manifest::decode(&body)?, signature))
+        let (Some(signed), Some(signature)) = (bytes.first_chunk(), bytes.last_chunk()) else {
+            return Err(ManifestError::NotAManifest);
+        };
+        Ok(Self {
+            manifest: Manifest::decode(signed)?,
+            digest: Sha256::digest(signed).into(),
+            signature: *signature,
+        })
     }
 
     /// The bytes that travel.
