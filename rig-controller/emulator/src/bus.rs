@@ -4,18 +4,19 @@ use crate::chip::Peripheral;
 use crate::chip::gpio::Gpio;
 use crate::chip::information::{FICR, UICR};
 use crate::chip::nvic::{APPLICATION_INTERRUPT, requests_reset};
-use crate::chip::nvmc::{ERASE_CYCLES, Erase, PROGRAM_CYCLES};
+use crate::chip::nvmc::{ERASE_CYCLES, Erase, Nvmc, PROGRAM_CYCLES};
 use crate::chip::uart::{Uart, Written};
 use crate::cpu::{PC, Sleep};
 use crate::execute::Abort;
 use crate::machine::Machine;
+use crate::memo::{NVMC_READY, WATCHDOG_RELOAD};
 use crate::world::{Go, Operation, ResetCause, Stop, Timing, World};
 use crate::{FLASH_BYTES, PAGE_BYTES};
 
 const SYSTICK: std::ops::Range<u32> = 0xE000_E010..0xE000_E020;
 const VECTOR_TABLE_OFFSET: u32 = 0xE000_ED08;
 
-/// What lies at an address beyond RAM and flash.
+/// The part of the chip that answers at an address beyond RAM and flash.
 enum Place {
     Ficr(u32),
     Uicr(u32),
@@ -38,6 +39,7 @@ fn place(address: u32) -> Option<Place> {
 }
 
 impl Machine {
+    /// A load of the core that the fast path has not served.
     #[cold]
     #[inline(never)]
     pub(crate) fn load_beyond(
@@ -46,8 +48,18 @@ impl Machine {
         address: u32,
         bytes: u32,
     ) -> Result<u32, Abort> {
-        self.attend_next();
         self.take_time_back();
+        self.effects += u64::from(address != NVMC_READY);
+        self.read(world, address, bytes)
+    }
+
+    /// Reads `bytes` (1, 2 or 4) at `address`, a multiple of them, beyond RAM and flash.
+    pub(crate) fn read(
+        &mut self,
+        world: &mut dyn World,
+        address: u32,
+        bytes: u32,
+    ) -> Result<u32, Abort> {
         let place = place(address & !3).ok_or(Abort::Fault)?;
         // The core's registers are words, and a narrower access is unpredictable.
         if bytes != 4 && matches!(place, Place::Private) {
@@ -80,7 +92,13 @@ impl Machine {
             Place::Private => Some(chip.nvic.read(address, self.cpu.exception).unwrap_or(0)),
             Place::Peripheral(identifier, offset) => match Peripheral::of(identifier) {
                 Some(Peripheral::PowerAndClock) => chip.power.read(offset, now),
-                Some(Peripheral::Uart) => chip.uart.read(offset),
+                Some(Peripheral::Uart) => {
+                    // Taking a byte makes room for another. No other read brings about anything.
+                    if Uart::is_rxd(offset) {
+                        self.deadline = 0;
+                    }
+                    chip.uart.read(offset)
+                }
                 Some(Peripheral::Timer(index)) => chip.timers[index].read(offset, now),
                 Some(Peripheral::Rng) => chip.rng.read(offset, now),
                 Some(Peripheral::Watchdog) => chip.watchdog.read(offset),
@@ -94,6 +112,7 @@ impl Machine {
         })
     }
 
+    /// A store of the core that the fast path has not served.
     #[cold]
     #[inline(never)]
     pub(crate) fn store_beyond(
@@ -105,6 +124,7 @@ impl Machine {
     ) -> Result<(), Abort> {
         self.attend_next();
         self.take_time_back();
+        self.effects += u64::from(address != WATCHDOG_RELOAD);
         // While the world looks, the core is at the instruction that stores: all of those have 16 bits.
         let next = self.cpu.r[PC];
         self.cpu.r[PC] = next.wrapping_sub(2);
@@ -113,7 +133,8 @@ impl Machine {
         Ok(())
     }
 
-    fn write(
+    /// Writes `bytes` (1, 2 or 4) at `address`, a multiple of them, beyond RAM.
+    pub(crate) fn write(
         &mut self,
         world: &mut dyn World,
         address: u32,
@@ -134,7 +155,7 @@ impl Machine {
         match place {
             // Written in the factory.
             Place::Ficr(_) => Ok(()),
-            Place::Uicr(offset) => self.write_uicr(offset, value, bytes),
+            Place::Uicr(offset) => self.write_uicr(world, offset, value, bytes),
             Place::Gpio(offset) => {
                 if !self.chip.gpio.write(offset, word) {
                     world.not_emulated(address);
@@ -175,6 +196,10 @@ impl Machine {
             Some(Peripheral::Uart) => chip.uart.write(offset, value),
             Some(Peripheral::Nvmc) => match chip.nvmc.erase(offset, value) {
                 Some(erase) => return self.erase(world, erase),
+                None if Nvmc::is_erase(offset) => {
+                    world.not_written(address, &self.view());
+                    true
+                }
                 None => chip.nvmc.write(offset, value),
             },
             Some(Peripheral::PowerAndClock) => {
@@ -226,6 +251,7 @@ impl Machine {
             return Err(Abort::Fault);
         }
         if !self.chip.nvmc.write_enabled() {
+            world.not_written(address, &self.view());
             return Ok(());
         }
         let before = self.memory.flash_word(address);
@@ -240,13 +266,21 @@ impl Machine {
         )
     }
 
-    fn write_uicr(&mut self, offset: u32, value: u32, bytes: u32) -> Result<(), Abort> {
+    fn write_uicr(
+        &mut self,
+        world: &mut dyn World,
+        offset: u32,
+        value: u32,
+        bytes: u32,
+    ) -> Result<(), Abort> {
         if bytes != 4 {
             return Err(Abort::Fault);
         }
         if self.chip.nvmc.write_enabled() {
             self.chip.information.program_uicr(offset, value);
             self.stand_still(PROGRAM_CYCLES);
+        } else {
+            world.not_written(UICR + offset, &self.view());
         }
         Ok(())
     }
@@ -301,7 +335,7 @@ impl Machine {
         }
     }
 
-    /// Does what the world says of something that has happened.
+    /// Stops the machine if the world says so of an event that has happened.
     pub(crate) fn obey(&mut self, go: Go) {
         if go != Go::On {
             self.stop(Stop::World);

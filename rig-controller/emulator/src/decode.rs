@@ -7,7 +7,7 @@
     reason = "tables of instructions are read by their kinds"
 )]
 
-/// What an instruction does.
+/// The work of an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Kind {

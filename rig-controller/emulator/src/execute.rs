@@ -1,7 +1,7 @@
 //! One instruction after the other: the loop in which all the time goes.
 //!
-//! Nothing here is generic over the world, so that it is compiled once, in this crate. What is neither a register nor RAM
-//! nor a read of flash is done in `bus`, rare instructions in `system`.
+//! Nothing here is generic over the world, so that it is compiled once, in this crate. `bus` does the transfers that go
+//! neither to RAM nor read flash, `system` the rare instructions.
 #![expect(
     clippy::inline_always,
     reason = "the loop is 1.6 times as fast as one body"

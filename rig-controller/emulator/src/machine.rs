@@ -2,7 +2,7 @@
 
 use crate::chip::Chip;
 use crate::chip::rng::mixed;
-use crate::cpu::{Cpu, PC, SP, Sleep};
+use crate::cpu::{Cpu, PC, Sleep};
 use crate::footprint::Footprint;
 use crate::memo::MemoSlot;
 use crate::memory::Memory;
@@ -36,6 +36,8 @@ pub struct Machine {
     /// Up to when the machine is to run; 0 while it executes single instructions.
     pub(crate) limit: Cycles,
     pub(crate) memo: MemoSlot,
+    /// Counts what is more than to touch RAM, to read flash and to feed the watchdog.
+    pub(crate) effects: u64,
     pub(crate) debugger: bool,
     /// The instruction at which the core has locked up.
     pub(crate) locked_up: Option<u32>,
@@ -58,6 +60,7 @@ impl Machine {
             moment: None,
             limit: 0,
             memo: MemoSlot::default(),
+            effects: 0,
             debugger: false,
             locked_up: None,
             stopped: None,
@@ -118,11 +121,13 @@ impl Machine {
     pub fn power_on(&mut self, now: Cycles) {
         self.now = now;
         self.time_has_passed();
+        self.stopped = None;
         self.chip.power_on(self.timing);
         self.start();
     }
 
-    /// The chip resets itself, as it does on the board when its core has locked up and no debugger is attached.
+    /// The chip resets, for a reason that lies outside the machine. On the board a lock-up is one, unless a debugger is
+    /// attached.
     pub fn reset(&mut self, world: &mut dyn World, cause: ResetCause) {
         self.reset_by(world, cause);
     }
@@ -145,15 +150,10 @@ impl Machine {
         self.deadline = 0;
     }
 
-    /// What the random number generator gives and the chip's device id follow from `seed` from here on.
+    /// From now on the bytes of the random number generator, and the chip's device id, follow from `seed`.
     pub fn set_seed(&mut self, seed: u64) {
         self.chip.rng.set_seed(seed);
         self.chip.information.set_device_id(mixed(seed ^ 0x1D));
-    }
-
-    /// With a debugger attached, a BKPT instruction stops the machine; without one it faults, as on a board in the field.
-    pub fn attach_debugger(&mut self, attached: bool) {
-        self.debugger = attached;
     }
 
     /// From now on the pins of `driven` (a bit each) are held at the level of their bit in `levels`, the others are open.
@@ -236,28 +236,6 @@ impl Machine {
         self.instructions
     }
 
-    /// R0 to R12, SP, LR and the address of the next instruction.
-    pub fn registers(&self) -> &[u32; 16] {
-        &self.cpu.r
-    }
-
-    /// Flags, Thumb bit and exception number, as the xPSR shows them.
-    pub fn xpsr(&self) -> u32 {
-        self.cpu.xpsr()
-    }
-
-    /// Sets R0 to R12, SP (13), LR (14) or the address of the next instruction (15).
-    ///
-    /// # Panics
-    /// When there is no such register.
-    pub fn set_register(&mut self, register: usize, value: u32) {
-        self.cpu.r[register] = match register {
-            SP => value & !3,
-            PC => value & !1,
-            _ => value,
-        };
-    }
-
     /// The machine as the world sees it.
     pub fn view(&self) -> View<'_> {
         View {
@@ -304,6 +282,12 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Lets everything happen that is due before the next instruction, and executes none: bytes arrive, an exception is
+    /// entered, a sleep ends.
+    pub fn settle(&mut self, world: &mut dyn World) {
+        self.attend(world);
     }
 
     /// Executes one instruction, with what is due before it: a byte arrives, an exception is taken, a sleep ends.
@@ -419,6 +403,7 @@ impl Machine {
     }
 
     /// Brings the outside up to now, in the order of time: bytes that have left go out, and bytes that have arrived come in.
+    /// A time that the world still names after its turn is one at which the device had no room.
     pub(crate) fn meet_world(&mut self, world: &mut dyn World) {
         let now = self.now;
         let mut turned = None;
@@ -430,6 +415,7 @@ impl Machine {
             match (sent, outside) {
                 (Some(sent), outside) if outside.is_none_or(|at| sent <= at) => {
                     self.byte_leaves(world, sent);
+                    turned = None;
                 }
                 (_, Some(at)) => {
                     world.turn(at);

@@ -23,6 +23,8 @@ pub(crate) struct Memory {
     pub(crate) fetching: u32,
     /// Of the pages that have not changed since they were asked for.
     digests: Box<[Option<u64>]>,
+    /// Whether calls are to be looked at.
+    remembers_calls: bool,
 }
 
 impl Memory {
@@ -35,6 +37,7 @@ impl Memory {
             unsettled: None,
             fetching: u32::MAX,
             digests: vec![None; FLASH_BYTES / PAGE_BYTES].into_boxed_slice(),
+            remembers_calls: false,
         }
     }
 
@@ -72,7 +75,10 @@ impl Memory {
     #[cold]
     #[inline(never)]
     fn decode(&mut self, pc: u32) -> Option<Instruction> {
-        let instruction = decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)));
+        let mut instruction = decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)));
+        if instruction.kind == Kind::Bl && !self.remembers_calls {
+            instruction.kind = Kind::BlLeftAlone;
+        }
         if let Some(place) = self.decoded.get_mut((pc >> 1) as usize) {
             *place = instruction;
         }
@@ -119,8 +125,9 @@ impl Memory {
         }
     }
 
-    /// Calls are looked at again, wherever they are.
-    pub(crate) fn forget_calls(&mut self) {
+    /// Calls are looked at from now on, wherever they are.
+    pub(crate) fn look_at_calls(&mut self) {
+        self.remembers_calls = true;
         for instruction in &mut self.decoded {
             if instruction.kind == Kind::BlLeftAlone {
                 instruction.kind = Kind::Bl;

@@ -31,7 +31,7 @@ pub(crate) const SHORTS: u32 = 0x200;
 pub(crate) const INTERRUPT_SET: u32 = 0x304;
 pub(crate) const INTERRUPT_CLEAR: u32 = 0x308;
 
-/// What a peripheral's identifier is, and so its place in memory and its interrupt.
+/// A peripheral on the bus for slow ones. Its identifier gives its place in memory and its interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peripheral {
     PowerAndClock,

@@ -20,8 +20,8 @@ pub(super) const NZ: u8 = 1;
 pub(super) const C: u8 = 2;
 pub(super) const V: u8 = 4;
 
-const NVMC_READY: u32 = 0x4001_E400;
-const WATCHDOG_RELOAD: u32 = 0x4001_0600;
+pub(crate) const NVMC_READY: u32 = 0x4001_E400;
+pub(crate) const WATCHDOG_RELOAD: u32 = 0x4001_0600;
 
 /// When a call feeds the watchdog, in cycles from its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Footprint {
             }
             Lsl | Lsr | Asr | Ror => {
                 // A shift by nothing leaves the carry.
-                let carry = if cpu.get(i.b) & 255 == 0 { 0 } else { C };
+                let carry = if cpu.get(i.b) as u8 == 0 { 0 } else { C };
                 self.two(i, NZ | carry);
             }
             AddHigh => self.two(i, 0),

@@ -2,28 +2,35 @@
 //! effect, and its effect is taken from memory. Exact, the residue on the stack, cycles and instructions included.
 //!
 //! Input is everything that the call looks at before it has made it itself: registers, RAM, flash, its own code. Only *pure*
-//! calls are remembered: those that touch RAM, read flash and feed the watchdog, and do nothing else. Nobody says which
-//! functions are worth it: the first call of each is looked at, and what turns out short or impure is left alone from then on.
-//! Looking at a call takes several times as long as carrying it out, so later calls are looked at once the same input has come
-//! several times.
+//! calls are remembered: those that touch RAM, read flash and feed the watchdog, and do nothing else. The machine finds out by
+//! itself which functions are worth it: it tries each out a few times, and leaves those alone that are short or impure. To look
+//! at a call takes several times as long as to carry it out, so a call is looked at once the same input has come several times,
+//! and functions whose calls do not come again are not looked at any more.
 mod entry;
 mod footprint;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
 use self::entry::{Entry, Shape};
 use self::footprint::{Feeds, Footprint};
+pub(crate) use self::footprint::{NVMC_READY, WATCHDOG_RELOAD};
 use crate::Cycles;
 use crate::chip::watchdog::Watchdog;
 use crate::cpu::{LR, PC, SP, Sleep};
+use crate::decode::Instruction;
 use crate::machine::Machine;
 use crate::memory::Memory;
 use crate::world::World;
 
 /// Instructions that a call has at least if it is worth to be remembered.
 const SHORT: u64 = 600;
-/// So many short calls, and none that is longer, and the function is left alone.
-const PATIENCE: u32 = 3;
+/// Calls of a function that are carried out to find out what it is like.
+const TRIALS: u32 = 3;
+/// Calls of a function that are looked at before as many must have been recalled.
+const ADVANCE: u64 = 12;
 /// Shapes of one function that are looked at.
 const SHAPES: usize = 24;
 /// Inputs of one shape that are counted.
@@ -56,7 +63,7 @@ pub struct MemoFigures {
     pub skipped: u64,
     /// Calls that are remembered.
     pub remembered: u64,
-    /// Instructions that were looked at one by one.
+    /// Instructions of the calls that were looked at.
     pub looked_at: u64,
     /// Bytes that this takes, about.
     pub bytes: usize,
@@ -65,20 +72,24 @@ pub struct MemoFigures {
 /// Everything that is remembered.
 pub(crate) struct Memo {
     options: MemoOptions,
-    functions: HashMap<(u32, u64), Function>,
+    functions: HashMap<FunctionId, Function>,
     footprint: Footprint,
     scratch: Vec<u64>,
     figures: MemoFigures,
 }
 
+/// Address and first bytes of code.
+type FunctionId = (u32, Option<u64>);
+
 /// One function.
 #[derive(Default)]
 struct Function {
     shapes: Vec<Known>,
-    short: u32,
-    impure: u32,
-    interrupted: u32,
-    is_left_alone: bool,
+    trials: u32,
+    /// Trials in which it was pure, and not short.
+    worthy: u32,
+    looks: u64,
+    recalled: u64,
 }
 
 /// Calls of one shape.
@@ -88,11 +99,13 @@ struct Known {
     sighted: HashMap<u64, u32>,
 }
 
-/// How looking at a call ended.
-enum Looked {
-    Whole,
+/// How a call ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// It returned.
+    Returned,
+    /// It did something that no memory of it could do again, or something happened meanwhile.
     Impure,
-    Interrupted,
 }
 
 /// What to do about a call.
@@ -154,7 +167,7 @@ impl Machine {
     /// changes by it but the speed; [`Machine::step`] carries out every instruction.
     pub fn remember_calls(&mut self, options: MemoOptions) {
         self.memo = MemoSlot(Some(Box::new(Memo::new(options))));
-        self.memory.forget_calls();
+        self.memory.look_at_calls();
     }
 
     /// What has come of it so far.
@@ -170,53 +183,77 @@ impl Machine {
         let Some(mut memo) = self.memo.0.take() else {
             return;
         };
-        self.call(&mut memo, world);
+        let on_trial = self.call(&mut memo, world);
+        // The calls that a call on trial makes are tried out meanwhile.
         self.memo.0 = Some(memo);
+        if let Some(function) = on_trial {
+            self.try_out(function, world);
+        }
     }
 
-    fn call(&mut self, memo: &mut Memo, world: &mut dyn World) {
-        let target = self.cpu.r[PC];
-        let Some(code) = self.memory.code_at(target) else {
-            return;
-        };
-        let function = memo.functions.entry((target, code)).or_default();
-        if function.is_left_alone {
+    /// Recalls the call, looks at it, or does nothing; the function, if it is to be tried out.
+    fn call(&mut self, memo: &mut Memo, world: &mut dyn World) -> Option<FunctionId> {
+        let function = (self.cpu.r[PC], self.memory.code_at(self.cpu.r[PC]));
+        let known = memo.functions.entry(function).or_default();
+        if known.is_left_alone() {
             self.memory.leave_call_alone(self.cpu.r[LR].wrapping_sub(5));
-            return;
+            return None;
         }
         if self.limit == 0 {
-            return;
+            return None;
+        }
+        if known.trials < TRIALS && known.worthy == 0 {
+            known.trials += 1;
+            return Some(function);
         }
         let sights = memo.options.sights;
-        match function.find(&self.cpu.r, &mut self.memory, &mut memo.scratch, sights) {
-            Found::Nothing => {}
+        match known.find(&self.cpu.r, &mut self.memory, &mut memo.scratch, sights) {
             Found::Call(hash, shape) => {
-                if let Some(entry) = function.shapes[shape].calls.get(&hash)
-                    && !function.shapes[shape].shape.is_unsettled(&self.memory)
+                if let Some(entry) = known.shapes[shape].calls.get(&hash)
+                    && !known.shapes[shape].shape.is_unsettled(&self.memory)
                     && self.has_time_for(entry, world)
                 {
                     memo.figures.recalled += 1;
                     memo.figures.skipped += entry.instructions;
                     if let Some(run) = &mut self.memory.footprint {
-                        function.shapes[shape].shape.note(run);
+                        known.shapes[shape].shape.note(run);
                         entry.note(run);
                     }
                     self.recall(entry);
+                    known.recalled += 1;
                     // The shapes that come are looked for first.
-                    function.shapes.swap(0, shape);
+                    known.shapes.swap(0, shape);
                 }
             }
-            Found::Look if memo.figures.bytes >= memo.options.bytes => {}
-            Found::Look => {
+            Found::Look if memo.figures.bytes < memo.options.bytes => {
+                known.looks += 1;
                 self.take_time_back();
                 let begun = (self.now, self.instructions);
-                let looked = self.look(&mut memo.footprint, world);
+                let ended = self.look(&mut memo.footprint, world);
                 let took = (self.now - begun.0, self.instructions - begun.1);
                 memo.figures.looked_at += took.1;
-                let bytes = function.learn(&looked, took, &mut memo.footprint, self);
-                memo.figures.remembered += u64::from(bytes != 0);
-                memo.figures.bytes += bytes;
+                if ended == Ended::Returned {
+                    let bytes = known.learn(took, &mut memo.footprint, self);
+                    memo.figures.remembered += u64::from(bytes != 0);
+                    memo.figures.bytes += bytes;
+                }
             }
+            Found::Look | Found::Nothing => {}
+        }
+        None
+    }
+
+    /// Carries out a call to find out whether it is pure, and not short; so with the calls that it makes.
+    fn try_out(&mut self, function: FunctionId, world: &mut dyn World) {
+        let (effects, begun) = (self.effects, self.instructions);
+        let ended = self.carry_out(world, |machine, _, _| machine.effects == effects);
+        let is_pure = ended == Ended::Returned && self.effects == effects;
+        if is_pure
+            && self.instructions - begun >= SHORT
+            && let Some(memo) = &mut self.memo.0
+            && let Some(known) = memo.functions.get_mut(&function)
+        {
+            known.worthy += 1;
         }
     }
 
@@ -252,7 +289,20 @@ impl Machine {
     }
 
     /// Carries out the call whose first instruction is next, and looks at each instruction of it.
-    fn look(&mut self, footprint: &mut Footprint, world: &mut dyn World) -> Looked {
+    fn look(&mut self, footprint: &mut Footprint, world: &mut dyn World) -> Ended {
+        footprint.begin(&self.cpu, self.now);
+        self.carry_out(world, |machine, pc, instruction| {
+            footprint.note(&machine.cpu, &machine.memory, pc, instruction, machine.now);
+            !footprint.is_impure
+        })
+    }
+
+    /// Carries out the call whose first instruction is next, as long as `may_go_on` says so of each instruction before.
+    fn carry_out(
+        &mut self,
+        world: &mut dyn World,
+        mut may_go_on: impl FnMut(&Self, u32, Instruction) -> bool,
+    ) -> Ended {
         let (sp, back) = (self.cpu.r[SP], self.cpu.r[LR] & !1);
         let exception = self.cpu.exception;
         let other = self.next_event_but_watchdog(world).unwrap_or(Cycles::MAX);
@@ -260,78 +310,70 @@ impl Machine {
             Some(_) => Cycles::MAX,
             None => other.min(self.limit),
         };
-        footprint.begin(&self.cpu, self.now);
-        let looked = loop {
+        let ended = loop {
             let pc = self.cpu.r[PC];
             if pc == back && self.cpu.r[SP] == sp {
-                break Looked::Whole;
+                break Ended::Returned;
             }
-            let bites = self.chip.watchdog.bites_at();
-            if self.now >= until || bites.is_some_and(|at| self.now >= at) {
-                break Looked::Interrupted;
-            }
-            let Some(instruction) = self.memory.instruction(pc) else {
-                break Looked::Impure;
-            };
-            footprint.note(&self.cpu, &self.memory, pc, instruction, self.now);
-            if footprint.is_impure {
-                break Looked::Impure;
-            }
-            self.execute_one(world);
             let has_left = self.cpu.exception != exception
                 || self.cpu.sleep != Sleep::Awake
                 || !self.cpu.thumb
                 || self.is_stopped();
-            if has_left {
-                break Looked::Impure;
+            if self.now >= self.deadline {
+                let bites = self.chip.watchdog.bites_at().unwrap_or(Cycles::MAX);
+                self.deadline = until.min(bites);
             }
+            if has_left || self.now >= self.deadline {
+                break Ended::Impure;
+            }
+            let Some(instruction) = self.memory.instruction(pc) else {
+                break Ended::Impure;
+            };
+            if !may_go_on(self, pc, instruction) {
+                break Ended::Impure;
+            }
+            self.execute_one(world);
         };
         self.attend_next();
-        looked
+        ended
     }
 }
 
 impl Function {
-    /// What was looked at is remembered, if it can be and is worth it; bytes that this takes.
+    /// Whether there is no use in remembering its calls: they are short or impure, or do not come again.
+    fn is_left_alone(&self) -> bool {
+        let is_worthless = self.trials >= TRIALS && self.worthy == 0;
+        is_worthless || self.looks >= ADVANCE && self.recalled < self.looks
+    }
+
+    /// Remembers the call that was looked at, which has just returned; bytes that this takes.
     fn learn(
         &mut self,
-        looked: &Looked,
         took: (Cycles, u64),
         footprint: &mut Footprint,
         machine: &mut Machine,
     ) -> usize {
-        let has_calls = !self.shapes.is_empty();
-        match looked {
-            Looked::Impure => self.impure += 1,
-            Looked::Interrupted => self.interrupted += 1,
-            Looked::Whole if took.1 < SHORT => self.short += 1,
-            Looked::Whole => {
-                let shape = Shape::of(footprint);
-                if shape.is_unsettled(&machine.memory) {
-                    // The next time it may read something else.
-                    return 0;
-                }
-                let entry = Entry::of(footprint, &shape, &machine.cpu, &mut machine.memory, took);
-                let bytes = entry.size_bytes();
-                let hash = hash(&entry.input);
-                if let Some(known) = self.shapes.iter_mut().find(|known| known.shape == shape) {
-                    known.sighted.remove(&hash);
-                    known.calls.insert(hash, entry);
-                } else if self.shapes.len() < SHAPES {
-                    self.shapes.push(Known {
-                        shape,
-                        calls: HashMap::from([(hash, entry)]),
-                        sighted: HashMap::new(),
-                    });
-                } else {
-                    return 0;
-                }
-                return bytes;
-            }
+        let shape = Shape::of(footprint);
+        if shape.is_unsettled(&machine.memory) {
+            // The next time it may read something else.
+            return 0;
         }
-        let failures = [self.short, self.impure, self.interrupted];
-        self.is_left_alone = !has_calls && failures.iter().any(|count| *count >= PATIENCE);
-        0
+        let entry = Entry::of(footprint, &shape, &machine.cpu, &mut machine.memory, took);
+        let bytes = entry.size_bytes();
+        let hash = hash(&entry.input);
+        if let Some(known) = self.shapes.iter_mut().find(|known| known.shape == shape) {
+            known.sighted.remove(&hash);
+            known.calls.insert(hash, entry);
+        } else if self.shapes.len() < SHAPES {
+            self.shapes.push(Known {
+                shape,
+                calls: HashMap::from([(hash, entry)]),
+                sighted: HashMap::new(),
+            });
+        } else {
+            return 0;
+        }
+        bytes
     }
 }
 

@@ -4,8 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use powercut_emulator::{
-    self as emulator, Cycles, FLASH_BYTES, Machine, MemoOptions, PAGE_BYTES, RAM_BYTES, Stop,
-    Timing,
+    self as emulator, Cycles, FLASH_BYTES, Machine, PAGE_BYTES, RAM_BYTES, Stop, Timing,
 };
 use powercut_oracle::seen::VirtualTime;
 use rand_chacha::ChaCha8Rng;
@@ -49,7 +48,7 @@ impl Chip {
     /// A chip without power, its flash erased.
     pub(super) fn new(timing: Timing, time: VirtualTime, heard: Arc<Mutex<VecDeque<u8>>>) -> Self {
         Self {
-            machine: remembering(timing),
+            machine: Machine::new(timing),
             time,
             heard,
             feed: None,
@@ -254,11 +253,4 @@ fn channel(board: &str, doing: &str, reason: String) -> BoardError {
         doing: doing.to_owned(),
         reason,
     }
-}
-
-/// A machine that does not carry out again what it has done before.
-fn remembering(timing: Timing) -> Machine {
-    let mut machine = Machine::new(timing);
-    machine.remember_calls(MemoOptions::default());
-    machine
 }
