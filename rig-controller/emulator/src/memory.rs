@@ -63,12 +63,11 @@ impl Memory {
         let Some(footprint) = &mut self.footprint else {
             return;
         };
-        match pc.checked_sub(RAM_START) {
-            Some(offset) => footprint.read_ram(offset as usize..offset as usize + 4),
-            None => {
-                self.fetching = pc / PAGE_BYTES as u32;
-                footprint.fetch(self.fetching as usize);
-            }
+        if let Some(offset) = pc.checked_sub(RAM_START) {
+            footprint.read_ram(offset as usize..offset as usize + 4);
+        } else {
+            self.fetching = pc / PAGE_BYTES as u32;
+            footprint.fetch(self.fetching as usize);
         }
     }
 
@@ -244,6 +243,12 @@ impl Memory {
     pub(crate) fn program(&mut self, address: u32, value: u32) {
         let before = self.flash_word(address);
         if let Some(footprint) = &mut self.footprint {
+            let weak = self.unsettled.as_ref();
+            let weak = weak.map_or(0, |unsettled| unsettled.weak_bits(address));
+            if weak & value != 0 {
+                // What is weak stays so.
+                footprint.read_flash(address..address + 4);
+            }
             footprint.program(address / 4, before, value);
             self.fetching = u32::MAX;
         }

@@ -1,8 +1,9 @@
 //! Words of flash that a loss of power has left unsettled: some of their bits are weak and read as noise, or the whole word
 //! fails to read.
 //!
-//! Weak bits are 0 in what [`Machine::flash`](crate::Machine::flash) shows, and noise has a load read some of them as 1. A
-//! program settles the weak bits that it clears, and an erase all of its page. Instructions are fetched as flash shows them.
+//! Weak bits are 1 in what [`Machine::flash`](crate::Machine::flash) shows, as if a program had not reached them and an erase
+//! had; noise has a load read some of them as 0. A program settles the weak bits that it clears, and an erase all of its page.
+//! Instructions are fetched as flash shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -57,7 +58,7 @@ impl Unsettled {
         }
     }
 
-    /// The word at `address` has these weak bits, which flash shows as 0, and no others.
+    /// The word at `address` has these weak bits, which flash shows as 1, and no others.
     pub fn weaken(&mut self, address: u32, bits: u32) {
         self.weak.remove(&address);
         if bits != 0 {
@@ -107,7 +108,7 @@ impl Unsettled {
         };
         let ones = (self.noise)(self.looks);
         self.looks = self.looks.wrapping_add(1);
-        Some(word | (weak & ones))
+        Some(word & !(weak & !ones))
     }
 
     /// The word at `address` was programmed with `value`.
@@ -143,9 +144,9 @@ mod tests {
     fn weak_bits_read_as_the_noise_says_until_they_are_programmed() {
         let mut unsettled = Unsettled::new(Arc::new(|look| if look == 0 { 0xFF } else { 0 }));
         unsettled.weaken(8, 0x0F);
-        assert_eq!(unsettled.look(8, 0xF0), Some(0xFF));
-        assert_eq!(unsettled.look(8, 0xF0), Some(0xF0));
-        assert_eq!(unsettled.look(12, 0xF0), Some(0xF0), "another word");
+        assert_eq!(unsettled.look(8, 0xFF), Some(0xFF));
+        assert_eq!(unsettled.look(8, 0xFF), Some(0xF0));
+        assert_eq!(unsettled.look(12, 0xFF), Some(0xFF), "another word");
         unsettled.program(8, 0xF3);
         assert_eq!(unsettled.weak_bits(8), 0x03, "the others are settled");
         unsettled.settle_page(0);

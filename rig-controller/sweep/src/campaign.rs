@@ -251,9 +251,9 @@ pub fn run(
         let threads: Vec<_> = (0..jobs.max(1))
             .map(|_| scope.spawn(one_after_the_other))
             .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or(Ok(())))
-            .collect()
+        threads.into_iter().try_for_each(|thread| {
+            let joined = thread.join();
+            joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     })
 }

@@ -9,6 +9,25 @@ pub(crate) fn noise(flicker: Flicker, boot: u32) -> Noise {
     Arc::new(move |look| flicker.ones(boot, look))
 }
 
+/// What flash holds, whole, with weak bits as 0.
+pub(crate) fn settled(machine: &Machine) -> Vec<u8> {
+    let mut flash = machine.flash().to_vec();
+    if let Some(unsettled) = machine.unsettled() {
+        for (address, word) in (0..).step_by(4).zip(flash.as_chunks_mut::<4>().0) {
+            let bits = u32::from_le_bytes(*word) & !unsettled.weak_bits(address);
+            *word = bits.to_le_bytes();
+        }
+    }
+    flash
+}
+
+/// Weak bits show as 1.
+fn show(bytes: &mut [u8], weak: &[u8]) {
+    for (byte, weak) in bytes.iter_mut().zip(weak) {
+        *byte |= weak;
+    }
+}
+
 /// Leaves in flash what `effect` says of `operation`, which `machine` has stopped before.
 pub(crate) fn leave(machine: &mut Machine, operation: Operation, effect: CutEffect) {
     let (start, length) = match operation {
@@ -16,13 +35,16 @@ pub(crate) fn leave(machine: &mut Machine, operation: Operation, effect: CutEffe
         Operation::Erase { address } => (address, PAGE_BYTES),
     };
     let mut unsettled = machine.unsettled().cloned();
-    let mut bytes = machine.flash()[start as usize..][..length].to_vec();
-    let mut weak = match &unsettled {
+    let mut weak: Vec<u8> = match &unsettled {
         Some(unsettled) => words(start, length)
             .flat_map(|address| unsettled.weak_bits(address).to_le_bytes())
             .collect(),
         None => vec![0; length],
     };
+    let mut bytes = machine.flash()[start as usize..][..length].to_vec();
+    for (byte, weak) in bytes.iter_mut().zip(&weak) {
+        *byte &= !weak;
+    }
     match operation {
         Operation::Program { value, .. } => {
             let value = value.to_le_bytes();
@@ -32,6 +54,7 @@ pub(crate) fn leave(machine: &mut Machine, operation: Operation, effect: CutEffe
                     *weak &= value;
                 }
             }
+            show(&mut bytes, &weak);
             let mut word = [0; 4];
             word.copy_from_slice(&bytes);
             machine.set_word(start, u32::from_le_bytes(word));
@@ -41,6 +64,7 @@ pub(crate) fn leave(machine: &mut Machine, operation: Operation, effect: CutEffe
             if effect == CutEffect::After {
                 weak.fill(0);
             }
+            show(&mut bytes, &weak);
             let mut page = [0; PAGE_BYTES];
             page.copy_from_slice(&bytes);
             machine.set_page(start, &page);

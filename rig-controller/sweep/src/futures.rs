@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use nor_flash_model::fold;
-use powercut_emulator::{Core, Footprint, Machine, PAGE_BYTES, RAM_BYTES};
+use powercut_emulator::{Core, Footprint, Machine, PAGE_BYTES, RAM_BYTES, Unsettled};
 
 use crate::pages::{Device, Digests, PAGE_WORDS, PAGES, Versions};
 
@@ -58,9 +58,16 @@ struct PageNeed {
     digest: u64,
     /// Words that must have a 1 wherever the value has one.
     programmed: Vec<(u8, u32)>,
+    /// A word whose content decides was unsettled: what was read there is not what it holds.
+    is_noise: bool,
 }
 
 impl PageNeed {
+    /// Whether the page fits only if it is the same in every word.
+    fn fits_none_other(&self) -> bool {
+        self.is_noise || self.needs_all()
+    }
+
     fn needs_all(&self) -> bool {
         self.exact == [u64::MAX; PAGE_WORDS / 64]
     }
@@ -84,8 +91,7 @@ impl PageNeed {
         if is_unsettled && bits(&self.exact).any(|word| weak(word) != 0) {
             return false;
         }
-        // A page that is needed whole and differs does not fit.
-        !self.needs_all()
+        !self.fits_none_other()
             && digest_of(bytes, &self.exact) == self.digest
             && self.programmed.iter().all(programmed)
     }
@@ -223,6 +229,7 @@ pub(crate) struct Mark {
     programs: Vec<u8>,
     records: u64,
     inside: Option<(Core, Box<[u8; RAM_BYTES]>)>,
+    unsettled: Option<Unsettled>,
     /// How long the run was when it came here.
     pub(crate) at: Length,
 }
@@ -238,8 +245,24 @@ impl Mark {
             inside: place
                 .core
                 .map(|core| (core.clone(), Box::new(*place.device.machine.ram()))),
+            unsettled: place.device.machine.unsettled().cloned(),
             at,
         }
+    }
+}
+
+impl Mark {
+    /// Whether one of these words of a page was unsettled.
+    fn is_noise(&self, page: usize, words: &[u64]) -> bool {
+        let unsettled = self.unsettled.as_ref();
+        unsettled
+            .filter(|unsettled| unsettled.is_in_page(page))
+            .is_some_and(|unsettled| {
+                bits(words).any(|word| {
+                    let address = (page * PAGE_BYTES + word * 4) as u32;
+                    unsettled.weak_bits(address) != 0 || unsettled.is_unreadable(address)
+                })
+            })
     }
 }
 
@@ -345,6 +368,7 @@ impl Masks {
                 exact: *exact,
                 digest: digest_of(content(*page), exact),
                 programmed: Vec::new(),
+                is_noise: mark.is_noise(*page, exact),
             })
             .collect();
         for programmed in footprint.programmed() {
@@ -362,6 +386,7 @@ impl Masks {
                     exact: [0; PAGE_WORDS / 64],
                     digest: 0,
                     programmed: Vec::new(),
+                    is_noise: false,
                 };
                 pages.insert(at, need);
                 at

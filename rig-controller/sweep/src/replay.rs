@@ -7,7 +7,7 @@ use powercut_oracle::verdict::Invariant;
 use powercut_platform::PlatformError;
 
 use crate::course::Course;
-use crate::cut::leave;
+use crate::cut::{leave, settled};
 use crate::life::{Halt, go_on, machine};
 use crate::upgrade::Upgrade;
 
@@ -20,6 +20,8 @@ pub struct Replayed {
     pub flashes: Flashes,
     /// Flash operations, those before the cuts included.
     pub operations: u64,
+    /// Instructions.
+    pub instructions: u64,
 }
 
 /// Runs `upgrade` with these cuts, which are in order.
@@ -38,7 +40,7 @@ pub fn replay(upgrade: &Upgrade, cuts: &[Cut]) -> Result<Replayed, PlatformError
         match go_on(&mut machine, &mut course, &mut resting) {
             Halt::Broken(breach) => break Err(breach),
             Halt::Rest => {
-                flashes.at_rest = Some(machine.flash().to_vec());
+                flashes.at_rest = Some(settled(&machine));
                 break planned.next().map_or(Ok(()), |cut| {
                     Err(Breach {
                         invariant: Invariant::T1,
@@ -53,7 +55,7 @@ pub fn replay(upgrade: &Upgrade, cuts: &[Cut]) -> Result<Replayed, PlatformError
                     leave(&mut machine, operation, cut.effect);
                     course.power_off(&machine, true);
                     course.weakened(cut.effect);
-                    flashes.after_cuts.push(machine.flash().to_vec());
+                    flashes.after_cuts.push(settled(&machine));
                     course.power_on(&mut machine);
                     resting = false;
                 } else {
@@ -66,5 +68,6 @@ pub fn replay(upgrade: &Upgrade, cuts: &[Cut]) -> Result<Replayed, PlatformError
         judged,
         flashes,
         operations: course.watch.operations,
+        instructions: machine.instructions(),
     })
 }
