@@ -26,9 +26,9 @@ pub type Stop<'a> = dyn Fn() -> bool + Sync + 'a;
 /// Version of the record's schema.
 const SCHEMA: u32 = 1;
 /// Slices of an upgrade, at most. Fixed, so that a record made with another number of cores is still of use.
-const MOST_SLICES: u64 = 32;
+const MOST_SLICES: u64 = 64;
 /// Operations of a slice, at least: each slice begins with a run up to its first one.
-const LEAST_OPERATIONS: u64 = 1_000;
+const LEAST_OPERATIONS: u64 = 500;
 /// How often a campaign says that it is under way.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 

@@ -8,7 +8,7 @@ use crate::replay::replay;
 use crate::upgrade::Upgrade;
 
 /// A run of the firmware takes about a second.
-const MOST_TRIES: u32 = 60;
+const MOST_TRIES: u32 = 40;
 
 /// A smaller schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -98,17 +98,17 @@ fn slice(first: u64, last: u64, check_one_in: u64) -> Tally {
 
 #[test]
 fn every_cut_around_a_fragment_and_its_record_is_survived() {
-    // Fragment 20: 40 words of data, 2 of its record.
-    let tally = slice(1_000, 1_030, 100).download;
-    assert_eq!(tally.states, 31 * 17);
+    // The last data of a fragment, the two words of its record, the first data of the next.
+    let tally = slice(1_022, 1_026, 40).download;
+    assert_eq!(tally.states, 5 * 17);
     assert_eq!(tally.merged + tally.distinct, tally.states);
     assert!(tally.met > 0 && tally.checked > 0, "{tally:?}");
 }
 
 #[test]
 fn every_cut_around_a_record_of_the_swap_is_survived() {
-    let tally = slice(30_170, 30_182, 100).swap;
-    assert_eq!(tally.states, 13 * 17);
+    let tally = slice(30_175, 30_179, 40).swap;
+    assert_eq!(tally.states, 5 * 17);
     assert!(tally.merged > tally.distinct, "{tally:?}");
 }
 

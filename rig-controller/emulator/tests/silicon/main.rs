@@ -8,6 +8,7 @@ mod debugger;
 mod exceptions;
 mod faults;
 mod flash;
+mod footprint;
 mod peripherals;
 mod sleep;
 mod timers;
