@@ -38,6 +38,7 @@ fn place(address: u32) -> Option<Place> {
 }
 
 impl Machine {
+    /// A load of the core that the fast path has not served.
     #[cold]
     #[inline(never)]
     pub(crate) fn load_beyond(
@@ -47,6 +48,16 @@ impl Machine {
         bytes: u32,
     ) -> Result<u32, Abort> {
         self.attend_next();
+        self.read(world, address, bytes)
+    }
+
+    /// Reads `bytes` (1, 2 or 4) at `address`, a multiple of them, beyond RAM and flash.
+    pub(crate) fn read(
+        &mut self,
+        world: &mut dyn World,
+        address: u32,
+        bytes: u32,
+    ) -> Result<u32, Abort> {
         let place = place(address & !3).ok_or(Abort::Fault)?;
         // The core's registers are words, and a narrower access is unpredictable.
         if bytes != 4 && matches!(place, Place::Private) {
@@ -93,6 +104,7 @@ impl Machine {
         })
     }
 
+    /// A store of the core that the fast path has not served.
     #[cold]
     #[inline(never)]
     pub(crate) fn store_beyond(
@@ -111,7 +123,8 @@ impl Machine {
         Ok(())
     }
 
-    fn write(
+    /// Writes `bytes` (1, 2 or 4) at `address`, a multiple of them, beyond RAM.
+    pub(crate) fn write(
         &mut self,
         world: &mut dyn World,
         address: u32,

@@ -3,7 +3,7 @@
 use crate::chip::nvic::{HARD_FAULT, NMI};
 use crate::cpu::{LR, PC, SP, Sleep};
 use crate::machine::Machine;
-use crate::world::Stop;
+use crate::world::{Stop, Trap};
 
 /// Cycles from the request of an exception to the first instruction of its handler.
 const ENTRY_CYCLES: u64 = 16;
@@ -59,6 +59,12 @@ impl Machine {
         cpu.event = true;
         cpu.sleep = Sleep::Awake;
         self.now += ENTRY_CYCLES;
+        if exception == HARD_FAULT && self.traps.hard_fault {
+            self.stop(Stop::Trapped {
+                pc: self.cpu.r[PC],
+                by: Trap::HardFault,
+            });
+        }
     }
 
     /// Puts a frame on the current stack; `false` when there is no memory for it.

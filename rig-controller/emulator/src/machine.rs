@@ -2,9 +2,10 @@
 
 use crate::chip::Chip;
 use crate::chip::rng::mixed;
-use crate::cpu::{Cpu, PC, SP, Sleep};
+use crate::cpu::{Cpu, PC, Sleep};
 use crate::memory::Memory;
-use crate::world::{ResetCause, Stop, Timing, View, World};
+use crate::traps::Traps;
+use crate::world::{ResetCause, Stop, Timing, Trap, View, World};
 use crate::{Cycles, FLASH_BYTES, PAGE_BYTES, RAM_BYTES};
 
 /// A micro:bit's chip: core, flash, RAM and peripherals.
@@ -19,6 +20,9 @@ pub struct Machine {
     /// Up to when nothing but instructions can happen.
     pub(crate) deadline: Cycles,
     pub(crate) debugger: bool,
+    pub(crate) traps: Traps,
+    /// Resets since the machine was made, but for power-on.
+    pub(crate) resets: u64,
     /// The instruction at which the core has locked up.
     pub(crate) locked_up: Option<u32>,
     stopped: Option<Stop>,
@@ -38,6 +42,8 @@ impl Machine {
             instructions: 0,
             deadline: 0,
             debugger: false,
+            traps: Traps::default(),
+            resets: 0,
             locked_up: None,
             stopped: None,
         }
@@ -106,6 +112,13 @@ impl Machine {
         world.reset(cause, &self.view());
         self.chip.reset(self.timing, cause);
         self.start();
+        self.resets += 1;
+        if self.traps.reset {
+            self.stop(Stop::Trapped {
+                pc: self.cpu.r[PC],
+                by: Trap::Reset,
+            });
+        }
     }
 
     /// The core begins at the reset vector.
@@ -120,11 +133,6 @@ impl Machine {
     pub fn set_seed(&mut self, seed: u64) {
         self.chip.rng.set_seed(seed);
         self.chip.information.set_device_id(mixed(seed ^ 0x1D));
-    }
-
-    /// With a debugger attached, a BKPT instruction stops the machine; without one it faults, as on a board in the field.
-    pub fn attach_debugger(&mut self, attached: bool) {
-        self.debugger = attached;
     }
 
     /// From now on the pins of `driven` (a bit each) are held at the level of their bit in `levels`, the others are open.
@@ -155,28 +163,6 @@ impl Machine {
     /// Instructions executed since the machine was made.
     pub fn instructions(&self) -> u64 {
         self.instructions
-    }
-
-    /// R0 to R12, SP, LR and the address of the next instruction.
-    pub fn registers(&self) -> &[u32; 16] {
-        &self.cpu.r
-    }
-
-    /// Flags, Thumb bit and exception number, as the xPSR shows them.
-    pub fn xpsr(&self) -> u32 {
-        self.cpu.xpsr()
-    }
-
-    /// Sets R0 to R12, SP (13), LR (14) or the address of the next instruction (15).
-    ///
-    /// # Panics
-    /// When there is no such register.
-    pub fn set_register(&mut self, register: usize, value: u32) {
-        self.cpu.r[register] = match register {
-            SP => value & !3,
-            PC => value & !1,
-            _ => value,
-        };
     }
 
     /// The machine as the world sees it.
@@ -223,6 +209,12 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// Lets everything happen that is due before the next instruction, which is not executed: bytes arrive, an exception is
+    /// entered, a sleep ends. Time does not pass.
+    pub fn settle(&mut self, world: &mut dyn World) {
+        self.attend(world);
     }
 
     /// Executes one instruction, with what is due before it: a byte arrives, an exception is taken, a sleep ends.
@@ -295,7 +287,9 @@ impl Machine {
         if self.cpu.sleep != Sleep::Awake {
             return;
         }
-        if let Some(exception) = self.chip.nvic.taken(self.cpu.primask) {
+        if let Some(exception) = self.chip.nvic.taken(self.cpu.primask)
+            && self.traps.let_through(exception)
+        {
             self.enter(exception, self.cpu.r[PC]);
         }
         if !self.cpu.thumb && self.locked_up.is_none() {

@@ -13,6 +13,8 @@ pub(crate) struct Memory {
     pub(crate) ram: Box<[u8; RAM_BYTES]>,
     /// One for each halfword of flash.
     decoded: Box<[Instruction]>,
+    /// Addresses before which a debugger wants the core to stop.
+    breakpoints: Vec<u32>,
 }
 
 impl Memory {
@@ -21,6 +23,17 @@ impl Memory {
             flash: boxed(0xFF),
             ram: boxed(0),
             decoded: vec![Instruction::NOT_DECODED; FLASH_BYTES / 2].into_boxed_slice(),
+            breakpoints: Vec::new(),
+        }
+    }
+
+    /// Replaces the addresses before which the core stops.
+    pub(crate) fn set_breakpoints(&mut self, addresses: &[u32]) {
+        let before = std::mem::replace(&mut self.breakpoints, addresses.to_vec());
+        for address in before.iter().chain(addresses) {
+            if let Some(place) = self.decoded.get_mut((address >> 1) as usize) {
+                *place = Instruction::NOT_DECODED;
+            }
         }
     }
 
@@ -40,7 +53,11 @@ impl Memory {
     #[cold]
     #[inline(never)]
     fn decode(&mut self, pc: u32) -> Option<Instruction> {
-        let instruction = decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)));
+        let instruction = if self.breakpoints.contains(&pc) {
+            Instruction::TRAP
+        } else {
+            decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)))
+        };
         if let Some(place) = self.decoded.get_mut((pc >> 1) as usize) {
             *place = instruction;
         }
