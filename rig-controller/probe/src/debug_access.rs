@@ -188,6 +188,11 @@ impl DebugAccess {
         written.map_err(|_| self.fault())
     }
 
+    /// Clears the error that stands in the way of the next transfer.
+    pub(crate) fn clear_error(&mut self) {
+        self.write_port(0, CLEAR_STICKY_ERROR);
+    }
+
     fn fault(&mut self) -> Fault {
         self.sticky_error = true;
         Fault

@@ -27,6 +27,14 @@ impl VirtualProbe {
             speed_khz: 4000,
         }
     }
+
+    /// Clears the error of a transfer that failed: probe-rs leaves that to its drivers.
+    fn cleared<T>(&mut self, done: Result<T, Fault>) -> Result<T, ArmError> {
+        if done.is_err() {
+            self.access.clear_error();
+        }
+        Ok(done?)
+    }
 }
 
 fn not_there<T>(command_name: &'static str) -> Result<T, DebugProbeError> {
@@ -111,7 +119,10 @@ impl RawDapAccess for VirtualProbe {
     fn raw_read_register(&mut self, address: RegisterAddress) -> Result<u32, ArmError> {
         Ok(match address {
             RegisterAddress::DpRegister(register) => self.access.read_port(register.address),
-            RegisterAddress::ApRegister(register) => self.access.read_access(register)?,
+            RegisterAddress::ApRegister(register) => {
+                let read = self.access.read_access(register);
+                self.cleared(read)?
+            }
         })
     }
 
@@ -120,7 +131,10 @@ impl RawDapAccess for VirtualProbe {
             RegisterAddress::DpRegister(register) => {
                 self.access.write_port(register.address, value);
             }
-            RegisterAddress::ApRegister(register) => self.access.write_access(register, value)?,
+            RegisterAddress::ApRegister(register) => {
+                let written = self.access.write_access(register, value);
+                self.cleared(written)?;
+            }
         }
         Ok(())
     }
