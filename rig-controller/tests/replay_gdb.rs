@@ -20,6 +20,10 @@ const WORD: &str = "m3f000,4";
 /// Inputs whose bootloader programs one word at every boot, and then does nothing for ever.
 fn inputs() -> Inputs {
     let inputs = Inputs::new(PLAN);
+    inputs.write(
+        "bench.yaml",
+        "bench: b\nboards: [{ name: mb-1, virtual: microbit }]\n",
+    );
     let halfwords: [u16; 16] = [
         0x4000, 0x2000, 0x0009, 0x0000, // stack pointer, reset vector
         0x4803, // 08: ldr  r0, =NVMC.CONFIG
@@ -77,7 +81,12 @@ impl Serving {
         while !line.contains("target remote ") {
             line.clear();
             let read = self.said.read_line(&mut line).unwrap();
-            assert!(read > 0, "it ended without serving gdb");
+            if read == 0 {
+                let mut complaint = String::new();
+                let mut stderr = self.rig.stderr.take().unwrap();
+                stderr.read_to_string(&mut complaint).unwrap();
+                panic!("it ended without serving gdb: {complaint}");
+            }
         }
         let address = line.split("target remote ").nth(1).unwrap();
         let stream = TcpStream::connect(address.split('\'').next().unwrap()).unwrap();

@@ -186,7 +186,6 @@ impl DebugPort {
                 self.control(machine, world, value);
             }
             REGISTER_SELECTOR if self.halted => self.transfer(machine, value),
-            HALTING_CONTROL | REGISTER_SELECTOR => {}
             REGISTER_DATA => self.data = value,
             EXCEPTION_CONTROL => {
                 self.exception_control = value & (CATCH_RESET | CATCH_HARD_FAULT | TRACE_ENABLE);
@@ -196,7 +195,8 @@ impl DebugPort {
             BREAKPOINT_CONTROL if value & UNIT_KEY != 0 => {
                 self.unit_enabled = value & UNIT_ENABLE != 0;
             }
-            BREAKPOINT_CONTROL => {}
+            // Without its key, or while the core runs.
+            HALTING_CONTROL | REGISTER_SELECTOR | BREAKPOINT_CONTROL => {}
             address if COMPARATORS.contains(&address) => {
                 self.comparators[comparator(address)] = value;
             }

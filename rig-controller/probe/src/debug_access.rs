@@ -13,7 +13,7 @@ pub(crate) struct Fault;
 
 /// 46 bits at 4 MHz.
 const TRANSFER_CYCLES: Cycles = 184;
-/// Whoever looks whether the core has halted waits for it, so it runs for 20 ms.
+/// A debugger that looks whether the core has halted waits for it, so the core runs for 20 ms.
 const LOOK_CYCLES: Cycles = 320_000;
 /// The register that is looked at then.
 const HALTING_CONTROL: u32 = 0xE000_EDF0;

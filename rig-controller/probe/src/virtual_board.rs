@@ -13,7 +13,7 @@ use crate::driver::VirtualProbe;
 /// The chip's name in probe-rs's list; probe-rs also finds it out by itself.
 pub const CHIP: &str = "nRF51822_xxAA";
 
-/// What RAM holds at power-on, in every word: neither zeros nor addresses.
+/// RAM holds this byte everywhere at power-on: neither zeros nor addresses.
 const GARBAGE: u8 = 0xA7;
 
 /// A chip that has power. It runs in virtual time, and only while a debugger talks to its probe: a transfer lets it run for

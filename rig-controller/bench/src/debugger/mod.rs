@@ -59,7 +59,7 @@ pub enum DebuggerError {
     Sockets(#[source] io::Error),
 }
 
-/// What the server tells the person who started it.
+/// A word of the server to the person who started it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// The board stands at its cut and the server waits for gdb.

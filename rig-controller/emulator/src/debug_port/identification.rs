@@ -1,4 +1,5 @@
-//! The tables by which a debugger finds out what chip it is on: CoreSight's ROM tables and identification registers.
+//! The tables by which a debugger finds out what chip it is on: ROM tables and identification
+//! registers (ARM Debug Interface Architecture Specification, ADIv5.2, part D).
 
 /// Where the debug port says that the first table is: the one of the chip's maker.
 pub(super) const CHIP: u32 = 0xF000_0000;
@@ -71,12 +72,11 @@ pub(super) fn word(address: u32) -> Option<u32> {
     let part = component.part;
     Some(match offset {
         0xFD0 => continuation,
-        0xFD4..=0xFDC => 0,
+        0xFD4..=0xFDC | 0xFEC => 0,
         0xFE0 => part & 0xFF,
         0xFE4 => (code & 0xF) << 4 | part >> 8,
         // Bit 3: the designer's code is one of JEP106.
         0xFE8 => 1 << 3 | code >> 4,
-        0xFEC => 0,
         0xFF0 => 0x0D,
         0xFF4 => component.class << 4,
         0xFF8 => 0x05,
