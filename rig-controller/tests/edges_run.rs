@@ -34,7 +34,9 @@ fn hanging(plan: &str) -> Inputs {
 fn bench(inputs: &Inputs, qemu: &str) {
     inputs.write(
         "bench.yaml",
-        format!("bench: b\nqemu: {qemu}\nboards: [{{ name: mb-1, virtual: microbit }}]\n"),
+        format!(
+            "bench: b\nengine: qemu\nqemu: {qemu}\nboards: [{{ name: mb-1, virtual: microbit }}]\n"
+        ),
     );
 }
 

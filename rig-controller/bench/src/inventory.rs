@@ -411,7 +411,7 @@ mod tests {
             ),
             (
                 "bench: b\nboards:\n  - { name: a, virtual: microbit, engine: quemu }\n",
-                "b.yaml:3:42: the board's engine cannot be `quemu`; did you mean `qemu`?",
+                "b.yaml:3:43: the board's engine cannot be `quemu`; did you mean `qemu`?",
             ),
             (
                 "bench: b\nqemu: /opt/qemu\nboards:\n  - { name: a, virtual: microbit }\n",
@@ -419,7 +419,7 @@ mod tests {
             ),
             (
                 "bench: b\nboards:\n  - { name: a, virtual: microbit, watchdog_ms: 500 }\n",
-                "b.yaml:3:47: the watchdog of this board is the firmware's own",
+                "b.yaml:3:48: the watchdog of this board is the firmware's own",
             ),
             (
                 "bench: b\ntiming: instant\nboards:\n  - { name: a, virtual: microbit, engine: qemu }\n",

@@ -1,25 +1,24 @@
-//! How fast the core is: boots the provisioned firmware again and again and prints millions of instructions a second.
+//! How fast the core is: boots the firmware that ships up to the application's first sign of life, again and again, and
+//! prints millions of instructions a second.
 //!
 //! `cargo run -p powercut-emulator --example mips [FIRMWARE FOLDER]`; the folder is one that `rig firmware build` makes.
+
+#[path = "../tests/common/firmware.rs"]
+mod firmware;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use powercut_emulator::{CLOCK_HZ, Cycles, Go, Machine, Operation, Stop, Timing, View, World};
-use powercut_package::{DeviceIdentity, FirmwareSet};
-use powercut_upgrade::factory::DeviceId;
-use powercut_upgrade::manifest::Suite;
-use powercut_upgrade::wire::Dialect;
+
+/// The pin that toggles while the application is alive.
+const HEARTBEAT: u32 = 13;
 
 /// A world in which nothing happens; it stops the machine when the application shows its first sign of life.
-#[derive(Default)]
-struct Silence {
-    operations: u64,
-}
+struct Silence;
 
 impl World for Silence {
     fn operation(&mut self, _: Operation, _: &View<'_>) -> Go {
-        self.operations += 1;
         Go::On
     }
 
@@ -27,12 +26,8 @@ impl World for Silence {
         Go::On
     }
 
-    fn pins(&mut self, outputs: u32, view: &View<'_>) -> Go {
-        println!(
-            "pins {outputs:#010x} at {} after {}",
-            view.now, view.instructions
-        );
-        if outputs >> 13 & 1 == 1 {
+    fn pins(&mut self, outputs: u32, _: &View<'_>) -> Go {
+        if outputs >> HEARTBEAT & 1 == 1 {
             Go::StopAfter
         } else {
             Go::On
@@ -54,31 +49,19 @@ fn main() {
     let folder = std::env::args()
         .nth(1)
         .map_or_else(|| PathBuf::from("target/firmware/default"), PathBuf::from);
-    let flash = provisioned(&folder);
     let mut machine = Machine::new(Timing::Silicon);
-    machine.load_flash(&flash);
-    let mut world = Silence::default();
+    machine.load_flash(&firmware::provisioned(&folder));
     for _ in 0..10 {
         machine.power_on(machine.now());
         let (begun, before) = (Instant::now(), machine.instructions());
-        let stop = machine.run(&mut world, machine.now() + 10 * CLOCK_HZ);
+        let stop = machine.run(&mut Silence, machine.now() + 10 * CLOCK_HZ);
         let seconds = begun.elapsed().as_secs_f64();
-        let executed = (machine.instructions() - before) as f64 / 1e6;
         assert_eq!(stop, Stop::World, "the application did not start");
+        let millions = (machine.instructions() - before) as f64 / 1e6;
         println!(
-            "{executed:.1} M instructions, {:.0} MIPS",
-            executed / seconds
+            "{millions:.1} M instructions in {:.1} ms, {:.0} MIPS",
+            seconds * 1e3,
+            millions / seconds
         );
     }
-}
-
-fn provisioned(folder: &std::path::Path) -> Vec<u8> {
-    let set = FirmwareSet::load(folder).expect("a firmware set, made by `rig firmware build`");
-    let name = "1.0.0".parse().expect("a name");
-    let package = set
-        .package(&name, Suite::ChaCha20Poly1305, 160)
-        .expect("the image 1.0.0");
-    let device = DeviceIdentity::for_tests(DeviceId(*b"emulator"), Dialect::Pcp);
-    set.provisioned_flash(&package, &device)
-        .expect("an image that fits")
 }

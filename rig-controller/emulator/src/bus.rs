@@ -4,18 +4,19 @@ use crate::chip::Peripheral;
 use crate::chip::gpio::Gpio;
 use crate::chip::information::{FICR, UICR};
 use crate::chip::nvic::{APPLICATION_INTERRUPT, requests_reset};
-use crate::chip::nvmc::{ERASE_CYCLES, Erase, PROGRAM_CYCLES};
+use crate::chip::nvmc::{ERASE_CYCLES, Erase, Nvmc, PROGRAM_CYCLES};
 use crate::chip::uart::{Uart, Written};
 use crate::cpu::{PC, Sleep};
 use crate::execute::Abort;
 use crate::machine::Machine;
+use crate::memo::{NVMC_READY, WATCHDOG_RELOAD};
 use crate::world::{Go, Operation, ResetCause, Stop, Timing, World};
 use crate::{FLASH_BYTES, PAGE_BYTES};
 
 const SYSTICK: std::ops::Range<u32> = 0xE000_E010..0xE000_E020;
 const VECTOR_TABLE_OFFSET: u32 = 0xE000_ED08;
 
-/// What lies at an address beyond RAM and flash.
+/// The part of the chip that answers at an address beyond RAM and flash.
 enum Place {
     Ficr(u32),
     Uicr(u32),
@@ -48,6 +49,7 @@ impl Machine {
         bytes: u32,
     ) -> Result<u32, Abort> {
         self.attend_next();
+        self.effects += u64::from(address != NVMC_READY);
         self.read(world, address, bytes)
     }
 
@@ -115,6 +117,7 @@ impl Machine {
         bytes: u32,
     ) -> Result<(), Abort> {
         self.attend_next();
+        self.effects += u64::from(address != WATCHDOG_RELOAD);
         // While the world looks, the core is at the instruction that stores: all of those have 16 bits.
         let next = self.cpu.r[PC];
         self.cpu.r[PC] = next.wrapping_sub(2);
@@ -145,7 +148,7 @@ impl Machine {
         match place {
             // Written in the factory.
             Place::Ficr(_) => Ok(()),
-            Place::Uicr(offset) => self.write_uicr(offset, value, bytes),
+            Place::Uicr(offset) => self.write_uicr(world, offset, value, bytes),
             Place::Gpio(offset) => {
                 if !self.chip.gpio.write(offset, word) {
                     world.not_emulated(address);
@@ -184,6 +187,10 @@ impl Machine {
             Some(Peripheral::Uart) => chip.uart.write(offset, value),
             Some(Peripheral::Nvmc) => match chip.nvmc.erase(offset, value) {
                 Some(erase) => return self.erase(world, erase),
+                None if Nvmc::is_erase(offset) => {
+                    world.not_written(address, &self.view());
+                    true
+                }
                 None => chip.nvmc.write(offset, value),
             },
             Some(Peripheral::PowerAndClock) => {
@@ -235,6 +242,7 @@ impl Machine {
             return Err(Abort::Fault);
         }
         if !self.chip.nvmc.write_enabled() {
+            world.not_written(address, &self.view());
             return Ok(());
         }
         let before = self.memory.flash_word(address);
@@ -249,13 +257,21 @@ impl Machine {
         )
     }
 
-    fn write_uicr(&mut self, offset: u32, value: u32, bytes: u32) -> Result<(), Abort> {
+    fn write_uicr(
+        &mut self,
+        world: &mut dyn World,
+        offset: u32,
+        value: u32,
+        bytes: u32,
+    ) -> Result<(), Abort> {
         if bytes != 4 {
             return Err(Abort::Fault);
         }
         if self.chip.nvmc.write_enabled() {
             self.chip.information.program_uicr(offset, value);
             self.stand_still(PROGRAM_CYCLES);
+        } else {
+            world.not_written(UICR + offset, &self.view());
         }
         Ok(())
     }
@@ -313,7 +329,7 @@ impl Machine {
         }
     }
 
-    /// Does what the world says of something that has happened.
+    /// Stops the machine if the world says so of an event that has happened.
     pub(crate) fn obey(&mut self, go: Go) {
         if go != Go::On {
             self.stop(Stop::World);

@@ -1,6 +1,6 @@
 //! The core's own state: registers, flags, what is masked, and whether it sleeps.
 
-/// What ends a sleep.
+/// Whether the core sleeps, and the event that would wake it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sleep {
     /// The core is awake.

@@ -1,6 +1,6 @@
 //! The machine as a debugger sees it: registers, and the bus past the core.
 
-use crate::cpu::{PC, SP};
+use crate::cpu::{PC, SP, Sleep};
 use crate::execute::Abort;
 use crate::machine::Machine;
 use crate::world::World;
@@ -65,7 +65,7 @@ impl Machine {
         &self.cpu.r
     }
 
-    /// Sets R0 to R12, SP (13), LR (14) or the address of the next instruction (15).
+    /// Sets R0 to R12, SP (13), LR (14) or the address of the next instruction (15); the last ends a sleep.
     ///
     /// # Panics
     /// When there is no such register.
@@ -75,6 +75,9 @@ impl Machine {
             PC => value & !1,
             _ => value,
         };
+        if register == PC {
+            self.cpu.sleep = Sleep::Awake;
+        }
     }
 
     /// Flags, Thumb bit and exception number, as xPSR shows them.

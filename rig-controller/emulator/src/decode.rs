@@ -7,7 +7,7 @@
     reason = "tables of instructions are read by their kinds"
 )]
 
-/// What an instruction does.
+/// The work of an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -100,6 +100,8 @@ pub(crate) enum Kind {
     Ble,
     B,
     Bl,
+    /// BL of a function whose calls are not remembered.
+    BlLeftAlone,
     Nop,
     Barrier,
     Wfi,

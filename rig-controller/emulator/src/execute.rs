@@ -1,7 +1,7 @@
 //! One instruction after the other: the loop in which all the time goes.
 //!
-//! Nothing here is generic over the world, so that it is compiled once, in this crate. What is neither a register nor RAM
-//! nor a read of flash is done in `bus`, rare instructions in `system`.
+//! Nothing here is generic over the world, so that it is compiled once, in this crate. `bus` does the transfers that go
+//! neither to RAM nor read flash, `system` the rare instructions.
 #![expect(
     clippy::inline_always,
     reason = "the loop is 1.6 times as fast as one body"
@@ -30,6 +30,12 @@ impl Machine {
         while self.now < self.deadline {
             self.execute_next(world);
         }
+    }
+
+    /// Executes the next instruction, for those who execute few.
+    #[inline(never)]
+    pub(crate) fn execute_one(&mut self, world: &mut dyn World) {
+        self.execute_next(world);
     }
 
     /// Executes the next instruction.
@@ -251,6 +257,11 @@ impl Machine {
             Ble => self.branch(self.cpu.zero == 0 || self.cpu.is_less(), i),
             B => cpu.r[PC] = i.value,
             Bl => {
+                cpu.r[LR] = cpu.r[PC].wrapping_add(2) | 1;
+                cpu.r[PC] = i.value;
+                self.called(world);
+            }
+            BlLeftAlone => {
                 cpu.r[LR] = cpu.r[PC].wrapping_add(2) | 1;
                 cpu.r[PC] = i.value;
             }

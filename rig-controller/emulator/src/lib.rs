@@ -25,6 +25,7 @@ mod decode;
 mod exceptions;
 mod execute;
 mod machine;
+mod memo;
 mod memory;
 mod system;
 mod traps;
@@ -33,6 +34,7 @@ mod world;
 pub use debug::{BusError, Width};
 pub use debug_port::{DebugPort, ROM_TABLE};
 pub use machine::Machine;
+pub use memo::{MemoFigures, MemoOptions};
 pub use traps::Traps;
 pub use world::{Alone, Go, Operation, ResetCause, Stop, Timing, Trap, View, World};
 

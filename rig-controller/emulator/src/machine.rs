@@ -3,6 +3,7 @@
 use crate::chip::Chip;
 use crate::chip::rng::mixed;
 use crate::cpu::{Cpu, PC, Sleep};
+use crate::memo::MemoSlot;
 use crate::memory::Memory;
 use crate::traps::Traps;
 use crate::world::{ResetCause, Stop, Timing, Trap, View, World};
@@ -19,6 +20,11 @@ pub struct Machine {
     pub(crate) instructions: u64,
     /// Up to when nothing but instructions can happen.
     pub(crate) deadline: Cycles,
+    /// Up to when the machine is to run; 0 while it executes single instructions.
+    pub(crate) limit: Cycles,
+    pub(crate) memo: MemoSlot,
+    /// Counts what is more than to touch RAM, to read flash and to feed the watchdog.
+    pub(crate) effects: u64,
     pub(crate) debugger: bool,
     pub(crate) traps: Traps,
     /// Resets since the machine was made, but for power-on.
@@ -41,6 +47,9 @@ impl Machine {
             now: 0,
             instructions: 0,
             deadline: 0,
+            limit: 0,
+            memo: MemoSlot::default(),
+            effects: 0,
             debugger: false,
             traps: Traps::default(),
             resets: 0,
@@ -99,11 +108,13 @@ impl Machine {
     /// Power comes back at `now`: everything is as after a power-on reset but flash, UICR and RAM, which the caller fills.
     pub fn power_on(&mut self, now: Cycles) {
         self.now = now;
+        self.stopped = None;
         self.chip.power_on(self.timing);
         self.start();
     }
 
-    /// The chip resets itself, as it does on the board when its core has locked up and no debugger is attached.
+    /// The chip resets, for a reason that lies outside the machine. On the board a lock-up is one, unless a debugger is
+    /// attached.
     pub fn reset(&mut self, world: &mut dyn World, cause: ResetCause) {
         self.reset_by(world, cause);
     }
@@ -129,7 +140,7 @@ impl Machine {
         self.deadline = 0;
     }
 
-    /// What the random number generator gives and the chip's device id follow from `seed` from here on.
+    /// From now on the bytes of the random number generator, and the chip's device id, follow from `seed`.
     pub fn set_seed(&mut self, seed: u64) {
         self.chip.rng.set_seed(seed);
         self.chip.information.set_device_id(mixed(seed ^ 0x1D));
@@ -186,6 +197,7 @@ impl Machine {
     /// Runs until something stops the machine, or to the first instruction that ends at or behind `until`. A sleeping core
     /// jumps to what wakes it.
     pub fn run(&mut self, world: &mut dyn World, until: Cycles) -> Stop {
+        self.limit = until;
         loop {
             self.attend(world);
             if let Some(stop) = self.ended() {
@@ -211,14 +223,15 @@ impl Machine {
         }
     }
 
-    /// Lets everything happen that is due before the next instruction, which is not executed: bytes arrive, an exception is
-    /// entered, a sleep ends. Time does not pass.
+    /// Lets everything happen that is due before the next instruction, and executes none: bytes arrive, an exception is
+    /// entered, a sleep ends.
     pub fn settle(&mut self, world: &mut dyn World) {
         self.attend(world);
     }
 
     /// Executes one instruction, with what is due before it: a byte arrives, an exception is taken, a sleep ends.
     pub fn step(&mut self, world: &mut dyn World) -> Option<Stop> {
+        self.limit = 0;
         loop {
             self.attend(world);
             if let Some(stop) = self.ended() {
@@ -226,7 +239,7 @@ impl Machine {
             }
             if self.cpu.sleep == Sleep::Awake {
                 self.deadline = Cycles::MAX;
-                self.execute_next(world);
+                self.execute_one(world);
                 return self.ended();
             }
             match self.next_event(world) {
@@ -261,6 +274,18 @@ impl Machine {
         let asleep = self.cpu.sleep != Sleep::Awake;
         let inside = self.chip.next_event(asleep).filter(|at| *at > now);
         [outside, inside].into_iter().flatten().min()
+    }
+
+    /// When something happens next that neither an instruction nor the watchdog does.
+    pub(crate) fn next_event_but_watchdog(&self, world: &dyn World) -> Option<Cycles> {
+        let outside = world.next_at();
+        let inside = self.chip.next_event_but_watchdog();
+        let times = outside.into_iter().chain(inside);
+        times.filter(|at| *at > self.now).min()
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.is_some() || self.locked_up.is_some()
     }
 
     /// Lets everything happen that is due now: outside, in the peripherals, in the core.
@@ -316,6 +341,7 @@ impl Machine {
     }
 
     /// Brings the outside up to now, in the order of time: bytes that have left go out, and bytes that have arrived come in.
+    /// A time that the world still names after its turn is one at which the device had no room.
     pub(crate) fn meet_world(&mut self, world: &mut dyn World) {
         let now = self.now;
         let mut turned = None;
@@ -327,6 +353,7 @@ impl Machine {
             match (sent, outside) {
                 (Some(sent), outside) if outside.is_none_or(|at| sent <= at) => {
                     self.byte_leaves(world, sent);
+                    turned = None;
                 }
                 (_, Some(at)) => {
                     world.turn(at);

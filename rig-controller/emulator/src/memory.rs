@@ -15,6 +15,10 @@ pub(crate) struct Memory {
     decoded: Box<[Instruction]>,
     /// Addresses before which a debugger wants the core to stop.
     breakpoints: Vec<u32>,
+    /// Of the pages that have not changed since they were asked for.
+    digests: Box<[Option<u64>]>,
+    /// Whether calls are to be looked at.
+    remembers_calls: bool,
 }
 
 impl Memory {
@@ -24,6 +28,8 @@ impl Memory {
             ram: boxed(0),
             decoded: vec![Instruction::NOT_DECODED; FLASH_BYTES / 2].into_boxed_slice(),
             breakpoints: Vec::new(),
+            digests: vec![None; FLASH_BYTES / PAGE_BYTES].into_boxed_slice(),
+            remembers_calls: false,
         }
     }
 
@@ -53,15 +59,68 @@ impl Memory {
     #[cold]
     #[inline(never)]
     fn decode(&mut self, pc: u32) -> Option<Instruction> {
-        let instruction = if self.breakpoints.contains(&pc) {
+        let mut instruction = if self.breakpoints.contains(&pc) {
             Instruction::TRAP
         } else {
             decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)))
         };
+        if instruction.kind == Kind::Bl && !self.remembers_calls {
+            instruction.kind = Kind::BlLeftAlone;
+        }
         if let Some(place) = self.decoded.get_mut((pc >> 1) as usize) {
             *place = instruction;
         }
         Some(instruction)
+    }
+
+    /// A word of RAM, by its number.
+    pub(crate) fn ram_word(&self, index: usize) -> u32 {
+        value::<4, RAM_BYTES>(&self.ram, index * 4)
+    }
+
+    pub(crate) fn set_ram_word(&mut self, index: usize, word: u32) {
+        let start = (index * 4) & (RAM_BYTES - 4);
+        self.ram[start..start + 4].copy_from_slice(&word.to_le_bytes());
+    }
+
+    /// 64 bits for the content of a page.
+    pub(crate) fn digest_of_page(&mut self, page: usize) -> u64 {
+        let flash = &self.flash;
+        *self.digests[page].get_or_insert_with(|| {
+            let (words, _) = flash[page * PAGE_BYTES..(page + 1) * PAGE_BYTES].as_chunks::<8>();
+            words.iter().fold(page as u64, |digest: u64, word| {
+                let mixed = (digest.rotate_left(23) ^ u64::from_le_bytes(*word))
+                    .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                mixed ^ mixed >> 29
+            })
+        })
+    }
+
+    /// The first 16 bytes of code at `address`, put together; `None` outside flash.
+    pub(crate) fn code_at(&self, address: u32) -> Option<u64> {
+        let code = self.flash.get(address as usize..address as usize + 16)?;
+        let (words, _) = code.as_chunks::<8>();
+        let [first, second] = [words[0], words[1]].map(u64::from_le_bytes);
+        Some(first ^ second.rotate_left(17).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    /// Calls from `pc`, a BL, are not looked at.
+    pub(crate) fn leave_call_alone(&mut self, pc: u32) {
+        if let Some(instruction) = self.decoded.get_mut((pc >> 1) as usize)
+            && instruction.kind == Kind::Bl
+        {
+            instruction.kind = Kind::BlLeftAlone;
+        }
+    }
+
+    /// Calls are looked at from now on, wherever they are.
+    pub(crate) fn look_at_calls(&mut self) {
+        self.remembers_calls = true;
+        for instruction in &mut self.decoded {
+            if instruction.kind == Kind::BlLeftAlone {
+                instruction.kind = Kind::Bl;
+            }
+        }
     }
 
     fn halfword(&self, address: u32) -> Option<u16> {
@@ -135,6 +194,7 @@ impl Memory {
     /// Forgets the instructions of which a byte lies in `length` bytes from `start`; an instruction of 32 bits may begin one
     /// halfword before.
     fn forget(&mut self, start: usize, length: usize) {
+        self.digests[start / PAGE_BYTES] = None;
         let first = start / 2;
         self.decoded[first.saturating_sub(1)..first + length / 2].fill(Instruction::NOT_DECODED);
     }

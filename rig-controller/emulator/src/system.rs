@@ -14,6 +14,7 @@ impl Machine {
     #[cold]
     #[inline(never)]
     pub(crate) fn execute_rare(&mut self, i: Instruction) -> Result<(), Abort> {
+        self.effects += 1;
         match i.kind {
             Kind::Sev => self.cpu.event = true,
             Kind::Wfe => {

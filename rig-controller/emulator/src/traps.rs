@@ -2,6 +2,7 @@
 
 use crate::chip::nvic::SV_CALL;
 use crate::machine::Machine;
+use crate::memo::MemoSlot;
 
 /// Where the core stops for a debugger, other than at addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,8 +23,12 @@ impl Traps {
 }
 
 impl Machine {
-    /// From now on the core stops before it executes the instruction at one of `addresses`, as often as it comes there.
+    /// From now on the core stops before it executes the instruction at one of `addresses`, as often as it comes there. With
+    /// breakpoints every call is carried out: the machine forgets the calls that it has remembered.
     pub fn set_breakpoints(&mut self, addresses: &[u32]) {
+        if !addresses.is_empty() {
+            self.memo = MemoSlot::default();
+        }
         self.memory.set_breakpoints(addresses);
     }
 

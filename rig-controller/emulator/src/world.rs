@@ -145,7 +145,8 @@ impl World for Alone {
 
 /// All that is outside the chip.
 ///
-/// The machine calls these in the order of their times, which never goes back.
+/// The machine calls it in the order of time, which never goes back. While it calls, it stands still: a world that wants to
+/// change flash, RAM or registers stops the machine first.
 pub trait World {
     /// The chip is about to change flash.
     fn operation(&mut self, operation: Operation, view: &View<'_>) -> Go;
@@ -166,6 +167,13 @@ pub trait World {
         let _ = (cause, view);
     }
 
+    /// The firmware has written to flash or UICR at `address`, or asked for an erase there (the register's address), while
+    /// the controller does not let it: nothing has changed. The manual does not say how the chip takes it; firmware that
+    /// does it is wrong in any case.
+    fn not_written(&mut self, address: u32, view: &View<'_>) {
+        let _ = (address, view);
+    }
+
     /// The firmware uses `what`, which QEMU has and nRF51 silicon lacks: "VTOR" or "`SysTick`".
     fn not_on_silicon(&mut self, what: &'static str) {
         let _ = what;
@@ -176,14 +184,16 @@ pub trait World {
         let _ = address;
     }
 
-    /// When the outside does something by itself next: a byte arrives, a datagram arrives. A time that has passed already
-    /// counts as none: what the device had no room for waits until it makes room.
+    /// When the outside does something by itself next: a byte arrives, a datagram arrives. The machine calls
+    /// [`turn`](Self::turn) then. It reads a time that is still named after that, and has passed, as a byte that waits until
+    /// the device has room.
     fn next_at(&self) -> Option<Cycles>;
 
-    /// Everything that is due by `now` happens.
+    /// Everything outside happens that is due by `now`, and all that follows from it by `now`.
     fn turn(&mut self, now: Cycles);
 
-    /// The next byte whose last bit has arrived at the device by `now`. With [`Timing::Silicon`] the machine takes it in any
-    /// case, and loses it when the receiver is full or off; with [`Timing::Instant`] it asks only when there is room.
+    /// Hands over the next byte whose last bit has arrived at the device by `now`. With [`Timing::Silicon`] the machine takes
+    /// it in any case, and the device loses it when the receiver is full or off; with [`Timing::Instant`] the machine asks
+    /// only when there is room.
     fn next_byte(&mut self, now: Cycles) -> Option<u8>;
 }

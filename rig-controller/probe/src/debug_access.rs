@@ -1,5 +1,5 @@
-//! The debug access port as the wire shows it: a debug port (DPv1) and behind it one access port to the bus (AHB-AP), by the
-//! ARM Debug Interface Architecture Specification (ADIv5.2).
+//! The debug access port as the wire shows it: a debug port (version 1) and behind it one access port to the bus (AHB-AP), by the
+//! ARM Debug Interface Architecture Specification, version 5.2.
 //!
 //! Time: a transfer takes as long as 46 bits at 4 MHz.
 
@@ -22,9 +22,11 @@ const HALTING_CONTROL: u32 = 0xE000_EDF0;
 const PORT_ID: u32 = 0x0BB1_1477;
 /// Of an AHB-AP of a Cortex-M0.
 const ACCESS_ID: u32 = 0x0477_0021;
-/// The entry is there, in the format of ADIv5.
+/// The entry is there, in the format of version 5.
 const BASE: u32 = ROM_TABLE | 3;
 
+/// In the selection: the bank of the debug port.
+const PORT_BANK: u32 = 0xF;
 /// In the debug port's control and status register: what is asked for, and that it is so.
 const POWER_REQUESTS: u32 = 1 << 30 | 1 << 28;
 const STICKY_ERROR: u32 = 1 << 5;
@@ -70,7 +72,7 @@ impl DebugAccess {
         self.board.run(TRANSFER_CYCLES);
         match address & 0xC {
             0x0 => PORT_ID,
-            0x4 if self.select & 0xF == 0 => {
+            0x4 if self.select & PORT_BANK == 0 => {
                 let acknowledged = (self.control & POWER_REQUESTS) << 1;
                 let error = if self.sticky_error { STICKY_ERROR } else { 0 };
                 self.control | acknowledged | error
@@ -85,7 +87,7 @@ impl DebugAccess {
         self.board.run(TRANSFER_CYCLES);
         match address & 0xC {
             0x0 => self.sticky_error &= value & CLEAR_STICKY_ERROR == 0,
-            0x4 if self.select & 0xF == 0 => {
+            0x4 if self.select & PORT_BANK == 0 => {
                 self.control = value & (POWER_REQUESTS | OVERRUN_DETECTION);
             }
             0x8 => self.select = value,
@@ -100,7 +102,6 @@ impl DebugAccess {
             return Err(Fault);
         }
         let value = match self.register(address) {
-            None => 0,
             Some(0x00) => self.word | ENABLED,
             Some(0x04) => self.address,
             Some(0x0C) => {
@@ -111,7 +112,7 @@ impl DebugAccess {
             Some(register @ 0x10..=0x1C) => self.read_bus(self.banked(register))?,
             Some(0xF8) => BASE,
             Some(0xFC) => ACCESS_ID,
-            Some(_) => 0,
+            Some(_) | None => 0,
         };
         self.last = value;
         Ok(value)

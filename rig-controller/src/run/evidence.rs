@@ -178,7 +178,7 @@ fn text(result: &CaseResult) -> String {
     format!(
         "{}\n\ncase:    {}\nboard:   {}\nverdict: {verdict}\n{also}\n\
          Run it again where it was run:\n\n    {}\n\n\
-         or from this folder alone, on any computer with `rig` and QEMU, ten times:\n\n    rig replay . --times 10\n",
+         or from this folder alone, on any computer with `rig` (and QEMU, if bench.yaml has `engine: qemu`), ten times:\n\n    rig replay . --times 10\n",
         result.title, result.case_line, result.board, result.replay
     )
 }

@@ -26,7 +26,7 @@ impl Inputs {
         inputs.write("plan.yaml", plan);
         inputs.write(
             "bench.yaml",
-            "bench: b\nqemu: /nonexistent/qemu\nboards:\n  - { name: mb-1, virtual: microbit }\n  - { name: mb-2, virtual: microbit }\n",
+            "bench: b\nengine: qemu\nqemu: /nonexistent/qemu\nboards:\n  - { name: mb-1, virtual: microbit }\n  - { name: mb-2, virtual: microbit }\n",
         );
         inputs.write("links/ideal.yaml", "description: ideal\n");
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/keys");

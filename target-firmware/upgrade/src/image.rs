@@ -1,4 +1,6 @@
 //! Looks at the image in a slot: its manifest, its digest, and whether it may run.
+use core::ops::Range;
+
 use sha2::{Digest, Sha256};
 
 use crate::bootable::{self, VECTOR_BYTES};
@@ -84,27 +86,27 @@ impl Hashing {
         flash: &mut F,
         layout: &Layout,
     ) -> Option<[u8; 32]> {
-        let page_end = (self.offset / layout.page_bytes + 1) * layout.page_bytes;
-        let end = page_end.min(self.size_bytes);
+        let length = layout.page_bytes.min(self.size_bytes - self.offset);
         let first = layout.image_byte(self.location.slot, self.location.placement, self.offset);
-        let addresses = first..first + (end - self.offset);
-        flash.work_out_from(addresses, self, |flash, hashing| {
-            hashing.hash_up_to(flash, layout, end);
+        let addresses = first..first + length;
+        flash.work_out_from(addresses.clone(), self, |flash, hashing| {
+            hashing.hash_bytes_at(flash, addresses);
         });
         (self.offset >= self.size_bytes).then(|| self.hasher.clone().finalize().into())
     }
 
-    fn hash_up_to<F: NorFlash>(&mut self, flash: &mut F, layout: &Layout, end: u32) {
+    /// Hashes what stands at `addresses`, in one page.
+    fn hash_bytes_at<F: NorFlash>(&mut self, flash: &mut F, addresses: Range<u32>) {
         let mut chunk = [0; HASH_CHUNK_BYTES];
-        while self.offset < end {
-            let length = ((end - self.offset) as usize).min(HASH_CHUNK_BYTES);
-            let address =
-                layout.image_byte(self.location.slot, self.location.placement, self.offset);
+        let mut address = addresses.start;
+        while address < addresses.end {
+            let length = ((addresses.end - address) as usize).min(HASH_CHUNK_BYTES);
             let readable = length.next_multiple_of(F::READ_SIZE);
             flash::read(flash, address, &mut chunk[..readable]);
             self.hasher.update(&chunk[..length]);
-            self.offset += length as u32;
+            address += length as u32;
         }
+        self.offset += addresses.end - addresses.start;
     }
 }
 

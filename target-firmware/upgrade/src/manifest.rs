@@ -205,10 +205,7 @@ impl Manifest {
         }
         if !FRAGMENT_BYTES.contains(&manifest.fragment_bytes)
             || !manifest.fragment_bytes.is_multiple_of(4)
-            || manifest
-                .size_bytes
-                .div_ceil(u32::from(manifest.fragment_bytes))
-                > 0xFFFF
+            || manifest.size_bytes > 0xFFFF * u32::from(manifest.fragment_bytes)
         {
             return Err(ManifestError::Field(16));
         }
@@ -255,11 +252,14 @@ impl SignedManifest {
 
     /// Reads manifest and signature.
     pub fn decode(bytes: &[u8; SIGNED_MANIFEST_BYTES]) -> Result<Self, ManifestError> {
-        let mut body = [0; MANIFEST_BYTES];
-        body.copy_from_slice(&bytes[..MANIFEST_BYTES]);
-        let mut signature = [0; 64];
-        signature.copy_from_slice(&bytes[MANIFEST_BYTES..]);
-        Ok(Self::new(Manifest::decode(&body)?, signature))
+        let (Some(signed), Some(signature)) = (bytes.first_chunk(), bytes.last_chunk()) else {
+            return Err(ManifestError::NotAManifest);
+        };
+        Ok(Self {
+            manifest: Manifest::decode(signed)?,
+            digest: Sha256::digest(signed).into(),
+            signature: *signature,
+        })
     }
 
     /// The bytes that travel.

@@ -38,7 +38,7 @@ impl AddressSpace {
 /// The flash map of one board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Layout {
-    /// Bytes in an erase page; equals the driver's `ERASE_SIZE`.
+    /// Bytes in an erase page, a power of two; equals the driver's `ERASE_SIZE`.
     pub page_bytes: u32,
     /// BOOT: the bootloader.
     pub boot: Region,
@@ -120,9 +120,16 @@ impl Layout {
         self.identification.start + index as u32 * self.page_bytes
     }
 
-    /// Pages an image of `size_bytes` covers.
+    /// Pages an image of `size_bytes` covers. They are counted: the bootloader asks once in a swap, and a division would take it
+    /// 400 bytes of code on a chip without a divider.
     pub const fn image_pages(&self, size_bytes: u32) -> u16 {
-        size_bytes.div_ceil(self.page_bytes) as u16
+        let mut pages = 0_u32;
+        let mut rest = size_bytes;
+        while rest > 0 {
+            pages += 1;
+            rest = rest.saturating_sub(self.page_bytes);
+        }
+        pages as u16
     }
 
     /// The chain that moves images of up to `size_bytes`, manifest included.
@@ -141,14 +148,27 @@ impl Layout {
         self.active.pages - 1
     }
 
+    /// How far byte `offset` of an image is from the start of its page.
+    pub(crate) const fn offset_in_page(&self, offset: u32) -> u32 {
+        offset & (self.page_bytes - 1)
+    }
+
+    /// Address of byte `offset` of a chain that lies in `slot`. The bytes of its last position and of the one behind, where the
+    /// spare is, lie from the manifest page on.
+    const fn chain_byte(&self, slot: Slot, length: ChainLength, offset: u32) -> u32 {
+        let next_page = offset + self.page_bytes;
+        let chain_bytes = length.0 as u32 * self.page_bytes;
+        let into_slot = if next_page < chain_bytes {
+            offset
+        } else {
+            self.manifest_page() as u32 * self.page_bytes + (next_page - chain_bytes)
+        };
+        self.region(slot).start + into_slot
+    }
+
     /// Address of chain position `position` in `slot`.
     pub const fn chain_page(&self, slot: Slot, length: ChainLength, position: u16) -> u32 {
-        let page = if position + 1 < length.0 {
-            position
-        } else {
-            self.manifest_page() + (position + 1 - length.0)
-        };
-        self.region(slot).start + page as u32 * self.page_bytes
+        self.chain_byte(slot, length, position as u32 * self.page_bytes)
     }
 
     /// Address of the manifest of the image in `slot`.
@@ -163,12 +183,10 @@ impl Layout {
 
     /// Address of byte `offset` of the image in `slot`. Consecutive only up to the end of the page.
     pub const fn image_byte(&self, slot: Slot, placement: Placement, offset: u32) -> u32 {
-        let (page, within) = ((offset / self.page_bytes) as u16, offset % self.page_bytes);
-        let start = match placement {
-            Placement::Plain => self.region(slot).start + page as u32 * self.page_bytes,
-            Placement::Shifted(length) => self.chain_page(slot, length, page + 1),
-        };
-        start + within
+        match placement {
+            Placement::Plain => self.region(slot).start + offset,
+            Placement::Shifted(length) => self.chain_byte(slot, length, offset + self.page_bytes),
+        }
     }
 
     /// Addresses that the vectors of an image of `size_bytes` may name: it runs from the first byte of ACTIVE on, wherever it
@@ -181,13 +199,15 @@ impl Layout {
         }
     }
 
-    /// Whether the regions follow each other without overlap and STAGING is one page longer than ACTIVE.
+    /// Whether pages have a power of two bytes, the regions follow each other without overlap, and STAGING is one page longer
+    /// than ACTIVE.
     pub const fn is_sound(&self) -> bool {
         const fn end(region: Region, page_bytes: u32) -> u32 {
             region.start + region.pages as u32 * page_bytes
         }
         let p = self.page_bytes;
-        end(self.boot, p) <= self.factory.start
+        p.is_power_of_two()
+            && end(self.boot, p) <= self.factory.start
             && end(self.factory, p) <= self.identification.start
             && end(self.identification, p) <= self.active.start
             && end(self.active, p) <= self.staging.start
@@ -219,6 +239,56 @@ mod tests {
             0x4_0000 - 1024,
             "the spare is the last page of flash"
         );
+    }
+
+    /// As the module's text has it.
+    fn page_of(slot: Slot, chain: ChainLength, position: u16) -> u32 {
+        let manifest_page = LAYOUT.active.pages - 1;
+        let page = match position + 1 {
+            next if next < chain.0 => position,
+            next if next == chain.0 => manifest_page,
+            _ => manifest_page + 1,
+        };
+        LAYOUT.region(slot).start + u32::from(page) * 1024
+    }
+
+    #[test]
+    fn every_position_of_every_chain_lies_on_its_page() {
+        for chain in (1..=LAYOUT.active.pages).map(ChainLength) {
+            for position in 0..chain.0 {
+                for slot in [Slot::Active, Slot::Staging] {
+                    let page = LAYOUT.chain_page(slot, chain, position);
+                    assert_eq!(page, page_of(slot, chain, position), "{chain:?} {position}");
+                }
+            }
+            let spare = LAYOUT.chain_page(Slot::Staging, chain, chain.0);
+            assert_eq!(spare, page_of(Slot::Staging, chain, chain.0), "{chain:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_of_an_image_lies_on_the_page_of_its_chain_position() {
+        for chain in (2..=LAYOUT.active.pages).map(ChainLength) {
+            for page in 0..chain.0 - 1 {
+                for within in [0, 1, 1023] {
+                    let offset = u32::from(page) * 1024 + within;
+                    let plain = LAYOUT.image_byte(Slot::Active, Placement::Plain, offset);
+                    assert_eq!(plain, LAYOUT.active.start + offset);
+                    let shifted =
+                        LAYOUT.image_byte(Slot::Staging, Placement::Shifted(chain), offset);
+                    let expected = page_of(Slot::Staging, chain, page + 1) + within;
+                    assert_eq!(shifted, expected, "{chain:?} {offset}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_covers_the_page_of_its_last_byte() {
+        for (size_bytes, pages) in [(0, 0), (1, 1), (1024, 1), (1025, 2), (107 * 1024, 107)] {
+            assert_eq!(LAYOUT.image_pages(size_bytes), pages, "{size_bytes}");
+            assert_eq!(LAYOUT.offset_in_page(size_bytes), size_bytes % 1024);
+        }
     }
 
     #[test]

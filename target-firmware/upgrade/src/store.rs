@@ -33,7 +33,7 @@ pub const fn resume_point<F: WatchedFlash>(
     committed: u32,
     programs: u8,
 ) -> ResumePoint {
-    let into_page = committed % layout.page_bytes;
+    let into_page = layout.offset_in_page(committed);
     if into_page == 0 || programs >= F::PROGRAMS_PER_UNIT {
         return ResumePoint {
             committed: committed - into_page,
@@ -174,7 +174,7 @@ impl<const PAGE: usize> Store<PAGE> {
         let mut at = self.committed;
         let mut rest = data;
         while !rest.is_empty() {
-            let into_page = at % layout.page_bytes;
+            let into_page = layout.offset_in_page(at);
             let (now, later) =
                 rest.split_at(rest.len().min((layout.page_bytes - into_page) as usize));
             let address =
@@ -225,7 +225,7 @@ impl<const PAGE: usize> Store<PAGE> {
         layout: &Layout,
         journal: &mut Journal,
     ) -> Result<Stored, FlashError> {
-        self.committed -= self.committed % layout.page_bytes;
+        self.committed -= layout.offset_in_page(self.committed);
         self.programs = 0;
         self.buffered = 0;
         let phase = Phase::Downloading {

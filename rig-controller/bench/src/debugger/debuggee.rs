@@ -98,6 +98,17 @@ impl Debuggee {
         read.ok().map(|byte| byte as u8)
     }
 
+    /// The cut takes effect; the answer to the person who wants it.
+    fn cut(&mut self) -> &'static str {
+        let Some(after) = self.after.take() else {
+            return "power has been cut already";
+        };
+        self.machine = after;
+        self.machine.attach_debugger(true);
+        self.set_breakpoints();
+        "power was cut and is back: the next boot, before its first instruction; `maintenance flush register-cache` shows it"
+    }
+
     /// Puts bytes into flash, whatever was there: gdb is a tester, and asks no controller.
     fn patch(&mut self, address: u32, bytes: &[u8]) {
         for (address, byte) in (address..).zip(bytes) {
@@ -288,18 +299,7 @@ impl MonitorCmd for Debuggee {
         mut out: ConsoleOutput<'_>,
     ) -> Result<(), Infallible> {
         match command {
-            b"cut" => match self.after.take() {
-                Some(after) => {
-                    self.machine = after;
-                    self.machine.attach_debugger(true);
-                    self.set_breakpoints();
-                    outputln!(
-                        out,
-                        "power was cut and is back: the next boot, before its first instruction; `maintenance flush register-cache` shows it"
-                    );
-                }
-                None => outputln!(out, "power has been cut already"),
-            },
+            b"cut" => outputln!(out, "{}", self.cut()),
             b"time" => {
                 let microseconds = self.machine.now() * 1_000_000 / CLOCK_HZ;
                 let instructions = self.machine.instructions();

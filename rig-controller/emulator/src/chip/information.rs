@@ -8,7 +8,7 @@ pub(crate) const FICR: u32 = 0x1000_0000;
 pub(crate) const UICR: u32 = 0x1000_1000;
 const UICR_WORDS: usize = PAGE_BYTES / 4;
 
-/// An nRF51822 QFAA, third revision, whose firmware identification is blank.
+/// An nRF51822 QFAA, build code H0, whose firmware identification is blank.
 const CONFIG_ID: u32 = 0xFFFF_0072;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

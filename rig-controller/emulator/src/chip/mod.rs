@@ -31,7 +31,7 @@ pub(crate) const SHORTS: u32 = 0x200;
 pub(crate) const INTERRUPT_SET: u32 = 0x304;
 pub(crate) const INTERRUPT_CLEAR: u32 = 0x308;
 
-/// What a peripheral's identifier is, and so its place in memory and its interrupt.
+/// A peripheral on the bus for slow ones. Its identifier gives its place in memory and its interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peripheral {
     PowerAndClock,
@@ -74,7 +74,7 @@ pub(crate) struct Chip {
 impl Chip {
     pub(crate) fn new(timing: Timing) -> Self {
         Self {
-            power: PowerAndClock::new(),
+            power: PowerAndClock::new(timing),
             uart: Uart::new(timing),
             timers: [Timer::new(32), Timer::new(16), Timer::new(16)],
             rng: Rng::new(),
@@ -130,12 +130,18 @@ impl Chip {
     /// When one of the peripherals could interrupt or reset the core next, or has sent a byte.
     pub(crate) fn next_event(&self, asleep: bool) -> Option<Cycles> {
         let watchdog = self.watchdog.next_event();
+        let watchdog = watchdog.filter(|_| !asleep || self.watchdog.runs_while_asleep());
+        let others = self.next_event_but_watchdog();
+        others.into_iter().chain(watchdog).min()
+    }
+
+    /// The same, without what the watchdog does.
+    pub(crate) fn next_event_but_watchdog(&self) -> Option<Cycles> {
         let timers = self.timers.iter().filter_map(Timer::next_interrupt);
         timers
             .chain(self.uart.sent_at())
             .chain(self.rng.next_interrupt())
             .chain(self.power.next_interrupt())
-            .chain(watchdog.filter(|_| !asleep || self.watchdog.runs_while_asleep()))
             .min()
     }
 }

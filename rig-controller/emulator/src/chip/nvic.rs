@@ -34,7 +34,7 @@ const SYSTEM_PRIORITY_3: u32 = 0xE000_ED20;
 const CORTEX_M0: u32 = 0x410C_C200;
 /// Unaligned transfers fault; frames are aligned to 8 bytes.
 const FIXED_CONFIGURATION: u32 = 0x208;
-/// What the register reads in its upper half.
+/// The register reads so in its upper half.
 const VECTOR_KEY_READ: u32 = 0xFA05_0000;
 const VECTOR_KEY: u32 = 0x05FA_0000;
 const SYSTEM_RESET_REQUEST: u32 = 1 << 2;

@@ -18,7 +18,7 @@ const ERASE_UICR: u32 = 0x514;
 const WRITE_ENABLED: u32 = 1;
 const ERASE_ENABLED: u32 = 2;
 
-/// What is to be erased.
+/// An erase that the firmware asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Erase {
     /// The page at this address.
@@ -44,6 +44,14 @@ impl Nvmc {
         self.config & WRITE_ENABLED != 0
     }
 
+    /// Whether a write to this register asks for an erase.
+    pub(crate) fn is_erase(offset: u32) -> bool {
+        matches!(
+            offset,
+            ERASE_PAGE | ERASE_ALL | ERASE_PAGE_OF_REGION_0 | ERASE_UICR
+        )
+    }
+
     /// The erase that writing `value` to this register starts, if it does.
     pub(crate) fn erase(&self, offset: u32, value: u32) -> Option<Erase> {
         if self.config != ERASE_ENABLED {
@@ -64,7 +72,7 @@ impl Nvmc {
             // The CPU stands still while the controller is busy, so it never sees that.
             READY => 1,
             CONFIG => self.config,
-            ERASE_PAGE | ERASE_ALL | ERASE_PAGE_OF_REGION_0 | ERASE_UICR => 0,
+            offset if Self::is_erase(offset) => 0,
             _ => return None,
         })
     }
@@ -72,7 +80,7 @@ impl Nvmc {
     pub(crate) fn write(&mut self, offset: u32, value: u32) -> bool {
         match offset {
             CONFIG => self.config = value & 3,
-            READY | ERASE_PAGE | ERASE_ALL | ERASE_PAGE_OF_REGION_0 | ERASE_UICR => {}
+            READY => {}
             _ => return false,
         }
         true

@@ -2,7 +2,7 @@
 
 use super::{INTERRUPT_CLEAR, INTERRUPT_SET, write_mask};
 use crate::Cycles;
-use crate::world::ResetCause;
+use crate::world::{ResetCause, Timing};
 
 const HFCLK_START: u32 = 0x000;
 const HFCLK_STOP: u32 = 0x004;
@@ -33,8 +33,8 @@ const BY_LOCK_UP: u32 = 1 << 3;
 const RUNNING: u32 = 1 << 16;
 const CRYSTAL: u32 = 1;
 
-/// The 16 MHz crystal takes 800 us to start.
-const CRYSTAL_CYCLES: Cycles = 12_800;
+/// The 16 MHz crystal takes 1.2 ms to start; the data sheet leaves that to the crystal's maker.
+const CRYSTAL_CYCLES: Cycles = 19_200;
 /// The 32 kHz RC oscillator takes 390 us to start.
 const SLOW_CLOCK_CYCLES: Cycles = 6_240;
 
@@ -58,9 +58,9 @@ impl Clock {
 
     fn start(&mut self, now: Cycles, takes: Cycles) {
         self.triggered = true;
-        self.due = self
-            .due
-            .or(Some(if self.running { now } else { now + takes }));
+        let due = if self.running { now } else { now + takes };
+        self.due = self.due.or(Some(due));
+        self.advance(now);
     }
 
     fn stop(&mut self) {
@@ -80,6 +80,7 @@ impl Clock {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PowerAndClock {
+    timing: Timing,
     reset_reason: u32,
     retained: u32,
     off: bool,
@@ -96,8 +97,9 @@ pub(crate) struct PowerAndClock {
 }
 
 impl PowerAndClock {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(timing: Timing) -> Self {
         Self {
+            timing,
             reset_reason: 0,
             retained: 0,
             off: false,
@@ -122,7 +124,17 @@ impl PowerAndClock {
             ResetCause::LockUp => BY_LOCK_UP,
         };
         self.reset_reason = before.reset_reason | reason;
-        self.retained = before.retained;
+        if cause != ResetCause::Watchdog {
+            self.retained = before.retained;
+        }
+    }
+
+    /// How long a clock takes to start that takes so long on the chip.
+    fn takes(&self, cycles: Cycles) -> Cycles {
+        match self.timing {
+            Timing::Silicon => cycles,
+            Timing::Instant => 0,
+        }
     }
 
     /// Whether the firmware has switched the chip off.
@@ -178,9 +190,9 @@ impl PowerAndClock {
         self.advance(now);
         let triggered = value & 1 == 1;
         match offset {
-            HFCLK_START if triggered => self.fast.start(now, CRYSTAL_CYCLES),
+            HFCLK_START if triggered => self.fast.start(now, self.takes(CRYSTAL_CYCLES)),
             HFCLK_STOP if triggered => self.fast.stop(),
-            LFCLK_START if triggered => self.slow.start(now, SLOW_CLOCK_CYCLES),
+            LFCLK_START if triggered => self.slow.start(now, self.takes(SLOW_CLOCK_CYCLES)),
             LFCLK_STOP if triggered => self.slow.stop(),
             HFCLK_STARTED => self.fast.started = triggered,
             LFCLK_STARTED => self.slow.started = triggered,

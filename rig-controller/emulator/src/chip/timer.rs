@@ -74,17 +74,12 @@ impl Timer {
         }
     }
 
-    /// Ticks until the counter equals compare register `index` next.
+    /// Ticks until the counter equals compare register `index` next. Bits that the counter does not have do not count.
     fn distance(&self, index: usize) -> u64 {
         let mask = self.mask();
-        let distance = u64::from(self.cc[index]).wrapping_sub(self.counter) & mask;
-        // A register with bits that the counter does not have is never equal.
-        if u64::from(self.cc[index]) > mask {
-            u64::MAX
-        } else if distance == 0 {
-            mask + 1
-        } else {
-            distance
+        match u64::from(self.cc[index]).wrapping_sub(self.counter) & mask {
+            0 => mask + 1,
+            distance => distance,
         }
     }
 
@@ -137,7 +132,6 @@ impl Timer {
         (0..4)
             .filter(|index| waited_for(*index) || self.shorts & 0x101 << index != 0)
             .map(|index| self.distance(index))
-            .filter(|distance| *distance != u64::MAX)
             .map(|distance| self.since + (distance << self.prescaler))
             .min()
     }

@@ -36,7 +36,7 @@ const BAUD_250000: u32 = 0x0400_0000;
 /// Bytes the receiver holds.
 pub(crate) const FIFO_BYTES: usize = 6;
 
-/// What becomes of a byte that the firmware writes.
+/// The fate of a byte that the firmware writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
     /// It has left.
@@ -138,9 +138,10 @@ impl Uart {
             self.error_source |= OVERRUN;
             return;
         }
+        // On the chip the event says that a byte has come up to be read; QEMU says it of each that arrives.
+        self.rx_ready |= self.held == 0 || self.timing == Timing::Instant;
         self.fifo[self.held] = byte;
         self.held += 1;
-        self.rx_ready = true;
     }
 
     /// The firmware takes the oldest byte, and the next comes up.

@@ -121,7 +121,7 @@ impl Watchdog {
             }
             TIMEOUT => self.timeout = value & 1 == 1,
             INTERRUPT_SET | INTERRUPT_CLEAR => write_mask(&mut self.interrupts, offset, value & 1),
-            // What makes it bite cannot be changed once it runs.
+            // Its settings cannot be changed once it runs.
             RELOAD_VALUE if !self.running => self.reload_value = value,
             RELOAD_ENABLE if !self.running => {
                 self.enabled = value & 0xFF;
@@ -137,6 +137,16 @@ impl Watchdog {
             _ => return false,
         }
         true
+    }
+
+    /// The last reload.
+    pub(crate) fn fed(&self) -> Cycles {
+        self.fed
+    }
+
+    /// The firmware writes the first reload register.
+    pub(crate) fn feed(&mut self, now: Cycles) {
+        self.reload(1, now);
     }
 
     fn reload(&mut self, register: u32, now: Cycles) {

@@ -1,5 +1,5 @@
 //! The tables by which a debugger finds out what chip it is on: ROM tables and identification
-//! registers (ARM Debug Interface Architecture Specification, ADIv5.2, part D).
+//! registers (ARM Debug Interface Architecture Specification, version 5.2, part D).
 
 /// Where the debug port says that the first table is: the one of the chip's maker.
 pub(super) const CHIP: u32 = 0xF000_0000;

@@ -87,7 +87,7 @@ impl<'a> Execution<'a> {
             rtt: None,
         };
         let end = run
-            .to_its_end(limit)
+            .until_it_ends(limit)
             .map_err(|error| probe_error("running the suite on the board")(&error))?;
         let took = run.now();
         run.said.end(took);
@@ -130,7 +130,7 @@ struct Run<'a, 'b> {
 }
 
 impl Run<'_, '_> {
-    fn to_its_end(&mut self, limit: Duration) -> Result<End, Error> {
+    fn until_it_ends(&mut self, limit: Duration) -> Result<End, Error> {
         self.core.reset_and_halt(PATIENCE)?;
         self.began = self.board.now();
         if let Some(at) = self.rtt_at {

@@ -51,12 +51,13 @@ impl Flash {
         Self(())
     }
 
-    /// Checks that `from..to` is in flash and whole `unit`s.
+    /// Checks that `from..to` is in flash and whole `unit`s, each of a power of two bytes. The driver does so for every word that
+    /// is programmed, and a remainder takes 180 instructions on a chip without a divider.
     fn check(from: u32, to: u32, unit: u32) -> Result<(), FlashError> {
         if from > to || to > CAPACITY_BYTES {
             return Err(FlashError::OutOfBounds);
         }
-        if !from.is_multiple_of(unit) || !to.is_multiple_of(unit) {
+        if (from | to) & (unit - 1) != 0 {
             return Err(FlashError::NotAligned);
         }
         Ok(())

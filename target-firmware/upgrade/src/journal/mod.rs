@@ -315,8 +315,7 @@ impl Journal {
         // The next in line, so that all of them wear alike.
         let first = self.newest.map_or(0, |newest| newest.page + 1);
         let mut best: Option<(Rank, u16)> = None;
-        for step in 0..pages {
-            let page = (first + step) % pages;
+        for page in (first..pages).chain(0..first) {
             if tried >> page & 1 == 1 {
                 continue;
             }

@@ -26,20 +26,24 @@ const MAGIC: [u8; 4] = *b"PCJ1";
 const SEAL: u8 = 0x5E;
 const SEAL_SLOT: u16 = 0xFFFF;
 
-/// Where things are in a page; all sizes in bytes.
+/// Where things are in a page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PageFormat {
+    /// Bytes of a HEADER with its filling.
     header: u32,
-    record: u32,
+    /// Bytes of a record with its filling, as a power of two.
+    record_log2: u32,
+    /// Bytes of the page.
     page: u32,
 }
 
 impl PageFormat {
     pub(super) const fn new(page_bytes: u32, unit_bytes: usize) -> Self {
         assert!(unit_bytes <= MAX_UNIT_BYTES && unit_bytes.is_power_of_two());
+        const { assert!(RECORD_BYTES.is_power_of_two()) }
         Self {
             header: HEADER_BYTES.next_multiple_of(unit_bytes) as u32,
-            record: RECORD_BYTES.next_multiple_of(unit_bytes) as u32,
+            record_log2: RECORD_BYTES.next_multiple_of(unit_bytes).ilog2(),
             page: page_bytes,
         }
     }
@@ -47,7 +51,7 @@ impl PageFormat {
     /// Records lie one behind the other, whatever the write unit.
     pub(super) const fn packed(self) -> Self {
         Self {
-            record: RECORD_BYTES as u32,
+            record_log2: RECORD_BYTES.ilog2(),
             ..self
         }
     }
@@ -57,12 +61,14 @@ impl PageFormat {
     }
 
     pub(super) const fn slot(self, slot: u16) -> u32 {
-        self.header + self.record * (slot as u32 + 1)
+        self.header + ((slot as u32 + 1) << self.record_log2)
     }
 
     /// The slots that begin before this offset.
     pub(super) const fn slots_before(self, offset: u32) -> u16 {
-        let slots = offset.saturating_sub(self.slot(0)).div_ceil(self.record);
+        let slots = offset
+            .saturating_sub(self.slot(0))
+            .div_ceil(1 << self.record_log2);
         if slots < self.capacity() as u32 {
             slots as u16
         } else {
@@ -72,7 +78,7 @@ impl PageFormat {
 
     /// Records a page takes.
     pub(super) const fn capacity(self) -> u16 {
-        ((self.page - self.header) / self.record - 1) as u16
+        (((self.page - self.header) >> self.record_log2) - 1) as u16
     }
 }
 

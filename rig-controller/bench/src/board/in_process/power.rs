@@ -16,7 +16,7 @@ use crate::uart::UartToDevice;
 use crate::witness::{Emulated, Proof};
 
 /// The device runs for so long, in its own time, before it is seen whether somebody wants to stop it.
-const STRETCH: Duration = Duration::from_millis(20);
+const STRETCH: Duration = Duration::from_secs(2);
 
 /// A chip with its power.
 pub(super) struct Supply {

@@ -1,0 +1,436 @@
+//! The footprint of one call as it is carried out: everything it looks at before it has made it itself, everything it changes.
+//!
+//! A register that a function only saves and restores is no input: registers, and words of RAM that hold one, know which
+//! register of the caller they hold.
+use crate::cpu::{Cpu, LR, SP};
+use crate::decode::{Instruction, Kind};
+use crate::memory::Memory;
+use crate::{Cycles, FLASH_BYTES, RAM_BYTES, RAM_START};
+
+pub(super) const RAM_WORDS: usize = RAM_BYTES / 4;
+/// Flash is noted in lines of 64 bytes, a bit a byte.
+pub(super) const LINE_BYTES: usize = 64;
+const LINES: usize = FLASH_BYTES / LINE_BYTES;
+
+/// Holds no register of the caller.
+pub(super) const NONE: u8 = u8::MAX;
+
+/// Flags that were set: negative and zero, carry, overflow.
+pub(super) const NZ: u8 = 1;
+pub(super) const C: u8 = 2;
+pub(super) const V: u8 = 4;
+
+pub(crate) const NVMC_READY: u32 = 0x4001_E400;
+pub(crate) const WATCHDOG_RELOAD: u32 = 0x4001_0600;
+
+/// When a call feeds the watchdog, in cycles from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Feeds {
+    pub(super) first: Cycles,
+    pub(super) last: Cycles,
+    /// The longest time between two.
+    pub(super) gap: Cycles,
+}
+
+/// One word of RAM, as far as the call has to do with it.
+#[derive(Clone, Copy, Default)]
+struct Word {
+    /// The call that this is about.
+    call: u32,
+    /// The bytes that were read before they were written, a bit each.
+    read: u8,
+    /// The bytes that were written.
+    written: u8,
+    /// The register of the caller that it holds, or [`NONE`].
+    holds: u8,
+    /// Its content when the call began.
+    before: u32,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Line {
+    call: u32,
+    read: u64,
+}
+
+/// See the module's text. Kept from call to call: only what a call has touched is looked at.
+pub(super) struct Footprint {
+    call: u32,
+    words: Box<[Word]>,
+    pub(super) touched_words: Vec<u16>,
+    lines: Box<[Line]>,
+    pub(super) touched_lines: Vec<u16>,
+    /// The register of the caller that each register holds.
+    pub(super) holds: [u8; 16],
+    /// Registers of the caller whose value mattered, a bit each.
+    pub(super) used: u16,
+    pub(super) flags: u8,
+    pub(super) registers: [u32; 16],
+    pub(super) began: Cycles,
+    pub(super) feeds: Option<Feeds>,
+    /// The call does what no memory of it could do again.
+    pub(super) is_impure: bool,
+}
+
+impl Footprint {
+    pub(super) fn new() -> Self {
+        Self {
+            call: 0,
+            words: vec![Word::default(); RAM_WORDS].into_boxed_slice(),
+            touched_words: Vec::new(),
+            lines: vec![Line::default(); LINES].into_boxed_slice(),
+            touched_lines: Vec::new(),
+            holds: [NONE; 16],
+            used: 0,
+            flags: 0,
+            registers: [0; 16],
+            began: 0,
+            feeds: None,
+            is_impure: false,
+        }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self, cpu: &Cpu, now: Cycles) {
+        self.call = self.call.wrapping_add(1);
+        if self.call == 0 {
+            self.words.fill(Word::default());
+            self.lines.fill(Line::default());
+            self.call = 1;
+        }
+        self.touched_words.clear();
+        self.touched_lines.clear();
+        self.holds = std::array::from_fn(|register| register as u8);
+        // Addresses are made of it: it is an input of every call.
+        self.holds[SP] = NONE;
+        self.used = 1 << SP;
+        self.flags = 0;
+        self.registers = cpu.r;
+        self.began = now;
+        self.feeds = None;
+        self.is_impure = false;
+    }
+
+    /// The bytes of a word that were read before they were written, with its content when the call began.
+    pub(super) fn read_of(&self, word: u16) -> (u8, u32) {
+        let word = &self.words[usize::from(word)];
+        (word.read, word.before)
+    }
+
+    /// The bytes of a word that were written, and the register that it holds.
+    pub(super) fn written_of(&self, word: u16) -> (u8, u8) {
+        let word = &self.words[usize::from(word)];
+        (word.written, word.holds)
+    }
+
+    /// The bytes of a line of flash that were read.
+    pub(super) fn line(&self, line: u16) -> u64 {
+        self.lines[usize::from(line)].read
+    }
+
+    /// Notes the instruction at `pc`, which is about to be executed.
+    pub(super) fn note(
+        &mut self,
+        cpu: &Cpu,
+        memory: &Memory,
+        pc: u32,
+        i: Instruction,
+        now: Cycles,
+    ) {
+        #[allow(
+            clippy::enum_glob_use,
+            reason = "a table of instructions is read by its kinds"
+        )]
+        use Kind::*;
+        if pc as usize >= FLASH_BYTES - 4 {
+            self.is_impure = true;
+            return;
+        }
+        // The halfword behind may be part of it.
+        self.read_flash(pc, 4);
+        let sum = cpu.get(i.b).wrapping_add(cpu.get(i.c()));
+        let offset = cpu.get(i.b).wrapping_add(i.value);
+        match i.kind {
+            MovHigh => self.holds[usize::from(i.a & 15)] = self.holds[usize::from(i.b & 15)],
+            MovRegister | Mvn => self.one(i, NZ),
+            Rsb | AddImmediate | SubImmediate => self.one(i, NZ | C | V),
+            LslImmediate | LsrImmediate | AsrImmediate => self.one(i, NZ | C),
+            AddConstant | AddPlain | Sxth | Sxtb | Uxth | Uxtb | Rev | Rev16 | Revsh => {
+                self.one(i, 0);
+            }
+            AddRegister | SubRegister => {
+                self.uses(i.c());
+                self.one(i, NZ | C | V);
+            }
+            MovImmediate => self.sets(i.a, NZ),
+            Constant => self.sets(i.a, 0),
+            CmpImmediate => self.compares(i.b, i.b),
+            CmpRegister | Cmn => self.compares(i.a, i.b),
+            And | Eor | Orr | Bic | Mul => self.two(i, NZ),
+            Tst => {
+                self.uses(i.a);
+                self.uses(i.b);
+                self.flags |= NZ;
+            }
+            Adc | Sbc => {
+                self.needs(C);
+                self.two(i, NZ | C | V);
+            }
+            Lsl | Lsr | Asr | Ror => {
+                // A shift by nothing leaves the carry.
+                let carry = if cpu.get(i.b) as u8 == 0 { 0 } else { C };
+                self.two(i, NZ | carry);
+            }
+            AddHigh => self.two(i, 0),
+            AddToSp | MovToSp | JumpRegister => self.uses(i.b),
+            JumpConstant | Nop | Barrier | B => {}
+            Bl | BlLeftAlone => self.sets(LR as u8, 0),
+            BlxRegister => {
+                self.uses(i.b);
+                self.sets(LR as u8, 0);
+            }
+            Bx => self.jumps_to(self.holds[usize::from(i.b & 15)]),
+            LdrLiteral => self.loads(memory, i.value, 4, i.a),
+            LdrRegister => self.loads_at(memory, i, sum, 4),
+            LdrhRegister | LdrshRegister => self.loads_at(memory, i, sum, 2),
+            LdrbRegister | LdrsbRegister => self.loads_at(memory, i, sum, 1),
+            LdrImmediate => self.loads_at(memory, i, offset, 4),
+            LdrhImmediate => self.loads_at(memory, i, offset, 2),
+            LdrbImmediate => self.loads_at(memory, i, offset, 1),
+            StrRegister => self.stores_at(memory, i, sum, 4, now),
+            StrhRegister => self.stores_at(memory, i, sum, 2, now),
+            StrbRegister => self.stores_at(memory, i, sum, 1, now),
+            StrImmediate => self.stores_at(memory, i, offset, 4, now),
+            StrhImmediate => self.stores_at(memory, i, offset, 2, now),
+            StrbImmediate => self.stores_at(memory, i, offset, 1, now),
+            Push => {
+                let start = cpu.r[SP].wrapping_sub(4 * i.value.count_ones());
+                self.stores_list(memory, start, i.value, now);
+            }
+            Pop => {
+                self.loads_list(memory, cpu.r[SP], i.value);
+            }
+            PopPc => {
+                let last = self.loads_list(memory, cpu.r[SP], i.value);
+                let held = self.load(memory, last, 4);
+                self.jumps_to(held);
+            }
+            Stm => {
+                self.uses(i.b);
+                self.stores_list(memory, cpu.get(i.b), i.value, now);
+                self.holds[usize::from(i.b & 15)] = NONE;
+            }
+            Ldm => {
+                self.uses(i.b);
+                let base = cpu.get(i.b);
+                self.loads_list(memory, base, i.value);
+                if i.value >> i.b & 1 == 0 {
+                    self.holds[usize::from(i.b & 15)] = NONE;
+                }
+            }
+            Beq | Bne | Bmi | Bpl => self.needs(NZ),
+            Bcs | Bcc => self.needs(C),
+            Bvs | Bvc => self.needs(V),
+            Bhi | Bls => self.needs(NZ | C),
+            Bge | Blt | Bgt | Ble => self.needs(NZ | V),
+            _ => self.is_impure = true,
+        }
+    }
+
+    fn uses(&mut self, register: u8) {
+        self.uses_held(self.holds[usize::from(register & 15)]);
+    }
+
+    fn uses_held(&mut self, held: u8) {
+        if held != NONE {
+            self.used |= 1 << held;
+        }
+    }
+
+    fn sets(&mut self, register: u8, flags: u8) {
+        self.holds[usize::from(register & 15)] = NONE;
+        self.flags |= flags;
+    }
+
+    /// A result of one operand.
+    fn one(&mut self, i: Instruction, flags: u8) {
+        self.uses(i.b);
+        self.sets(i.a, flags);
+    }
+
+    /// A result of the register it goes to, and of another.
+    fn two(&mut self, i: Instruction, flags: u8) {
+        self.uses(i.a);
+        self.one(i, flags);
+    }
+
+    fn compares(&mut self, a: u8, b: u8) {
+        self.uses(a);
+        self.uses(b);
+        self.flags |= NZ | C | V;
+    }
+
+    /// Flags of the caller are no input: no function is compiled so.
+    fn needs(&mut self, flags: u8) {
+        self.is_impure |= self.flags & flags != flags;
+    }
+
+    /// A jump to an address that came with this register of the caller: to the caller itself it is no input.
+    fn jumps_to(&mut self, held: u8) {
+        if held != LR as u8 {
+            self.uses_held(held);
+        }
+    }
+
+    fn loads_at(&mut self, memory: &Memory, i: Instruction, address: u32, bytes: u32) {
+        self.uses(i.b);
+        if matches!(
+            i.kind,
+            Kind::LdrRegister
+                | Kind::LdrhRegister
+                | Kind::LdrbRegister
+                | Kind::LdrshRegister
+                | Kind::LdrsbRegister
+        ) {
+            self.uses(i.c());
+        }
+        self.loads(memory, address, bytes, i.a);
+    }
+
+    fn loads(&mut self, memory: &Memory, address: u32, bytes: u32, register: u8) {
+        let held = self.load(memory, address, bytes);
+        self.holds[usize::from(register & 15)] = held;
+    }
+
+    /// The register of the caller that was loaded, or [`NONE`].
+    fn load(&mut self, memory: &Memory, address: u32, bytes: u32) -> u8 {
+        let offset = address.wrapping_sub(RAM_START) as usize;
+        if offset < RAM_BYTES {
+            let mask = mask_of(address, bytes);
+            let word = self.word(memory, offset / 4);
+            word.read |= mask & !word.written;
+            let held = word.holds;
+            if bytes == 4 {
+                return held;
+            }
+            self.uses_held(held);
+        } else if (address as usize) < FLASH_BYTES {
+            self.read_flash(address, bytes);
+        } else if address != NVMC_READY {
+            self.is_impure = true;
+        }
+        NONE
+    }
+
+    fn stores_at(
+        &mut self,
+        memory: &Memory,
+        i: Instruction,
+        address: u32,
+        bytes: u32,
+        now: Cycles,
+    ) {
+        self.uses(i.b);
+        if matches!(
+            i.kind,
+            Kind::StrRegister | Kind::StrhRegister | Kind::StrbRegister
+        ) {
+            self.uses(i.c());
+        }
+        self.store(memory, address, bytes, i.a, now);
+    }
+
+    fn store(&mut self, memory: &Memory, address: u32, bytes: u32, register: u8, now: Cycles) {
+        let offset = address.wrapping_sub(RAM_START) as usize;
+        let held = self.holds[usize::from(register & 15)];
+        if offset < RAM_BYTES {
+            let mask = mask_of(address, bytes);
+            let word = self.word(memory, offset / 4);
+            let before = word.holds;
+            word.written |= mask;
+            if bytes == 4 {
+                word.holds = held;
+            } else {
+                word.holds = NONE;
+                self.uses_held(before);
+                self.uses_held(held);
+            }
+        } else if address == WATCHDOG_RELOAD {
+            self.uses_held(held);
+            self.feed(now);
+        } else {
+            self.is_impure = true;
+        }
+    }
+
+    fn feed(&mut self, now: Cycles) {
+        let at = now - self.began;
+        let feeds = self.feeds.get_or_insert(Feeds {
+            first: at,
+            last: at,
+            gap: 0,
+        });
+        feeds.gap = feeds.gap.max(at - feeds.last);
+        feeds.last = at;
+    }
+
+    /// Loads a list of registers; returns the address behind.
+    fn loads_list(&mut self, memory: &Memory, mut address: u32, mut list: u32) -> u32 {
+        while list != 0 {
+            let register = list.trailing_zeros() as u8;
+            list &= list - 1;
+            self.loads(memory, address, 4, register);
+            address = address.wrapping_add(4);
+        }
+        address
+    }
+
+    fn stores_list(&mut self, memory: &Memory, mut address: u32, mut list: u32, now: Cycles) {
+        while list != 0 {
+            let register = list.trailing_zeros() as u8;
+            list &= list - 1;
+            self.store(memory, address, 4, register, now);
+            address = address.wrapping_add(4);
+        }
+    }
+
+    fn word(&mut self, memory: &Memory, index: usize) -> &mut Word {
+        let word = &mut self.words[index];
+        if word.call != self.call {
+            self.touched_words.push(index as u16);
+            *word = Word {
+                call: self.call,
+                read: 0,
+                written: 0,
+                holds: NONE,
+                before: memory.ram_word(index),
+            };
+        }
+        word
+    }
+
+    fn read_flash(&mut self, address: u32, bytes: u32) {
+        let at = address as usize % LINE_BYTES;
+        let index = address as usize / LINE_BYTES;
+        let mask = ((1_u128 << bytes) - 1) << at;
+        self.read_line(index, mask as u64);
+        if mask >> LINE_BYTES != 0 {
+            self.read_line(index + 1, (mask >> LINE_BYTES) as u64);
+        }
+    }
+
+    fn read_line(&mut self, index: usize, mask: u64) {
+        let line = &mut self.lines[index];
+        if line.call != self.call {
+            line.call = self.call;
+            line.read = 0;
+            self.touched_lines.push(index as u16);
+        }
+        line.read |= mask;
+    }
+}
+
+/// The bytes of a word that a transfer takes, a bit each. What is not aligned faults, and is not remembered.
+fn mask_of(address: u32, bytes: u32) -> u8 {
+    (((1_u32 << bytes) - 1) << (address & 3)) as u8
+}
