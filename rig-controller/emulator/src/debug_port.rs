@@ -85,12 +85,15 @@ impl DebugPort {
         self.halted
     }
 
-    /// Lets the core run up to `until`, or until it halts; nothing happens while it is halted. A core that sleeps for good
-    /// or has locked up lets the time pass.
+    /// Lets the core run up to `until`, or until it halts or the world stops it; nothing happens while it is halted. A core
+    /// that sleeps for good or has locked up lets the time pass.
     pub fn run(&mut self, machine: &mut Machine, world: &mut dyn World, until: Cycles) {
         while !self.halted && machine.now() < until {
             let stop = machine.run(world, until);
             self.stopped(machine, stop, until);
+            if stop == Stop::World {
+                return;
+            }
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Debuggee {
     after: Option<Machine>,
     breakpoints: BTreeSet<u32>,
     steps: bool,
+    /// The step off a breakpoint came to this.
+    met: Option<Stop>,
 }
 
 impl Debuggee {
@@ -50,6 +52,7 @@ impl Debuggee {
             after: Some(at.after),
             breakpoints: BTreeSet::new(),
             steps: false,
+            met: None,
         };
         debuggee.machine.attach_debugger(true);
         debuggee
@@ -62,7 +65,7 @@ impl Debuggee {
 
     /// Executes one instruction, whether there is a breakpoint on it or not. Interrupts wait: a step does not end in a
     /// handler.
-    fn step(&mut self) -> Option<Stop> {
+    fn step_once(&mut self) -> Option<Stop> {
         self.machine.set_breakpoints(&[]);
         self.machine.set_traps(Traps {
             hard_fault: true,
@@ -81,8 +84,11 @@ impl Debuggee {
     /// Runs for a stretch, or executes a step; the reason if that has come to an end.
     fn go_on(&mut self) -> Option<SingleThreadStopReason<u32>> {
         if self.steps {
-            let stop = self.step();
+            let stop = self.step_once();
             return Some(stop.map_or(SingleThreadStopReason::DoneStep, reason));
+        }
+        if let Some(stop) = self.met.take() {
+            return Some(reason(stop));
         }
         let until = self.machine.now() + STRETCH;
         match self.machine.run(&mut Alone, until) {
@@ -236,7 +242,7 @@ impl SingleThreadResume for Debuggee {
         self.steps = false;
         // The breakpoint that it stands on has been met already.
         if self.breakpoints.contains(&self.machine.registers()[15]) {
-            self.step();
+            self.met = self.step_once();
         }
         self.machine.set_traps(Traps {
             hard_fault: true,

@@ -219,6 +219,12 @@ fn a_fault_stops_the_copy_in_the_handler() {
     assert!(stopped.contains("0b"), "SIGSEGV, not {stopped}");
     assert_eq!(gdb.pc(), 0x200);
     assert_eq!(gdb.leave(), Told::Left);
+    // Also if it is the instruction that a breakpoint is on.
+    let mut gdb = Gdb::at_cut(&[undefined]);
+    assert_eq!(gdb.ask("Z1,100,2"), "OK");
+    assert!(gdb.ask("c").contains("0b"));
+    assert_eq!(gdb.pc(), 0x200);
+    assert_eq!(gdb.leave(), Told::Left);
 }
 
 #[test]
