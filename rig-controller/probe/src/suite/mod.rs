@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use defmt_decoder::Table;
-use object::{Architecture, Object, ObjectSection, ObjectSymbol};
+use object::{Architecture, Object, ObjectSymbol};
 
 use crate::virtual_board::VirtualBoard;
 use embedded_tests::EmbeddedTest;
@@ -245,11 +245,12 @@ impl Suite {
                 path: path.to_owned(),
             });
         }
-        let has = |name| {
-            elf.section_by_name(name)
-                .is_some_and(|section| section.size() > 0)
-        };
-        let table = if has(".defmt") {
+        // The linker script makes the section also for a program that logs nothing.
+        let logs = elf.symbols().any(|symbol| {
+            let name = symbol.name().unwrap_or_default();
+            name.trim_matches('"').starts_with("_defmt_version_")
+        });
+        let table = if logs {
             Table::parse(&bytes).map_err(|error| SuiteError::Table {
                 path: path.to_owned(),
                 reason: format!("{error:#}"),
