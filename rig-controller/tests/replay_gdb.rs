@@ -1,15 +1,16 @@
 //! `rig replay --gdb`: a case that stands at its cut, looked at by packets of gdb's protocol as they are on the wire.
 mod common;
+#[path = "../bench/src/debugger/gdb_client.rs"]
+mod gdb_client;
 #[path = "common/program.rs"]
 mod program;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
 use common::Inputs;
+use gdb_client::GdbClient;
 use program::rig;
 
 const PLAN: &str = "plan: p\ntimeout_s: 60\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
@@ -76,7 +77,7 @@ impl Serving {
     }
 
     /// The connection that it says how to make.
-    fn attach(&mut self) -> Gdb {
+    fn attach(&mut self) -> GdbClient {
         let mut line = String::new();
         while !line.contains("target remote ") {
             line.clear();
@@ -89,11 +90,7 @@ impl Serving {
             }
         }
         let address = line.split("target remote ").nth(1).unwrap();
-        let stream = TcpStream::connect(address.split('\'').next().unwrap()).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        Gdb(stream)
+        GdbClient::connect(address.split('\'').next().unwrap())
     }
 
     /// The rest of its output, and its exit code.
@@ -101,47 +98,6 @@ impl Serving {
         let mut rest = String::new();
         self.said.read_to_string(&mut rest).unwrap();
         (rest, self.rig.wait().unwrap().code().unwrap())
-    }
-}
-
-struct Gdb(TcpStream);
-
-impl Gdb {
-    fn ask(&mut self, packet: &str) -> String {
-        let sum = packet.bytes().fold(0, u8::wrapping_add);
-        write!(self.0, "${packet}#{sum:02x}").unwrap();
-        self.receive()
-    }
-
-    fn byte(&mut self) -> u8 {
-        let mut byte = [0];
-        self.0.read_exact(&mut byte).unwrap();
-        byte[0]
-    }
-
-    fn receive(&mut self) -> String {
-        while self.byte() != b'$' {}
-        let mut packet = Vec::new();
-        loop {
-            match self.byte() {
-                b'#' => break,
-                b'*' => {
-                    let times = self.byte() - 29;
-                    let last = *packet.last().unwrap();
-                    packet.extend(vec![last; times.into()]);
-                }
-                byte => packet.push(byte),
-            }
-        }
-        (self.byte(), self.byte());
-        self.0.write_all(b"+").unwrap();
-        String::from_utf8(packet).unwrap()
-    }
-
-    fn pc(&mut self) -> u32 {
-        let registers = self.ask("g");
-        let bytes = hex::decode(&registers[15 * 8..16 * 8]).unwrap();
-        u32::from_le_bytes(bytes.try_into().unwrap())
     }
 }
 
@@ -158,16 +114,13 @@ fn gdb_looks_at_the_cut_and_changes_nothing_in_the_case() {
     assert_eq!(gdb.pc(), 0x12);
     assert_eq!(gdb.ask(WORD), "01000000");
     // The next boot, as the cut leaves it: the operation has not happened.
-    let cut: String = "cut".bytes().map(|byte| format!("{byte:02x}")).collect();
-    assert!(gdb.ask(&format!("qRcmd,{cut}")).starts_with('O'));
-    assert_eq!(gdb.receive(), "OK");
+    assert!(gdb.monitor("cut").contains("next boot"));
     assert_eq!(gdb.pc(), 8);
     assert_eq!(gdb.ask(WORD), "ffffffff");
     assert_eq!(gdb.ask("Z0,12,2"), "OK");
     assert!(gdb.ask("c").contains("05"));
     assert_eq!(gdb.pc(), 0x12);
-    assert_eq!(gdb.ask("D"), "OK");
-    drop(gdb);
+    gdb.detach();
     let (rest, looked_at) = serving.end();
     assert!(rest.contains("gdb has left"), "{rest}");
     assert_eq!(looked_at, code);

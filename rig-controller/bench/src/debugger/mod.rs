@@ -175,4 +175,6 @@ fn readable(what: &impl AsFd, cancelled: &UnixStream) -> io::Result<bool> {
 }
 
 #[cfg(test)]
+mod gdb_client;
+#[cfg(test)]
 mod tests;

@@ -99,7 +99,7 @@ fn registers_are_written_through_the_data_register() {
         assert_eq!(found, 0x2000_1000 + number * 4, "register {number}");
     }
     write(&mut port, &mut machine, REGISTER_DATA, 2 << 24 | 1);
-    write(&mut port, &mut machine, REGISTER_SELECTOR, WRITE | 20);
+    write(&mut port, &mut machine, REGISTER_SELECTOR, WRITE + 20);
     assert_eq!(register(&mut port, &mut machine, 20), 2 << 24 | 1);
     // The process stack is in use now.
     assert_eq!(register(&mut port, &mut machine, 13), 0x2000_1000 + 18 * 4);
@@ -120,7 +120,7 @@ fn a_comparator_halts_before_either_halfword_and_the_instruction_comes_back() {
             &mut port,
             &mut machine,
             comparator,
-            matched | PROGRAM + 4 | 1,
+            matched | (PROGRAM + 4) | 1,
         );
         go(&mut port, &mut machine);
         assert!(port.is_halted());
