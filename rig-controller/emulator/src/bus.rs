@@ -48,7 +48,6 @@ impl Machine {
         address: u32,
         bytes: u32,
     ) -> Result<u32, Abort> {
-        self.attend_next();
         self.effects += u64::from(address != NVMC_READY);
         self.read(world, address, bytes)
     }
@@ -92,7 +91,13 @@ impl Machine {
             Place::Private => Some(chip.nvic.read(address, self.cpu.exception).unwrap_or(0)),
             Place::Peripheral(identifier, offset) => match Peripheral::of(identifier) {
                 Some(Peripheral::PowerAndClock) => chip.power.read(offset, now),
-                Some(Peripheral::Uart) => chip.uart.read(offset),
+                Some(Peripheral::Uart) => {
+                    // Taking a byte makes room for another. No other read brings about anything.
+                    if Uart::is_rxd(offset) {
+                        self.deadline = 0;
+                    }
+                    chip.uart.read(offset)
+                }
                 Some(Peripheral::Timer(index)) => chip.timers[index].read(offset, now),
                 Some(Peripheral::Rng) => chip.rng.read(offset, now),
                 Some(Peripheral::Watchdog) => chip.watchdog.read(offset),

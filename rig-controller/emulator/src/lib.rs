@@ -9,8 +9,15 @@
 //! Two timings: with [`Timing::Silicon`] flash operations and UART bytes take the time that the data sheet gives, and a
 //! receiver that is not read overruns; with [`Timing::Instant`] they take none, as in QEMU.
 //!
-//! The core is stricter than QEMU's where silicon is: it has no vector table offset register and no `SysTick`, it refuses
-//! instructions that a Cortex-M0 lacks, and it faults where the architecture leaves an encoding unpredictable.
+//! The core is stricter than QEMU's where silicon is: it has no vector table offset register and no `SysTick`, and it refuses
+//! instructions that a Cortex-M0 lacks (IT, CBZ, 32-bit ones but BL, MSR, MRS and barriers). Where the architecture leaves
+//! an encoding or a narrow transfer unpredictable, it faults. `tests/qemu` compares the two, and lists where they differ.
+//!
+//! Of the chip there are code flash with its controller, FICR and UICR, RAM, UART0, TIMER0 to TIMER2, pins, the random number
+//! generator, the watchdog, clocks, and the reasons of resets. There are no RTC, radio, GPIOTE, PPI, SPI, TWI or converters,
+//! no flow control by RTS and CTS, and no brown-out: [`World::not_emulated`] tells each use of a register that is missing.
+//! Times that the manuals leave open (return from an exception, start of a crystal) are constants with a comment. A reset by
+//! the watchdog waits for the end of a flash operation.
 //!
 //! Sources: ARMv6-M Architecture Reference Manual (ARM DDI 0419), Cortex-M0 Technical Reference Manual (ARM DDI 0432,
 //! cycle counts), nRF51 Series Reference Manual 3.0, nRF51822 Product Specification 3.1 (times).

@@ -80,10 +80,14 @@ const COUNTS: [u16; 4] = [0x2001, 0x1C40, 0x1C40, 0xE7FE];
 #[test]
 fn gdb_sees_the_core_as_the_cut_finds_it_and_steps_it() {
     let mut gdb = Gdb::at_cut(&COUNTS);
-    gdb.client.ask("qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+");
+    gdb.client
+        .ask("qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+");
     let description = gdb.client.ask("qXfer:features:read:target.xml:0,fff");
     assert!(description.contains("org.gnu.gdb.arm.m-profile"));
-    assert_eq!(description.matches("<reg ").count(), gdb.client.registers().len());
+    assert_eq!(
+        description.matches("<reg ").count(),
+        gdb.client.registers().len()
+    );
     assert_eq!(gdb.client.pc(), PROGRAM);
     assert_eq!(gdb.client.registers()[13], 0x2000_4000);
     for (pc, r0) in [(2, 1), (4, 2), (6, 3)] {

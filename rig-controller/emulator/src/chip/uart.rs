@@ -252,6 +252,11 @@ impl Uart {
         }
     }
 
+    /// Whether this register gives bytes that were received.
+    pub(crate) fn is_rxd(offset: u32) -> bool {
+        offset == RXD
+    }
+
     /// Whether this register takes bytes to send.
     pub(crate) fn is_txd(offset: u32) -> bool {
         offset == TXD

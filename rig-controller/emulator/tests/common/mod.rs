@@ -31,6 +31,8 @@ pub struct Notes {
     pub incoming: VecDeque<(Cycles, u8)>,
     /// The answer to the operation of this number.
     pub answer: Option<(usize, Go)>,
+    /// The answer to each byte and each write of pins.
+    pub answer_to_signs: Option<Go>,
     pub turned: Vec<Cycles>,
     pub pcs: Vec<u32>,
 }
@@ -61,12 +63,12 @@ impl World for Notes {
 
     fn byte_sent(&mut self, byte: u8, view: &View<'_>) -> Go {
         self.sent.push((view.now, byte));
-        Go::On
+        self.answer_to_signs.unwrap_or(Go::On)
     }
 
     fn pins(&mut self, outputs: u32, view: &View<'_>) -> Go {
         self.pins.push((view.now, outputs));
-        Go::On
+        self.answer_to_signs.unwrap_or(Go::On)
     }
 
     fn reset(&mut self, cause: ResetCause, view: &View<'_>) {

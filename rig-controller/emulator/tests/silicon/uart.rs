@@ -1,6 +1,6 @@
 //! UART0 in both timings.
 
-use powercut_emulator::{Cycles, Machine, Stop, Timing};
+use powercut_emulator::{Cycles, Go, Machine, Stop, Timing};
 
 use crate::common::asm::*;
 use crate::common::{Image, Notes, to_breakpoint};
@@ -275,6 +275,34 @@ fn a_pin_that_is_not_connected_shows_nothing() {
     let mut notes = Notes::with_bytes([(3000, 1)]);
     let machine = to_the_end(&disconnected, Timing::Silicon, &mut notes);
     assert_eq!((notes.sent.len(), machine.registers()[1]), (0, 0));
+}
+
+#[test]
+fn the_world_may_stop_when_a_byte_has_left() {
+    let code = [start(), poke(TXD, 0x41), vec![FOREVER]].concat();
+    for timing in [Timing::Silicon, Timing::Instant] {
+        let mut machine = Image::new(&code).machine(timing);
+        let mut notes = Notes {
+            answer_to_signs: Some(Go::StopAfter),
+            ..Notes::default()
+        };
+        // The pin of the sender is not written, so the byte is the first sign.
+        assert_eq!(machine.run(&mut notes, 1_000_000), Stop::World);
+        let [(at, 0x41)] = notes.sent[..] else {
+            panic!("{:?}", notes.sent);
+        };
+        assert!(machine.now() - at < 5);
+        assert_eq!(machine.run(&mut notes, 1_000_000), Stop::Budget);
+    }
+}
+
+#[test]
+fn a_core_that_never_reads_sleeps_for_ever_while_bytes_wait() {
+    let code = [vec![CPSID], start(), vec![WFI]].concat();
+    let mut machine = Image::new(&code).machine(Timing::Instant);
+    let mut notes = Notes::with_bytes((0..20).map(|byte| (5000, byte)));
+    assert_eq!(machine.run(&mut notes, Cycles::MAX), Stop::Asleep);
+    assert_eq!((machine.now(), notes.incoming.len()), (5000, 14));
 }
 
 #[test]
