@@ -27,6 +27,7 @@ mod bus;
 mod chip;
 mod cpu;
 mod debug;
+mod debug_port;
 mod decode;
 mod exceptions;
 mod execute;
@@ -34,12 +35,15 @@ mod machine;
 mod memo;
 mod memory;
 mod system;
+mod traps;
 mod world;
 
 pub use debug::{BusError, Width};
+pub use debug_port::{DebugPort, ROM_TABLE};
 pub use machine::Machine;
 pub use memo::{MemoFigures, MemoOptions};
-pub use world::{Go, Operation, ResetCause, Stop, Timing, View, World};
+pub use traps::Traps;
+pub use world::{Alone, Go, Operation, ResetCause, Stop, Timing, Trap, View, World};
 
 /// Bytes of code flash, from address 0 on.
 pub const FLASH_BYTES: usize = 256 * 1024;

@@ -5,7 +5,8 @@ use crate::chip::rng::mixed;
 use crate::cpu::{Cpu, PC, Sleep};
 use crate::memo::MemoSlot;
 use crate::memory::Memory;
-use crate::world::{ResetCause, Stop, Timing, View, World};
+use crate::traps::Traps;
+use crate::world::{ResetCause, Stop, Timing, Trap, View, World};
 use crate::{Cycles, FLASH_BYTES, PAGE_BYTES, RAM_BYTES};
 
 /// A micro:bit's chip: core, flash, RAM and peripherals.
@@ -25,6 +26,9 @@ pub struct Machine {
     /// Counts what is more than to touch RAM, to read flash and to feed the watchdog.
     pub(crate) effects: u64,
     pub(crate) debugger: bool,
+    pub(crate) traps: Traps,
+    /// Resets since the machine was made, but for power-on.
+    pub(crate) resets: u64,
     /// The instruction at which the core has locked up.
     pub(crate) locked_up: Option<u32>,
     stopped: Option<Stop>,
@@ -47,6 +51,8 @@ impl Machine {
             memo: MemoSlot::default(),
             effects: 0,
             debugger: false,
+            traps: Traps::default(),
+            resets: 0,
             locked_up: None,
             stopped: None,
         }
@@ -117,6 +123,13 @@ impl Machine {
         world.reset(cause, &self.view());
         self.chip.reset(self.timing, cause);
         self.start();
+        self.resets += 1;
+        if self.traps.reset {
+            self.stop(Stop::Trapped {
+                pc: self.cpu.r[PC],
+                by: Trap::Reset,
+            });
+        }
     }
 
     /// The core begins at the reset vector.
@@ -299,7 +312,9 @@ impl Machine {
         if self.cpu.sleep != Sleep::Awake {
             return;
         }
-        if let Some(exception) = self.chip.nvic.taken(self.cpu.primask) {
+        if let Some(exception) = self.chip.nvic.taken(self.cpu.primask)
+            && self.traps.let_through(exception)
+        {
             self.enter(exception, self.cpu.r[PC]);
         }
         if !self.cpu.thumb && self.locked_up.is_none() {

@@ -13,6 +13,8 @@ pub(crate) struct Memory {
     pub(crate) ram: Box<[u8; RAM_BYTES]>,
     /// One for each halfword of flash.
     decoded: Box<[Instruction]>,
+    /// Addresses before which a debugger wants the core to stop.
+    breakpoints: Vec<u32>,
     /// Of the pages that have not changed since they were asked for.
     digests: Box<[Option<u64>]>,
     /// Whether calls are to be looked at.
@@ -25,8 +27,19 @@ impl Memory {
             flash: boxed(0xFF),
             ram: boxed(0),
             decoded: vec![Instruction::NOT_DECODED; FLASH_BYTES / 2].into_boxed_slice(),
+            breakpoints: Vec::new(),
             digests: vec![None; FLASH_BYTES / PAGE_BYTES].into_boxed_slice(),
             remembers_calls: false,
+        }
+    }
+
+    /// Replaces the addresses before which the core stops.
+    pub(crate) fn set_breakpoints(&mut self, addresses: &[u32]) {
+        let before = std::mem::replace(&mut self.breakpoints, addresses.to_vec());
+        for address in before.iter().chain(addresses) {
+            if let Some(place) = self.decoded.get_mut((address >> 1) as usize) {
+                *place = Instruction::NOT_DECODED;
+            }
         }
     }
 
@@ -46,7 +59,11 @@ impl Memory {
     #[cold]
     #[inline(never)]
     fn decode(&mut self, pc: u32) -> Option<Instruction> {
-        let mut instruction = decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)));
+        let mut instruction = if self.breakpoints.contains(&pc) {
+            Instruction::TRAP
+        } else {
+            decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)))
+        };
         if instruction.kind == Kind::Bl && !self.remembers_calls {
             instruction.kind = Kind::BlLeftAlone;
         }
