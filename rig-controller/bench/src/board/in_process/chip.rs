@@ -146,9 +146,8 @@ impl Chip {
     pub(super) fn release(&mut self, board: &str) -> Result<(), BoardError> {
         match self.state {
             State::Held => self.state = State::Running,
-            State::Running | State::LockedUp => {}
-            // It may have been switched off meanwhile.
-            State::Cut => {}
+            // It may have been cut meanwhile.
+            State::Running | State::LockedUp | State::Cut => {}
             State::Off => {
                 let reason = "the board is off; switch it on first";
                 return Err(channel(board, "letting the core run", reason.to_owned()));
