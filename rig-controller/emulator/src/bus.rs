@@ -48,6 +48,7 @@ impl Machine {
         address: u32,
         bytes: u32,
     ) -> Result<u32, Abort> {
+        self.take_time_back();
         self.effects += u64::from(address != NVMC_READY);
         self.read(world, address, bytes)
     }
@@ -122,6 +123,7 @@ impl Machine {
         bytes: u32,
     ) -> Result<(), Abort> {
         self.attend_next();
+        self.take_time_back();
         self.effects += u64::from(address != WATCHDOG_RELOAD);
         // While the world looks, the core is at the instruction that stores: all of those have 16 bits.
         let next = self.cpu.r[PC];
@@ -159,6 +161,7 @@ impl Machine {
                     world.not_emulated(address);
                 } else if Gpio::writes_outputs(offset) {
                     let go = world.pins(self.chip.gpio.outputs(), &self.view());
+                    self.note_looks(world);
                     self.obey(go);
                 }
                 Ok(())
@@ -185,6 +188,7 @@ impl Machine {
             Some(Peripheral::Uart) if Uart::is_txd(offset) => {
                 if chip.uart.transmit(value as u8, now) == Written::Sent {
                     let go = world.byte_sent(value as u8, &self.view());
+                    self.note_looks(world);
                     self.obey(go);
                 }
                 true
@@ -308,17 +312,14 @@ impl Machine {
         takes: u64,
     ) -> Result<(), Abort> {
         let go = world.operation(operation, &self.view());
+        self.note_looks(world);
         if go == Go::StopBefore {
             self.stop(Stop::World);
             return Err(Abort::Stopped);
         }
         match operation {
-            Operation::Program {
-                address,
-                before,
-                value,
-            } => self.memory.set_word(address, before & value),
-            Operation::Erase { address } => self.memory.set_page(address, &[0xFF; PAGE_BYTES]),
+            Operation::Program { address, value, .. } => self.memory.program(address, value),
+            Operation::Erase { address } => self.memory.erase(address),
         }
         self.stand_still(takes);
         self.meet_world(world);

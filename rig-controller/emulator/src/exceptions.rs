@@ -59,7 +59,7 @@ impl Machine {
 
     /// Goes to the handler of `exception`. The frame is on its stack, and LR says how to return.
     fn begin_handler(&mut self, exception: u8) {
-        let vector = self.memory.flash_word(u32::from(exception) * 4);
+        let vector = self.memory.read_flash_word(u32::from(exception) * 4);
         self.chip.nvic.activate(exception);
         let cpu = &mut self.cpu;
         cpu.r[PC] = vector & !1;
@@ -133,7 +133,7 @@ impl Machine {
     }
 
     /// The frame at `sp`, if there is memory.
-    fn frame(&self, sp: u32) -> Option<[u32; 8]> {
+    fn frame(&mut self, sp: u32) -> Option<[u32; 8]> {
         let mut frame = [0; 8];
         for (index, word) in (0..).zip(&mut frame) {
             *word = self.memory.load::<4>(sp.wrapping_add(4 * index))?;

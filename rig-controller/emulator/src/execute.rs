@@ -67,7 +67,9 @@ impl Machine {
             Abort::Fault => self.fault(pc),
             Abort::Reset => {}
             Abort::Stopped => {
-                self.now -= cycles;
+                if self.moment.is_none() {
+                    self.now -= cycles;
+                }
                 self.instructions -= 1;
                 self.cpu.r[PC] = pc;
             }

@@ -3,11 +3,23 @@
 use crate::chip::Chip;
 use crate::chip::rng::mixed;
 use crate::cpu::{Cpu, PC, Sleep};
+use crate::footprint::Footprint;
 use crate::memo::MemoSlot;
 use crate::memory::Memory;
+use crate::still::Moment;
 use crate::traps::Traps;
+use crate::unsettled::Unsettled;
 use crate::world::{ResetCause, Stop, Timing, Trap, View, World};
 use crate::{Cycles, FLASH_BYTES, PAGE_BYTES, RAM_BYTES};
+
+/// The state of a machine beside flash and RAM: registers, peripherals, time. To be compared with another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Core {
+    cpu: Cpu,
+    chip: Chip,
+    now: Cycles,
+    locked_up: Option<u32>,
+}
 
 /// A micro:bit's chip: core, flash, RAM and peripherals.
 #[derive(Clone)]
@@ -20,6 +32,8 @@ pub struct Machine {
     pub(crate) instructions: u64,
     /// Up to when nothing but instructions can happen.
     pub(crate) deadline: Cycles,
+    /// Where time stands, if it does.
+    pub(crate) moment: Option<Moment>,
     /// Up to when the machine is to run; 0 while it executes single instructions.
     pub(crate) limit: Cycles,
     pub(crate) memo: MemoSlot,
@@ -47,6 +61,7 @@ impl Machine {
             now: 0,
             instructions: 0,
             deadline: 0,
+            moment: None,
             limit: 0,
             memo: MemoSlot::default(),
             effects: 0,
@@ -102,12 +117,16 @@ impl Machine {
 
     /// RAM, to be changed by a tester.
     pub fn ram_mut(&mut self) -> &mut [u8; RAM_BYTES] {
+        if let Some(footprint) = &mut self.memory.footprint {
+            footprint.fill_ram();
+        }
         &mut self.memory.ram
     }
 
     /// Power comes back at `now`: everything is as after a power-on reset but flash, UICR and RAM, which the caller fills.
     pub fn power_on(&mut self, now: Cycles) {
         self.now = now;
+        self.time_has_passed();
         self.stopped = None;
         self.chip.power_on(self.timing);
         self.start();
@@ -121,6 +140,7 @@ impl Machine {
 
     pub(crate) fn reset_by(&mut self, world: &mut dyn World, cause: ResetCause) {
         world.reset(cause, &self.view());
+        self.note_looks(world);
         self.chip.reset(self.timing, cause);
         self.start();
         self.resets += 1;
@@ -134,7 +154,10 @@ impl Machine {
 
     /// The core begins at the reset vector.
     fn start(&mut self) {
-        let (stack, vector) = (self.memory.flash_word(0), self.memory.flash_word(4));
+        let (stack, vector) = (
+            self.memory.read_flash_word(0),
+            self.memory.read_flash_word(4),
+        );
         self.cpu = Cpu::after_reset(stack, vector);
         self.locked_up = None;
         self.deadline = 0;
@@ -164,6 +187,56 @@ impl Machine {
     /// The output levels that the firmware has set, a bit a pin.
     pub fn outputs(&self) -> u32 {
         self.chip.gpio.outputs()
+    }
+
+    /// From here on the machine keeps a footprint of its run, of which nothing is known yet; or it keeps none.
+    pub fn keep_footprint(&mut self, kept: bool) {
+        self.memory.fetching = u32::MAX;
+        match (&mut self.memory.footprint, kept) {
+            (Some(footprint), true) => footprint.clear(),
+            (None, true) => self.memory.footprint = Some(Box::new(Footprint::new())),
+            (footprint, false) => *footprint = None,
+        }
+    }
+
+    /// Words of flash that are unsettled, if any are.
+    pub fn unsettled(&self) -> Option<&Unsettled> {
+        self.memory.unsettled.as_deref()
+    }
+
+    /// These words of flash are unsettled now, and no others.
+    pub fn set_unsettled(&mut self, unsettled: Option<Unsettled>) {
+        self.memory.unsettled = unsettled
+            .filter(|unsettled| !unsettled.is_empty())
+            .map(Box::new);
+    }
+
+    /// The footprint, if one is kept.
+    pub fn footprint(&self) -> Option<&Footprint> {
+        self.memory.footprint.as_deref()
+    }
+
+    /// The footprint, to set marks in it and to tell it of what others read.
+    pub fn footprint_mut(&mut self) -> Option<&mut Footprint> {
+        self.memory.fetching = u32::MAX;
+        self.memory.footprint.as_deref_mut()
+    }
+
+    /// The state of the machine beside flash and RAM.
+    pub fn core(&self) -> Core {
+        Core {
+            cpu: self.cpu.clone(),
+            chip: self.chip.clone(),
+            now: self.now,
+            locked_up: self.locked_up,
+        }
+    }
+
+    /// The world may have looked at flash.
+    pub(crate) fn note_looks(&mut self, world: &mut dyn World) {
+        if let Some(footprint) = &mut self.memory.footprint {
+            world.looked_at(&mut |bytes| footprint.read_flash(bytes));
+        }
     }
 
     /// The time.
@@ -210,6 +283,7 @@ impl Machine {
             if self.cpu.sleep == Sleep::Awake {
                 self.deadline = next.unwrap_or(until).min(until);
                 self.execute_until_deadline(world);
+                self.take_time_back();
                 // A stop behind an instruction leaves what has become due in the meantime to the next run.
                 if let Some(stop) = self.ended() {
                     return stop;
@@ -240,6 +314,7 @@ impl Machine {
             if self.cpu.sleep == Sleep::Awake {
                 self.deadline = Cycles::MAX;
                 self.execute_one(world);
+                self.take_time_back();
                 return self.ended();
             }
             match self.next_event(world) {
@@ -252,6 +327,7 @@ impl Machine {
     /// Time passes up to `now` for a core for which nothing happens meanwhile: it sleeps for good, or has locked up.
     pub fn pass(&mut self, now: Cycles) {
         self.now = self.now.max(now);
+        self.time_has_passed();
     }
 
     fn ended(&mut self) -> Option<Stop> {
@@ -262,6 +338,7 @@ impl Machine {
     fn sleep_until(&mut self, at: Cycles) {
         self.chip.watchdog.slept(at - self.now);
         self.now = at;
+        self.time_has_passed();
     }
 
     /// When something other than an instruction happens next.
@@ -373,6 +450,7 @@ impl Machine {
                 ..self.view()
             };
             let go = world.byte_sent(byte, &view);
+            self.note_looks(world);
             self.obey(go);
         }
     }

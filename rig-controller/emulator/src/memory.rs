@@ -5,6 +5,8 @@
 #![expect(clippy::inline_always, reason = "parts of the loop in `execute`")]
 
 use crate::decode::{Instruction, Kind, decode};
+use crate::footprint::Footprint;
+use crate::unsettled::Unsettled;
 use crate::{FLASH_BYTES, PAGE_BYTES, RAM_BYTES, RAM_START};
 
 #[derive(Clone)]
@@ -15,6 +17,12 @@ pub(crate) struct Memory {
     decoded: Box<[Instruction]>,
     /// Addresses before which a debugger wants the core to stop.
     breakpoints: Vec<u32>,
+    /// Follows what a run needs, if somebody wants to know.
+    pub(crate) footprint: Option<Box<Footprint>>,
+    /// Words that are unsettled, if any are.
+    pub(crate) unsettled: Option<Box<Unsettled>>,
+    /// The page of which the footprint has all that is fetched.
+    pub(crate) fetching: u32,
     /// Of the pages that have not changed since they were asked for.
     digests: Box<[Option<u64>]>,
     /// Whether calls are to be looked at.
@@ -28,6 +36,9 @@ impl Memory {
             ram: boxed(0),
             decoded: vec![Instruction::NOT_DECODED; FLASH_BYTES / 2].into_boxed_slice(),
             breakpoints: Vec::new(),
+            footprint: None,
+            unsettled: None,
+            fetching: u32::MAX,
             digests: vec![None; FLASH_BYTES / PAGE_BYTES].into_boxed_slice(),
             remembers_calls: false,
         }
@@ -50,9 +61,27 @@ impl Memory {
     /// The instruction at `pc`, an even address; `None` if nothing can be executed there.
     #[inline(always)]
     pub(crate) fn instruction(&mut self, pc: u32) -> Option<Instruction> {
+        if self.footprint.is_some() && pc / PAGE_BYTES as u32 != self.fetching {
+            self.fetch_from(pc);
+        }
         match self.decoded.get((pc >> 1) as usize) {
             Some(instruction) if instruction.kind != Kind::NotDecoded => Some(*instruction),
             _ => self.decode(pc),
+        }
+    }
+
+    /// Tells the footprint that instructions are fetched from the page of `pc`, or from RAM.
+    #[inline(never)]
+    fn fetch_from(&mut self, pc: u32) {
+        let Some(footprint) = &mut self.footprint else {
+            return;
+        };
+        match pc.checked_sub(RAM_START) {
+            Some(offset) => footprint.read_ram(offset as usize..offset as usize + 4),
+            None => {
+                self.fetching = pc / PAGE_BYTES as u32;
+                footprint.fetch(self.fetching as usize);
+            }
         }
     }
 
@@ -134,13 +163,53 @@ impl Memory {
 
     /// The `N` bytes (1, 2 or 4) at `address`, a multiple of `N`; `None` outside RAM and flash.
     #[inline(always)]
-    pub(crate) fn load<const N: usize>(&self, address: u32) -> Option<u32> {
+    pub(crate) fn load<const N: usize>(&mut self, address: u32) -> Option<u32> {
         let offset = address.wrapping_sub(RAM_START) as usize;
         if offset < RAM_BYTES {
+            if let Some(footprint) = &mut self.footprint {
+                footprint.load_ram::<N>(offset);
+            }
             return Some(value::<N, RAM_BYTES>(&self.ram, offset));
         }
         let offset = address as usize;
-        (offset < FLASH_BYTES).then(|| value::<N, FLASH_BYTES>(&self.flash, offset))
+        if offset >= FLASH_BYTES {
+            return None;
+        }
+        if let Some(footprint) = &mut self.footprint {
+            footprint.load_flash(offset);
+        }
+        if self.unsettled.is_some() {
+            return self.load_unsettled::<N>(address);
+        }
+        Some(value::<N, FLASH_BYTES>(&self.flash, offset))
+    }
+
+    /// Loads from flash of which some words are unsettled.
+    #[cold]
+    #[inline(never)]
+    fn load_unsettled<const N: usize>(&mut self, address: u32) -> Option<u32> {
+        let word = self.flash_word(address);
+        let word = match &mut self.unsettled {
+            Some(unsettled) => unsettled.look(address & !3, word)?,
+            None => word,
+        };
+        let shifted = word >> (8 * (address & 3));
+        Some(match N {
+            1 => shifted & 0xFF,
+            2 => shifted & 0xFFFF,
+            _ => shifted,
+        })
+    }
+
+    /// Forgets that words were unsettled once none is.
+    fn settled(&mut self) {
+        if self
+            .unsettled
+            .as_ref()
+            .is_some_and(|unsettled| unsettled.is_empty())
+        {
+            self.unsettled = None;
+        }
     }
 
     /// Stores `N` bytes at `address`, a multiple of `N`; `false` outside RAM.
@@ -149,6 +218,9 @@ impl Memory {
         let offset = address.wrapping_sub(RAM_START) as usize;
         if offset >= RAM_BYTES {
             return false;
+        }
+        if let Some(footprint) = &mut self.footprint {
+            footprint.store_ram::<N>(offset);
         }
         // The masks change nothing, as the address is aligned; they show that nothing is out of bounds.
         let ram = &mut self.ram;
@@ -177,6 +249,37 @@ impl Memory {
         value::<4, FLASH_BYTES>(&self.flash, address as usize)
     }
 
+    /// The word of flash at `address`, as the core reads it.
+    pub(crate) fn read_flash_word(&mut self, address: u32) -> u32 {
+        if let Some(footprint) = &mut self.footprint {
+            footprint.read_flash(address & !3..(address & !3) + 4);
+        }
+        self.flash_word(address)
+    }
+
+    /// The word at `address` is programmed with `value`.
+    pub(crate) fn program(&mut self, address: u32, value: u32) {
+        let before = self.flash_word(address);
+        if let Some(footprint) = &mut self.footprint {
+            footprint.program(address / 4, before, value);
+            self.fetching = u32::MAX;
+        }
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.program(address, value);
+            self.settled();
+        }
+        self.set_word(address, before & value);
+    }
+
+    /// The page at `address` is erased.
+    pub(crate) fn erase(&mut self, address: u32) {
+        if let Some(footprint) = &mut self.footprint {
+            footprint.erase(address);
+            self.fetching = u32::MAX;
+        }
+        self.set_page(address, &[0xFF; PAGE_BYTES]);
+    }
+
     /// Puts a word into flash, whatever was there.
     pub(crate) fn set_word(&mut self, address: u32, word: u32) {
         let start = address as usize & (FLASH_BYTES - 4);
@@ -188,6 +291,10 @@ impl Memory {
     pub(crate) fn set_page(&mut self, address: u32, page: &[u8; PAGE_BYTES]) {
         let start = address as usize & (FLASH_BYTES - PAGE_BYTES);
         self.flash[start..start + PAGE_BYTES].copy_from_slice(page);
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.settle_page(start as u32);
+            self.settled();
+        }
         self.forget(start, PAGE_BYTES);
     }
 

@@ -167,6 +167,12 @@ pub trait World {
         let _ = (cause, view);
     }
 
+    /// The world says which bytes of flash it has looked at in the latest event, and what it does depends on. Asked for while
+    /// a [footprint](crate::Footprint) is kept.
+    fn looked_at(&mut self, note: &mut dyn FnMut(std::ops::Range<u32>)) {
+        let _ = note;
+    }
+
     /// The firmware has written to flash or UICR at `address`, or asked for an erase there (the register's address), while
     /// the controller does not let it: nothing has changed. The manual does not say how the chip takes it; firmware that
     /// does it is wrong in any case.

@@ -67,8 +67,9 @@ const WEAK: [CutEffect; 9] = [
     CutEffect::HalfWeak(Flicker::Looks(0b1010_1010)),
 ];
 
-/// The results to try, simplest first.
-pub(super) fn effects(tearing: Tearing, programs_twice: bool) -> Vec<CutEffect> {
+/// The results of a cut to try at an operation, simplest first; `programs_twice` says whether the flash takes a second program
+/// of a unit.
+pub fn effects(tearing: Tearing, programs_twice: bool) -> Vec<CutEffect> {
     let mut effects = WHOLE.to_vec();
     if tearing >= Tearing::Torn {
         effects.extend(TORN);
@@ -82,8 +83,8 @@ pub(super) fn effects(tearing: Tearing, programs_twice: bool) -> Vec<CutEffect> 
     effects
 }
 
-/// Any result at all.
-pub(super) fn random_effect(random: &mut u64, tearing: Tearing, programs_twice: bool) -> CutEffect {
+/// A result of a cut drawn from the generator `random`, of all that there are with this tearing.
+pub fn random_effect(random: &mut u64, tearing: Tearing, programs_twice: bool) -> CutEffect {
     let seed = split_mix(random);
     let script = (seed >> 32) as u8;
     let kinds = match tearing {

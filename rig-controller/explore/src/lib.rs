@@ -34,7 +34,7 @@ pub mod scripted_package;
 mod shrink;
 pub mod survey;
 
-pub use effects::Tearing;
+pub use effects::{Tearing, effects, random_effect};
 pub use explorer::{ExplorationCounts, Failure};
 pub use flash_fault::{FlashFault, ParseFaultError};
 pub use flash_part::FlashPart;
@@ -44,5 +44,5 @@ pub use plan_scene::{CaseName, PlannedCase, PlannedUpgrade, SceneError, loss_per
 pub use scenario::Scenario;
 pub use scene::SMALL_PAGES;
 pub use schedule::{ParseScheduleError, Schedule};
-pub use shrink::{Shrunk, shrink};
+pub use shrink::{Shrunk, shrink, smaller_cuts};
 pub use survey::{Depth, Flashes, Partition, Survey, replay, replay_with_flash};

@@ -2,7 +2,7 @@
 //! to. Nothing here explores or judges.
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::campaign::{FailureRecord, Slice, SliceRecord};
+use super::campaign::{FailureRecord, SCHEMA, Slice, SliceRecord};
 use super::explorer::ExplorationCounts;
 
 /// Records that cannot be put together.
@@ -20,28 +20,60 @@ pub enum MergeError {
     Stranger(String),
 }
 
-/// Puts records together in the order of `slices`; what is there more than once stays once.
+/// The record of a slice of some exploration: a line of JSON.
+pub trait Recorded {
+    /// Version of the schema.
+    const SCHEMA: u32;
+
+    /// The version that the record was made with.
+    fn schema(&self) -> u32;
+
+    /// The name of the slice.
+    fn slice(&self) -> &str;
+
+    /// Whether `other`, a record of the same slice, says the same.
+    fn agrees_with(&self, other: &Self) -> bool;
+}
+
+impl Recorded for SliceRecord {
+    const SCHEMA: u32 = SCHEMA;
+
+    fn schema(&self) -> u32 {
+        self.schema
+    }
+
+    fn slice(&self) -> &str {
+        &self.slice
+    }
+
+    fn agrees_with(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+/// Puts records together in the order of `slices`, which are names; what is there more than once stays once.
 ///
 /// # Errors
 /// When two records of a slice differ, or a record is of none of `slices`.
-pub fn merge(slices: &[Slice], records: Vec<SliceRecord>) -> Result<Vec<SliceRecord>, MergeError> {
-    let expected: BTreeSet<&str> = slices.iter().map(Slice::name).collect();
-    let mut known: BTreeMap<String, SliceRecord> = BTreeMap::new();
+pub fn merge<R: Recorded>(slices: &[&str], records: Vec<R>) -> Result<Vec<R>, MergeError> {
+    let expected: BTreeSet<&str> = slices.iter().copied().collect();
+    let mut known: BTreeMap<String, R> = BTreeMap::new();
     for record in records {
-        if !expected.contains(record.slice.as_str()) {
-            return Err(MergeError::Stranger(record.slice));
+        let slice = record.slice().to_owned();
+        if !expected.contains(slice.as_str()) {
+            return Err(MergeError::Stranger(slice));
         }
-        match known.get(&record.slice) {
-            Some(other) if *other != record => return Err(MergeError::Conflict(record.slice)),
+        match known.get(&slice) {
+            Some(other) if !other.agrees_with(&record) => return Err(MergeError::Conflict(slice)),
             Some(_) => {}
             None => {
-                known.insert(record.slice.clone(), record);
+                known.insert(slice, record);
             }
         }
     }
     Ok(slices
         .iter()
-        .filter_map(|slice| known.remove(slice.name()))
+        .filter_map(|slice| known.remove(*slice))
         .collect())
 }
 
@@ -141,6 +173,10 @@ mod tests {
     use super::fixture::{failure, quick, records};
     use super::*;
 
+    fn names(slices: &[Slice]) -> Vec<&str> {
+        slices.iter().map(Slice::name).collect()
+    }
+
     #[test]
     fn the_records_of_two_machines_are_together_the_record_of_one_whatever_the_order_and_how_often()
     {
@@ -150,7 +186,7 @@ mod tests {
             .iter()
             .flat_map(|slices| records(slices))
             .collect();
-        assert_eq!(merge(&all, scattered), Ok(records(&all)));
+        assert_eq!(merge(&names(&all), scattered), Ok(records(&all)));
     }
 
     #[test]
@@ -162,9 +198,12 @@ mod tests {
             ..twice[0].clone()
         });
         let name = all[0].name().to_owned();
-        assert_eq!(merge(&all, twice), Err(MergeError::Conflict(name.clone())));
         assert_eq!(
-            merge(&all[1..], records(&all[..1])),
+            merge(&names(&all), twice),
+            Err(MergeError::Conflict(name.clone()))
+        );
+        assert_eq!(
+            merge(&names(&all[1..]), records(&all[..1])),
             Err(MergeError::Stranger(name))
         );
     }

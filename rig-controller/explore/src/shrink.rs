@@ -65,31 +65,7 @@ impl Shrunk {
             faults,
             ..self.schedule.clone()
         });
-        let fewer = (0..cuts.len()).map(|gone| {
-            let mut cuts = cuts.clone();
-            cuts.remove(gone);
-            cuts
-        });
-        let simpler = (0..cuts.len()).flat_map(|at| {
-            let cuts = &cuts;
-            simpler_effects(cuts[at].effect).map(move |effect| {
-                let mut cuts = cuts.clone();
-                cuts[at].effect = effect;
-                cuts
-            })
-        });
-        let earlier = (0..cuts.len()).flat_map(|at| {
-            let cuts = &cuts;
-            let after = at.checked_sub(1).map_or(0, |before| cuts[before].operation);
-            let now = cuts[at].operation;
-            let near = now.saturating_sub(EARLIER).max(after + 1)..now;
-            let halfway = after + (now - after) / 2;
-            std::iter::once(halfway)
-                .filter(move |half| *half > after && *half < now)
-                .chain(near)
-                .map(move |operation| moved(cuts, at, operation))
-        });
-        let by_cuts = fewer.chain(earlier).chain(simpler).map(|cuts| Schedule {
+        let by_cuts = smaller_cuts(&cuts).into_iter().map(|cuts| Schedule {
             cuts,
             ..self.schedule.clone()
         });
@@ -109,6 +85,33 @@ impl Shrunk {
         }
         false
     }
+}
+
+/// Cuts that are one step smaller than these: fewer of them, then earlier ones, then simpler ones.
+pub fn smaller_cuts(cuts: &[Cut]) -> Vec<Vec<Cut>> {
+    let fewer = (0..cuts.len()).map(|gone| {
+        let mut cuts = cuts.to_vec();
+        cuts.remove(gone);
+        cuts
+    });
+    let simpler = (0..cuts.len()).flat_map(|at| {
+        simpler_effects(cuts[at].effect).map(move |effect| {
+            let mut cuts = cuts.to_vec();
+            cuts[at].effect = effect;
+            cuts
+        })
+    });
+    let earlier = (0..cuts.len()).flat_map(|at| {
+        let after = at.checked_sub(1).map_or(0, |before| cuts[before].operation);
+        let now = cuts[at].operation;
+        let near = now.saturating_sub(EARLIER).max(after + 1)..now;
+        let halfway = after + (now - after) / 2;
+        std::iter::once(halfway)
+            .filter(move |half| *half > after && *half < now)
+            .chain(near)
+            .map(move |operation| moved(cuts, at, operation))
+    });
+    fewer.chain(earlier).chain(simpler).collect()
 }
 
 /// The cut at `at` and all after it, moved together: what matters is how far they are apart.

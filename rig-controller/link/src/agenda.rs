@@ -31,6 +31,7 @@ impl Default for TimeScale {
     }
 }
 
+#[derive(Clone)]
 struct Due<T> {
     at: Duration,
     /// Things due at one time are done in the order in which they were put in.
@@ -59,6 +60,7 @@ impl<T> Ord for Due<T> {
 }
 
 /// What is to come, earliest first.
+#[derive(Clone)]
 pub struct Agenda<T> {
     due: BinaryHeap<Reverse<Due<T>>>,
     numbers: u64,

@@ -48,7 +48,7 @@ pub struct Air {
     to_device: Way,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Way {
     rate_bps: Option<f64>,
     free_at: Duration,
@@ -76,6 +76,20 @@ impl Air {
             drawn: None,
             to_platform: Way::new(&profile.to_platform),
             to_device: Way::new(&profile.to_device),
+        }
+    }
+
+    /// The same air for a course of events that parts from this one here.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            impairment: self.impairment.fork(),
+            round_trip: self.round_trip,
+            first_contact: self.first_contact,
+            in_contact: self.in_contact,
+            drawn: self.drawn,
+            to_platform: self.to_platform.clone(),
+            to_device: self.to_device.clone(),
         }
     }
 

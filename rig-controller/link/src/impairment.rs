@@ -79,7 +79,7 @@ pub struct Impairment {
     memory: Arc<Mutex<Memory>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Memory {
     seen: HashMap<(Direction, [u8; 32]), u64>,
     counters: LinkCounters,
@@ -103,6 +103,16 @@ impl Impairment {
         Self {
             by_order: true,
             ..Self::new(profile, seed)
+        }
+    }
+
+    /// The same with a memory and counters of its own, which begin with what has happened here so far.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            memory: Arc::new(Mutex::new(memory.clone())),
+            ..self.clone()
         }
     }
 

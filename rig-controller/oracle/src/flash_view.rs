@@ -1,4 +1,7 @@
 //! A device's flash as the rig reads it: the core's own readers over bytes that are not the device's to explain.
+use std::cell::RefCell;
+use std::ops::Range;
+
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use nor_flash_model::{Geometry, OnGeometry, on_geometry};
 use powercut_upgrade::flash::UpgradeFlash;
@@ -8,6 +11,27 @@ use powercut_upgrade::manifest::SignedManifest;
 use powercut_upgrade::slots::{Layout, Placement, Slot};
 
 use crate::{FlashOp, FlashOpKind};
+
+thread_local! {
+    /// The bytes that were read, while somebody wants to know.
+    static READ: RefCell<Option<Vec<Range<u32>>>> = const { RefCell::new(None) };
+}
+
+/// Does `what`, and says which bytes of flash were read for it on this thread, by their addresses.
+pub fn noting_reads<T>(what: impl FnOnce() -> T) -> (T, Vec<Range<u32>>) {
+    let outer = READ.with(|read| read.replace(Some(Vec::new())));
+    let done = what();
+    let read = READ.with(|read| read.replace(outer));
+    (done, read.unwrap_or_default())
+}
+
+fn note(start: usize, length: usize) {
+    READ.with(|read| {
+        if let Some(read) = &mut *read.borrow_mut() {
+            read.push(start as u32..(start + length) as u32);
+        }
+    });
+}
 
 /// Flash content that can only be looked at, optionally with one operation applied that has not happened yet. The core reads
 /// it as flash with units of `UNIT` bytes, `PROGRAMS` programs of each, and pages of `PAGE` bytes.
@@ -30,6 +54,7 @@ impl<const UNIT: usize, const PAGE: usize, const PROGRAMS: u8> ReadNorFlash
 
     fn read(&mut self, offset: u32, out: &mut [u8]) -> Result<(), NorFlashErrorKind> {
         let start = offset as usize;
+        note(start, out.len());
         let source = self
             .bytes
             .get(start..start + out.len())
@@ -193,6 +218,7 @@ pub fn first_difference(
     for (page, expected) in image.chunks(page_bytes).enumerate() {
         let offset = page * page_bytes;
         let at = layout.image_byte(slot, placement, offset as u32) as usize;
+        note(at, expected.len());
         let found = flash.get(at..at + expected.len()).unwrap_or_default();
         if found != expected {
             let within = expected

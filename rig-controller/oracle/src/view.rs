@@ -1,5 +1,6 @@
 //! The view of a device at each event: where its upgrade stands, what its journal says, and whose turn it is.
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use nor_flash_model::Geometry;
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
@@ -47,8 +48,8 @@ pub struct Moment<'a> {
     pub turn: Option<FragmentIndex>,
 }
 
-/// Follows the device from event to event.
-#[derive(Debug)]
+/// Follows the device from event to event. A clone goes its own way from there.
+#[derive(Debug, Clone)]
 pub struct View {
     geometry: Geometry,
     layout: Layout,
@@ -93,6 +94,14 @@ impl View {
             operations_in: BTreeMap::new(),
             resets: 0,
         }
+    }
+
+    /// What the view remembers that decides about later moments, as a number: the journal and whose turn it is.
+    pub fn memory(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.journal.hash(&mut hasher);
+        self.application.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Where the upgrade stands; `None` where that cannot be seen.

@@ -4,12 +4,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 
-use super::{MemoryBook, Peer, PlatformError, PlatformEvent, PlatformEventKind, Service, Watching};
+use super::{
+    DeviceState, MemoryBook, Peer, PlatformError, PlatformEvent, PlatformEventKind, Service,
+    Watching,
+};
 use powercut_package::Package;
 
 /// A platform with one device and its task.
 pub struct InProcessPlatform {
     service: Service,
+    book: Arc<MemoryBook>,
+    device: DeviceId,
     happened: Arc<Mutex<Vec<PlatformEventKind>>>,
     _watching: Watching,
 }
@@ -34,15 +39,58 @@ impl InProcessPlatform {
         let book = MemoryBook::default();
         book.register_device(device, key);
         book.publish(device, package, window)?;
+        let book = Arc::new(book);
+        Ok(Self::over(
+            &book,
+            device,
+            Service::new(Arc::clone(&book) as _, None),
+        ))
+    }
+
+    /// The same with challenges that follow from `seed`: asked the same, it says the same.
+    pub fn seeded(
+        device: DeviceId,
+        key: DeviceKey,
+        package: Arc<Package>,
+        window: u8,
+        seed: u64,
+    ) -> Result<Self, PlatformError> {
+        let book = MemoryBook::default();
+        book.register_device(device, key);
+        book.publish(device, package, window)?;
+        let book = Arc::new(book);
+        Ok(Self::over(
+            &book,
+            device,
+            Service::seeded(Arc::clone(&book) as _, None, seed),
+        ))
+    }
+
+    /// The same platform for a course of events that parts from this one here; its log is empty.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let book = Arc::new(self.book.fork());
+        let service = self.service.fork(Arc::clone(&book) as _);
+        Self::over(&book, self.device, service)
+    }
+
+    fn over(book: &Arc<MemoryBook>, device: DeviceId, service: Service) -> Self {
         let happened = Arc::new(Mutex::new(Vec::new()));
         let watched = Arc::clone(&happened);
         let watcher = move |event: &PlatformEvent| locked(&watched).push(event.kind.clone());
         let watching = book.watch(device, Arc::new(watcher));
-        Ok(Self {
-            service: Service::new(Arc::new(book), None),
+        Self {
+            service,
+            book: Arc::clone(book),
+            device,
             happened,
             _watching: watching,
-        })
+        }
+    }
+
+    /// What is known about the device.
+    pub fn device_state(&self) -> DeviceState {
+        self.book.device_state(self.device).unwrap_or_default()
     }
 
     /// Take one datagram. Books in memory keep their notes at once, so answers may leave at once.

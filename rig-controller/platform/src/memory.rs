@@ -45,6 +45,26 @@ impl MemoryBook {
         );
     }
 
+    /// The same devices, tasks and states, with empty logs and nobody who watches.
+    pub(crate) fn fork(&self) -> Self {
+        let entries = self.entries();
+        let devices = entries.devices.iter().map(|(id, device)| {
+            let fork = Device {
+                key: device.key.clone(),
+                assignment: device.assignment.clone(),
+                state: device.state.clone(),
+                events: Vec::new(),
+                watchers: Vec::new(),
+            };
+            (*id, fork)
+        });
+        Self(Mutex::new(Entries {
+            devices: devices.collect(),
+            tasks_published: entries.tasks_published,
+            strays: entries.strays,
+        }))
+    }
+
     /// Make `package` the device's task and reset its state and log; it may have `window` fragments outstanding.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use nor_flash_model::split_mix;
 use powercut_upgrade::cipher::{FragmentCipher, NotConfigured};
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::manifest::{FragmentIndex, Suite};
@@ -32,6 +33,7 @@ const PLACES: usize = 8;
 /// What the platform says to devices; what it knows of them and of their tasks is in its book.
 pub struct Service {
     book: Arc<dyn TaskBook>,
+    challenges: Challenges,
     conversations: HashMap<DeviceId, Conversation>,
     /// Whose downloads these may be; two devices may share a handle.
     handles: HashMap<Handle, Vec<DeviceId>>,
@@ -41,6 +43,7 @@ pub struct Service {
 }
 
 /// What is kept about one device while the platform runs.
+#[derive(Clone)]
 struct Conversation {
     device_key: DeviceKey,
     key: LeanKey,
@@ -49,7 +52,7 @@ struct Conversation {
     dialect: Dialect,
     /// The task that `download` is of; also of one that cannot be served.
     task: Option<TaskId>,
-    download: Option<Download>,
+    download: Option<Arc<Download>>,
     /// The handle of a download that is no more; a request under it deserves an answer.
     former: Option<Handle>,
     /// Where it was heard from, the latest last.
@@ -88,7 +91,22 @@ struct Sealed {
 impl Service {
     /// A service for the devices and tasks of `book`; what it encrypts goes into `ledger`, if there is one.
     pub fn new(book: Arc<dyn TaskBook>, ledger: Option<EncryptionLedger>) -> Self {
+        Self::with_challenges(book, ledger, Challenges::OfHost)
+    }
+
+    /// A service that says the same whenever it is asked the same: its challenges follow from `seed`, and whoever knows it
+    /// can guess them. For explorations.
+    pub fn seeded(book: Arc<dyn TaskBook>, ledger: Option<EncryptionLedger>, seed: u64) -> Self {
+        Self::with_challenges(book, ledger, Challenges::Seeded(seed))
+    }
+
+    fn with_challenges(
+        book: Arc<dyn TaskBook>,
+        ledger: Option<EncryptionLedger>,
+        challenges: Challenges,
+    ) -> Self {
         let mut service = Self {
+            challenges,
             conversations: HashMap::new(),
             handles: HashMap::new(),
             heard_from: HashMap::new(),
@@ -99,6 +117,18 @@ impl Service {
             service.assignment_changed(device);
         }
         service
+    }
+
+    /// The same conversations over `book`, for a course of events that parts from this one here.
+    pub(crate) fn fork(&self, book: Arc<dyn TaskBook>) -> Self {
+        Self {
+            book,
+            challenges: self.challenges,
+            conversations: self.conversations.clone(),
+            handles: self.handles.clone(),
+            heard_from: self.heard_from.clone(),
+            ledger: self.ledger.clone(),
+        }
     }
 
     /// The book has another task or key for this device, or no task any more. (That is noticed anyway when the device
@@ -218,9 +248,10 @@ impl Service {
         if known != Some(task) {
             self.renew(device, registered);
         }
+        let challenges = &mut self.challenges;
         self.conversations
             .entry(device)
-            .or_insert_with(|| Conversation::new(registered))
+            .or_insert_with(|| Conversation::new(registered, challenges.next()))
     }
 
     /// The task of the device is another one than before.
@@ -228,7 +259,7 @@ impl Service {
         let mut conversation = self
             .conversations
             .remove(&device)
-            .unwrap_or_else(|| Conversation::new(registered));
+            .unwrap_or_else(|| Conversation::new(registered, self.challenges.next()));
         for handle in conversation.handles() {
             self.unlist(handle, device);
         }
@@ -239,7 +270,7 @@ impl Service {
         if let Some(assignment) = &registered.assignment {
             conversation.task = Some(assignment.task);
             match Download::new(registered, assignment, &conversation.key) {
-                Ok(download) => conversation.download = Some(download),
+                Ok(download) => conversation.download = Some(Arc::new(download)),
                 Err(error) => tracing::error!(%error, "a package cannot be served"),
             }
         }
@@ -254,11 +285,11 @@ impl Service {
 }
 
 impl Conversation {
-    fn new(registered: &Registered) -> Self {
+    fn new(registered: &Registered, challenge: Challenge) -> Self {
         Self {
             device_key: registered.key.clone(),
             key: LeanKey::of(&registered.key),
-            challenge: new_challenge(),
+            challenge,
             dialect: Dialect::Lean,
             task: None,
             download: None,
@@ -273,10 +304,25 @@ impl Conversation {
     }
 }
 
-/// Not 0, which stands for none. Unknown to others until it is told, so a recorded status cannot repeat it.
-fn new_challenge() -> Challenge {
-    // A host without randomness gets challenges that can be guessed, not a platform that stops.
-    Challenge(getrandom::u32().unwrap_or(1).max(1))
+/// Where challenges come from.
+#[derive(Clone, Copy)]
+enum Challenges {
+    /// The host's randomness.
+    OfHost,
+    /// This state of a generator.
+    Seeded(u64),
+}
+
+impl Challenges {
+    /// Not 0, which stands for none. Unknown to others until it is told, so a recorded status cannot repeat it.
+    fn next(&mut self) -> Challenge {
+        let number = match self {
+            // A host without randomness gets challenges that can be guessed, not a platform that stops.
+            Self::OfHost => getrandom::u32().unwrap_or(1),
+            Self::Seeded(state) => split_mix(state) as u32,
+        };
+        Challenge(number.max(1))
+    }
 }
 
 impl Download {

@@ -1,10 +1,7 @@
 //! The judgement of a case that is over: verdict and rulings, from what was seen and how the run ended.
 use std::time::Duration;
 
-use powercut_upgrade::journal::Phase as JournalPhase;
 use powercut_upgrade::manifest::Suite;
-use powercut_upgrade::slots::{Placement, Slot};
-use powercut_upgrade::wire::ResultCode;
 
 use super::monitor::Monitor;
 use super::runner::{Run, Taken};
@@ -12,11 +9,10 @@ use crate::plan::{Cut, FinalImage};
 use powercut_bench::board::BoardError;
 use powercut_bench::modem::ModemError;
 use powercut_bench::relay::RelayError;
-use powercut_oracle::flash_view;
+use powercut_oracle::ending::Ending;
 use powercut_oracle::oracle::Oracle;
 use powercut_oracle::rulings::Rulings;
-use powercut_oracle::verdict::{Invariant, Outcome, Verdict, VerdictClass};
-use powercut_package::words::Words;
+use powercut_oracle::verdict::{Invariant, Verdict, VerdictClass};
 use powercut_platform::{DeviceState, PlatformError};
 
 /// A board of whose pauses nothing is known counts as gone after so long, or after a quarter of a short case's time.
@@ -129,46 +125,28 @@ impl Run<'_> {
             &self.setup.images,
             self.setup.case.expect,
         );
-        let active_is = |image: &[u8]| {
-            flash_view::first_difference(&end.after, layout, Slot::Active, Placement::Plain, image)
-                .is_none()
-        };
-        let (is_old, is_new) = (active_is(images.old.image()), active_is(images.new.image()));
-        monitor.oracle.at_end(is_new);
+        let ending = Ending::of(
+            &end.after,
+            (self.setup.board.geometry, layout),
+            images,
+            state.last_report.map(|status| status.result),
+            monitor.oracle.trials(),
+        );
+        monitor.oracle.at_end(ending.is_new);
         monitor.oracle.look_at(Invariant::Expectation);
-        if is_old || is_new {
+        if ending.is_old || ending.is_new {
             monitor.oracle.look_at(Invariant::S1);
         }
-        let journal = flash_view::journal_state(&end.after, self.setup.board.geometry, layout);
-        let phase = journal.map(|journal| journal.phase);
-        let outcome = match (phase, state.last_report.map(|status| status.result)) {
-            (Some(JournalPhase::Confirmed), _) if is_new => Some(Outcome::Confirmed),
-            (Some(JournalPhase::Reverted), Some(ResultCode::InstallFailed)) if is_old => {
-                Some(Outcome::Reverted)
-            }
-            (_, Some(result))
-                if is_old && result != ResultCode::Ok && monitor.oracle.trials() == 0 =>
-            {
-                Some(Outcome::Refused)
-            }
-            _ => None,
-        };
         let wanted = match expect.final_image {
-            FinalImage::From => is_old,
-            FinalImage::To => is_new,
+            FinalImage::From => ending.is_old,
+            FinalImage::To => ending.is_new,
         };
-        if !wanted || outcome != Some(expect.outcome) {
+        if !wanted || ending.outcome != Some(expect.outcome) {
             let reason = format!(
-                "the plan expects the upgrade {} and the {} image running; it ended {}, with {} (journal: {})",
+                "the plan expects the upgrade {} and the {} image running; it ended {}",
                 expect.outcome,
                 expect.final_image,
-                outcome.map_or("in between".to_owned(), |outcome| outcome.to_string()),
-                match (is_old, is_new) {
-                    (true, _) => "the old image",
-                    (_, true) => "the new image",
-                    _ => "neither image",
-                },
-                phase.map_or("unreadable".to_owned(), |phase| Words(phase).to_string()),
+                ending.in_words(),
             );
             monitor.oracle.report(Invariant::Expectation, reason);
         }

@@ -56,6 +56,20 @@ pub fn upgrade(
 /// # Errors
 /// When the plan has no such case, or an upgrade cannot be explored.
 pub fn upgrades(inputs: &Inputs, chosen: &[usize]) -> Result<Vec<Arc<PlannedUpgrade>>, InputError> {
+    firsts(inputs, chosen)?
+        .into_iter()
+        .map(|(case, board)| upgrade(inputs, case, board))
+        .collect()
+}
+
+/// The case that stands for each different upgrade, with the board it would run on.
+///
+/// # Errors
+/// When the plan has no such case.
+pub(super) fn firsts<'i>(
+    inputs: &'i Inputs,
+    chosen: &[usize],
+) -> Result<Vec<(&'i Case, &'i BoardEntry)>, InputError> {
     let count = inputs.cases.len();
     if let Some(asked) = chosen.iter().find(|asked| !(1..=count).contains(asked)) {
         return Err(InputError::NoCase {
@@ -71,12 +85,11 @@ pub fn upgrades(inputs: &Inputs, chosen: &[usize]) -> Result<Vec<Arc<PlannedUpgr
     let Some(board) = inputs.bench.boards.first() else {
         return Ok(Vec::new());
     };
-    upgrades
+    let firsts = upgrades
         .iter()
         .filter(is_chosen)
-        .filter_map(|cases| cases.first())
-        .map(|case| upgrade(inputs, case, board))
-        .collect()
+        .filter_map(|cases| cases.first());
+    Ok(firsts.map(|case| (*case, board)).collect())
 }
 
 /// The different upgrades among `cases`, each as the cases that are alike but for their cuts; the first of them stands for

@@ -19,6 +19,8 @@ mod progress;
 mod references;
 pub mod replay;
 mod rig;
+#[cfg(feature = "explore")]
+mod swept;
 
 pub use foreign::distrust_program;
 #[cfg(feature = "explore")]
@@ -29,3 +31,5 @@ pub use out_folder::{OutFolder, OutFolderError};
 pub use plan_run::{Keep, Options, RunError, RunSummary, run_plan};
 pub use progress::{Listener, Progress};
 pub use rig::{Composer, Cuts, Rig};
+#[cfg(feature = "explore")]
+pub use swept::{all_swept, swept};

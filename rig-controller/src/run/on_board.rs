@@ -164,21 +164,35 @@ pub fn compare(in_process: &Flashes, on_board: &[Snapshot]) -> Result<Same, Diff
     let (ends, cuts): (Vec<_>, Vec<_>) = on_board
         .iter()
         .partition(|snapshot| snapshot.taken == Taken::AtTheEnd);
-    for (number, (one, two)) in (1..).zip(in_process.after_cuts.iter().zip(&cuts)) {
-        same_flash(Some(number), one, &two.after)?;
+    let on_board = Flashes {
+        after_cuts: cuts.iter().map(|cut| cut.after.clone()).collect(),
+        at_rest: ends.last().map(|end| end.after.clone()),
+    };
+    compare_flashes(in_process, &on_board)
+}
+
+/// Compares what flash held in two runs.
+///
+/// # Errors
+/// The first difference.
+pub fn compare_flashes(in_process: &Flashes, on_board: &Flashes) -> Result<Same, Difference> {
+    let pairs = in_process.after_cuts.iter().zip(&on_board.after_cuts);
+    for (number, (one, two)) in (1..).zip(pairs) {
+        same_flash(Some(number), one, two)?;
     }
-    if in_process.after_cuts.len() != cuts.len() {
+    let cuts = on_board.after_cuts.len();
+    if in_process.after_cuts.len() != cuts {
         return Err(Difference::Cuts {
             in_process: in_process.after_cuts.len(),
-            on_board: cuts.len(),
+            on_board: cuts,
         });
     }
-    let ends = in_process.at_rest.as_ref().zip(ends.last());
+    let ends = in_process.at_rest.as_ref().zip(on_board.at_rest.as_ref());
     if let Some((one, two)) = ends {
-        same_flash(None, one, &two.after)?;
+        same_flash(None, one, two)?;
     }
     Ok(Same {
-        cuts: cuts.len(),
+        cuts,
         end: ends.is_some(),
     })
 }

@@ -57,6 +57,12 @@ impl Flicker {
         }
     }
 
+    /// The ones that look number `look` sees among 32 weak bits, at the power-on with number `boot` behind the cut, both from 0.
+    pub fn ones(self, boot: u32, look: u32) -> u32 {
+        let mut noise = self.noise(boot, look);
+        u32::from_le_bytes(std::array::from_fn(|_| noise.next()))
+    }
+
     /// Three numbers that say all there is to say about the looks to come. Scripts that go on alike have them in common,
     /// wherever they began.
     pub(crate) fn parts(self, boot: u32, look: u32) -> [u64; 3] {

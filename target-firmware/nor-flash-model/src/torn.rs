@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::cut::CutEffect;
+use crate::flicker::Flicker;
 use crate::mix::split_mix_at;
 
 /// A settled remainder of the operation that a cut hits: which of the bits that were to change did change. Deterministic:
@@ -48,6 +49,41 @@ impl TornShape {
             Self::AllBut(byte) => all_if(at != usize::from(byte)),
             Self::Bits(seed) => chacha_byte(seed, address, at),
             Self::ByteBits(seed) => split_mix_at(seed, at).to_le_bytes()[0],
+        }
+    }
+}
+
+impl CutEffect {
+    /// Leaves in `bytes`, the content of the unit or page at `address`, and in `weak`, its weak bits (0 in `bytes`), what a cut
+    /// leaves of an operation on it. `wanted` says what the whole operation makes of the byte with this number and content.
+    /// Units that fail to read stay as they are.
+    pub fn leave(
+        self,
+        address: u32,
+        bytes: &mut [u8],
+        weak: &mut [u8],
+        wanted: impl Fn(usize, u8) -> u8,
+    ) {
+        let cut = Tear {
+            effect: self,
+            address,
+            length: bytes.len(),
+        };
+        for (at, (byte, weak)) in bytes.iter_mut().zip(weak).enumerate() {
+            let cell = Cell {
+                byte: *byte,
+                weak: *weak,
+            };
+            let torn = cell.torn(wanted(at, *byte), cut, at);
+            (*byte, *weak) = (torn.byte, torn.weak);
+        }
+    }
+
+    /// How the weak bits read that it leaves, if it leaves any.
+    pub fn flicker(self) -> Option<Flicker> {
+        match self {
+            Self::Weak(how) | Self::HalfWeak(how) | Self::Uneven(_, how) => Some(how),
+            Self::Before | Self::After | Self::Torn(_) | Self::Unreadable => None,
         }
     }
 }

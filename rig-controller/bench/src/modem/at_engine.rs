@@ -47,7 +47,7 @@ enum Context {
 }
 
 /// The modem's state between its power-on and its power-off.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct AtEngine {
     network: Network,
     habits: ModemHabits,

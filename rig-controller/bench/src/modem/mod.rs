@@ -14,8 +14,7 @@ mod timed_modem;
 mod virtual_modem;
 
 pub use habits::{AnswerTimes, ModemHabits, RegistrationForm};
-pub(crate) use timed_modem::AtPlatform;
-pub use timed_modem::{TimedModem, TimedModemConfig, Traffic};
+pub use timed_modem::{AtPlatform, TimedModem, TimedModemConfig, Traffic, WayBack};
 pub use virtual_modem::{VirtualModem, VirtualModemConfig};
 
 /// What the modem saw because of one byte from the device.

@@ -11,6 +11,7 @@ use super::at_engine::{AtEngine, Network, Step, Wish};
 use super::habits::{AnswerTimes, Asked, ModemHabits};
 use powercut_link::{Agenda, ModemProfile};
 
+#[derive(Clone)]
 enum Later {
     Say {
         bytes: Vec<u8>,
@@ -30,6 +31,7 @@ enum Later {
 }
 
 /// See the module's text.
+#[derive(Clone)]
 pub(super) struct PacedEngine {
     engine: AtEngine,
     times: AnswerTimes,

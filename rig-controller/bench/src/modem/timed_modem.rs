@@ -45,13 +45,17 @@ pub struct TimedModemConfig {
 /// A datagram that has come to the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AtPlatform {
+    /// When it arrived.
     pub at: Duration,
+    /// Its payload.
     pub datagram: Vec<u8>,
+    /// Where its answers go.
     pub way_back: WayBack,
     /// Times the board had lost power when it was sent.
     pub power_cuts: u32,
 }
 
+#[derive(Clone)]
 enum Due {
     ToPlatform {
         datagram: Vec<u8>,
@@ -152,6 +156,29 @@ impl TimedModem {
             down: Traffic::default(),
             bytes_from_device: 0,
             bytes_to_device: 0,
+        }
+    }
+
+    /// The same modem for a course of events that parts from this one here. A failure stays with this one.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            profile: self.profile,
+            config: self.config.clone(),
+            failure: None,
+            engine: self.engine.clone(),
+            air: self.air.fork(),
+            line: self.line.clone(),
+            bytes: self.bytes.clone(),
+            agenda: self.agenda.clone(),
+            present: self.present,
+            openings: self.openings,
+            board_has_power: self.board_has_power,
+            power_cuts: self.power_cuts,
+            up: self.up,
+            down: self.down,
+            bytes_from_device: self.bytes_from_device,
+            bytes_to_device: self.bytes_to_device,
         }
     }
 

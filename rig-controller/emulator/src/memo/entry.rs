@@ -1,6 +1,7 @@
 //! A remembered call: the places it looked at with what was there, and everything it changed.
 use super::footprint::{C, Feeds, Footprint, LINE_BYTES, NONE, NZ, V};
 use crate::cpu::{Cpu, LR, PC, SP};
+use crate::footprint::Footprint as RunFootprint;
 use crate::memory::Memory;
 use crate::{Cycles, PAGE_BYTES};
 
@@ -104,7 +105,46 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// Whether it has looked at pages of which words are unsettled.
+    pub(super) fn is_unsettled(&self, memory: &Memory) -> bool {
+        memory.unsettled.as_ref().is_some_and(|unsettled| {
+            let ends = |(start, length): &(u32, u32)| [*start, start + length];
+            let bytes = self.flash.iter().flat_map(ends);
+            let pages = self.pages.iter().map(|page| usize::from(*page));
+            bytes
+                .map(|address| address as usize / PAGE_BYTES)
+                .chain(pages)
+                .any(|page| unsettled.is_in_page(page))
+        })
+    }
+
+    /// Everything that a call of this shape has looked at goes into the footprint of the run.
+    pub(super) fn note(&self, run: &mut RunFootprint) {
+        for (word, bytes) in &self.ram {
+            run.read_ram_bytes(*word, *bytes);
+        }
+        for (start, length) in &self.flash {
+            run.read_flash(*start..start + length);
+        }
+        for page in &self.pages {
+            let start = u32::from(*page) * PAGE_BYTES as u32;
+            run.read_flash(start..start + PAGE_BYTES as u32);
+        }
+    }
+}
+
 impl Entry {
+    /// Everything that the call changes goes into the footprint of the run.
+    pub(super) fn note(&self, run: &mut RunFootprint) {
+        for (word, bytes, _) in &self.ram {
+            run.write_ram_bytes(*word, *bytes);
+        }
+        for (word, _) in &self.saved {
+            run.write_ram_bytes(*word, 0b1111);
+        }
+    }
+
     /// The call that `footprint` is of, which has come to its end: `cpu` and `memory` are as it leaves them.
     pub(super) fn of(
         footprint: &Footprint,

@@ -370,7 +370,7 @@ impl Footprint {
             last: at,
             gap: 0,
         });
-        feeds.gap = feeds.gap.max(at - feeds.last);
+        feeds.gap = feeds.gap.max(at.saturating_sub(feeds.last));
         feeds.last = at;
     }
 

@@ -210,10 +210,15 @@ impl Machine {
         match known.find(&self.cpu.r, &mut self.memory, &mut memo.scratch, sights) {
             Found::Call(hash, shape) => {
                 if let Some(entry) = known.shapes[shape].calls.get(&hash)
+                    && !known.shapes[shape].shape.is_unsettled(&self.memory)
                     && self.has_time_for(entry, world)
                 {
                     memo.figures.recalled += 1;
                     memo.figures.skipped += entry.instructions;
+                    if let Some(run) = &mut self.memory.footprint {
+                        known.shapes[shape].shape.note(run);
+                        entry.note(run);
+                    }
                     self.recall(entry);
                     known.recalled += 1;
                     // The shapes that come are looked for first.
@@ -222,6 +227,7 @@ impl Machine {
             }
             Found::Look if memo.figures.bytes < memo.options.bytes => {
                 known.looks += 1;
+                self.take_time_back();
                 let begun = (self.now, self.instructions);
                 let ended = self.look(&mut memo.footprint, world);
                 let took = (self.now - begun.0, self.instructions - begun.1);
@@ -253,6 +259,9 @@ impl Machine {
 
     /// Whether nothing happens while the call lasts.
     fn has_time_for(&self, entry: &Entry, world: &dyn World) -> bool {
+        if self.moment.is_some() {
+            return true;
+        }
         let end = self.now + entry.cycles;
         if end < self.deadline {
             return true;
@@ -297,7 +306,10 @@ impl Machine {
         let (sp, back) = (self.cpu.r[SP], self.cpu.r[LR] & !1);
         let exception = self.cpu.exception;
         let other = self.next_event_but_watchdog(world).unwrap_or(Cycles::MAX);
-        let until = other.min(self.limit);
+        let until = match self.moment {
+            Some(_) => Cycles::MAX,
+            None => other.min(self.limit),
+        };
         let ended = loop {
             let pc = self.cpu.r[PC];
             if pc == back && self.cpu.r[SP] == sp {
@@ -342,6 +354,10 @@ impl Function {
         machine: &mut Machine,
     ) -> usize {
         let shape = Shape::of(footprint);
+        if shape.is_unsettled(&machine.memory) {
+            // The next time it may read something else.
+            return 0;
+        }
         let entry = Entry::of(footprint, &shape, &machine.cpu, &mut machine.memory, took);
         let bytes = entry.size_bytes();
         let hash = hash(&entry.input);

@@ -86,7 +86,7 @@ impl Oracle {
     ) -> Option<(Invariant, String)> {
         self.look_at(Invariant::S1);
         self.look_at(Invariant::S4);
-        let Images { old, new } = &self.images;
+        let Images { old, new } = &*self.images;
         let active = flash_view::manifest(flash, self.geometry, &self.layout, Location::ACTIVE);
         let plain = Placement::Plain;
         let runs = |package: &&Package| {

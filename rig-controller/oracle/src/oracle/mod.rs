@@ -10,6 +10,8 @@ mod status;
 mod wear;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use nor_flash_model::Geometry;
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
@@ -44,8 +46,8 @@ pub struct Images {
     pub new: Package,
 }
 
-/// Watches one case.
-#[derive(Debug)]
+/// Watches one case. A clone goes its own way from there.
+#[derive(Debug, Clone)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is one thing seen or not, whatever the others are"
@@ -53,7 +55,7 @@ pub struct Images {
 pub struct Oracle {
     geometry: Geometry,
     layout: Layout,
-    images: Images,
+    images: Arc<Images>,
     allowed_fetched_again: u32,
     /// Programs of each unit since its page was erased.
     programs: Vec<u8>,
@@ -105,7 +107,7 @@ impl Oracle {
         Self {
             geometry,
             layout: *layout,
-            images,
+            images: Arc::new(images),
             allowed_fetched_again,
             // What provisioning left in a unit was programmed once.
             programs: flash
@@ -135,6 +137,37 @@ impl Oracle {
             excused: BTreeMap::new(),
             was_cut: false,
         }
+    }
+
+    /// Programs of each unit since its page was erased, as far as seen.
+    pub fn programs(&self) -> &[u8] {
+        &self.programs
+    }
+
+    /// Changes of the journal so far: the more, the more erases of it are allowed.
+    pub fn journal_records(&self) -> u64 {
+        self.journal_records
+    }
+
+    /// What the oracle remembers and judges the future by, as a number: all but the [programs of units](Self::programs), of
+    /// which fewer never break an invariant that more do not, and the [records](Self::journal_records), of which
+    /// [so many](Self::journal_records_needed) are enough.
+    /// `cuts_to_come` is whether power may be cut again.
+    pub fn memory(&self, cuts_to_come: bool) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.erases.hash(&mut hasher);
+        self.delivered.hash(&mut hasher);
+        self.early.hash(&mut hasher);
+        self.violations.len().hash(&mut hasher);
+        (self.boots, self.boots_since_cut).hash(&mut hasher);
+        (self.cuts, self.reverted, self.in_force.0, self.trials).hash(&mut hasher);
+        (self.new_confirmed, self.was_cut, self.page_allowed).hash(&mut hasher);
+        (self.first_request_of_boot, self.first_request_since_cut).hash(&mut hasher);
+        self.repeated_requests.hash(&mut hasher);
+        if cuts_to_come {
+            self.committed_at_last_cut.hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// A check of `invariant` was made, here or by whoever calls.

@@ -98,6 +98,17 @@ impl Oracle {
         }
     }
 
+    /// Changes of the journal that justify its erases so far.
+    pub fn journal_records_needed(&self) -> u64 {
+        let journal: u32 = self.counts(self.layout.identification).iter().sum();
+        let by_records = journal.saturating_sub(2 * self.boots + 2 * self.cuts);
+        let capacity = flash_view::journal_page_capacity(self.geometry, &self.layout);
+        match by_records.checked_sub(1) {
+            None => 0,
+            Some(pages) => u64::from(pages) * capacity + 1,
+        }
+    }
+
     fn counts(&self, region: powercut_upgrade::slots::Region) -> Vec<u32> {
         let first = (region.start / self.geometry.page_bytes()) as usize;
         self.erases[first..first + usize::from(region.pages)].to_vec()

@@ -7,7 +7,7 @@ use powercut_upgrade::wire::lean::{
 };
 use powercut_upgrade::wire::{Dialect, MAX_DOWNLINK_BYTES, ResultCode};
 
-use super::{Answered, PlatformEventKind, RETRY_AFTER_S, Service, new_challenge, to_be_offered};
+use super::{Answered, PlatformEventKind, RETRY_AFTER_S, Service, to_be_offered};
 use crate::book::{Peer, Registered, Stray};
 
 /// When a device that was asked for its version speaks again, should it not hear the question, seconds.
@@ -58,8 +58,10 @@ impl Service {
         let is_recent = status.challenge == conversation.challenge;
         if is_recent {
             // Whoever recorded it cannot use it again.
-            conversation.challenge = new_challenge();
+            let challenge = self.challenges.next();
+            self.conversation(status.device, registered).challenge = challenge;
         }
+        let conversation = self.conversation(status.device, registered);
         conversation.dialect = status.dialect;
         let challenge = conversation.challenge;
         let key = conversation.key.clone();

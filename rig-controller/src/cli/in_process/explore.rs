@@ -8,7 +8,10 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::explore_board::{self, BoardArgs};
 use super::explore_results;
 use crate::cli::signals::Signals;
 use crate::cli::sources::SourceArgs;
@@ -17,6 +20,7 @@ use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
 use powercut_bench::cancel::Cancel;
 use powercut_document::input_file;
 use powercut_explore::campaign::{self, CampaignProgress, News, Profile, Slice, SliceRecord};
+use powercut_explore::results::Recorded;
 use powercut_explore::{
     Breach, Depth, ExplorationCounts, FlashPart, Partition, SMALL_PAGES, Scenario, Schedule,
     Survey, Tearing, shrink,
@@ -24,25 +28,30 @@ use powercut_explore::{
 use powercut_oracle::verdict::Invariant;
 
 /// The seed of who gives none.
-const DEFAULT_SEED: u64 = 1;
+pub(super) const DEFAULT_SEED: u64 = 1;
 /// Files larger than this are no record of an exploration: a slice has a line.
 const LARGEST_RECORD_BYTES: u64 = 1 << 30;
 
 /// Options of `rig explore`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ExploreArgs {
+    /// With --board: the test plan whose upgrades the firmware itself makes.
+    #[arg(value_name = "PLAN", requires = "board", group = "real")]
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) on_board: BoardArgs,
     /// The upgrades of this test plan, with real images on the board's flash as it is provisioned, in place of made-up ones;
     /// every single cut of them unless --depth or --random says otherwise.
-    #[arg(long, value_name = "PLAN", conflicts_with_all = ["profile", "geometry", "scenario", "pages", "fragment_bytes", "loss"])]
+    #[arg(long, value_name = "PLAN", group = "real", conflicts_with_all = ["profile", "geometry", "scenario", "pages", "fragment_bytes", "loss"])]
     in_process: Option<PathBuf>,
-    /// With --in-process: only the upgrade of this case; may be given several times.
-    #[arg(long, value_name = "N", requires = "in_process")]
-    case: Vec<usize>,
-    /// With --in-process: the bench whose first board is provisioned.
+    /// With a plan: only the upgrade of this case; may be given several times.
+    #[arg(long, value_name = "N", requires = "real")]
+    pub(super) case: Vec<usize>,
+    /// With a plan: the bench whose first board is provisioned.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_BENCH)]
-    bench: PathBuf,
+    pub(super) bench: PathBuf,
     #[command(flatten)]
-    sources: SourceArgs,
+    pub(super) sources: SourceArgs,
     /// How much to explore.
     #[arg(long, value_enum, default_value = "quick")]
     profile: ProfileName,
@@ -56,10 +65,10 @@ pub(in crate::cli) struct ExploreArgs {
     scenario: Vec<Scenario>,
     /// Instead of a profile: every schedule of up to so many cuts.
     #[arg(long, value_name = "CUTS", conflicts_with = "profile")]
-    depth: Option<NonZero<usize>>,
+    pub(super) depth: Option<NonZero<usize>>,
     /// Instead of a profile: so many random schedules of up to 8 cuts from each operation on.
     #[arg(long, value_name = "SAMPLES", conflicts_with_all = ["profile", "depth"])]
-    random: Option<NonZero<u32>>,
+    pub(super) random: Option<NonZero<u32>>,
     /// With --depth or --random: pages of the larger image.
     #[arg(long, value_name = "N", default_value_t = SMALL_PAGES, value_parser = clap::value_parser!(u16).range(4..=120))]
     pages: u16,
@@ -71,31 +80,31 @@ pub(in crate::cli) struct ExploreArgs {
     loss: u16,
     /// With --depth or --random: what a cut may leave of an operation: whole, torn or weak.
     #[arg(long, value_name = "KIND", default_value = "weak")]
-    tearing: Tearing,
+    pub(super) tearing: Tearing,
     /// Follow every run to its end, also from states that were explored before: the same result, in far more time.
     #[arg(long)]
-    no_merge: bool,
+    pub(super) no_merge: bool,
     /// Work out every digest and signature, also of what was looked at before: the same result, in more time.
     #[arg(long)]
     no_memo: bool,
     /// Decides random schedules and what the link loses [default: 1]; in place of a plan's seed.
     #[arg(long)]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
     /// Only part M of N (from 0), to share the work out over machines.
     #[arg(long, value_name = "M/N", default_value = "0/1", value_parser = parse_partition)]
-    partition: Partition,
+    pub(super) partition: Partition,
     /// Threads [default: one a core].
     #[arg(long, value_name = "N")]
-    jobs: Option<NonZero<usize>>,
+    pub(super) jobs: Option<NonZero<usize>>,
     /// Append the result of each slice to this file; slices that are in it are not explored again.
     #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
+    pub(super) record: Option<PathBuf>,
     /// Write what each survey came to into this JUnit file.
     #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
+    pub(super) junit: Option<PathBuf>,
     /// Explore nothing: put these records into one, which becomes the content of --record.
     #[arg(long, value_name = "FILE", num_args = 1..)]
-    merge: Vec<PathBuf>,
+    pub(super) merge: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -144,6 +153,9 @@ fn parse_partition(text: &str) -> Result<Partition, String> {
 
 /// Runs the verb.
 pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
+    if let Some(plan) = &args.plan {
+        return explore_board::explore(args, plan);
+    }
     let (mut surveys, options) = match &args.in_process {
         Some(plan) => planned_surveys(args, plan)?,
         None => (made_up_surveys(args), String::new()),
@@ -155,7 +167,8 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     let slices = campaign::slices(&surveys, args.partition);
     if !args.merge.is_empty() {
         let begun = Instant::now();
-        let records = explore_results::merged(&slices, &args.merge, args.record.as_deref())?;
+        let names: Vec<&str> = slices.iter().map(Slice::name).collect();
+        let records = explore_results::merged(&names, &args.merge, args.record.as_deref())?;
         explore_results::say_missing(&slices, &records);
         if let Some(path) = &args.junit {
             explore_results::write_junit(path, &slices, &records, &options)?;
@@ -163,16 +176,12 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
         return Ok(summary(&records, &slices, begun, &options).into());
     }
     let names: BTreeSet<&str> = slices.iter().map(campaign::Slice::name).collect();
-    let mut earlier = match &args.record {
+    let mut earlier: Vec<SliceRecord> = match &args.record {
         Some(path) => read(path)?,
         None => Vec::new(),
     };
     earlier.retain(|record| names.contains(record.slice.as_str()));
     let known: BTreeSet<String> = earlier.iter().map(|record| record.slice.clone()).collect();
-    let jobs = args.jobs.map_or_else(
-        || std::thread::available_parallelism().map_or(1, NonZero::get),
-        NonZero::get,
-    );
     let stop = Cancel::default();
     let signals = Signals::watch(stop.clone())?;
     let begun = Instant::now();
@@ -181,7 +190,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     campaign::run(
         &slices,
         &known,
-        jobs,
+        jobs(args),
         &|| stop.is_cancelled(),
         &|news, progress| {
             let record = match news {
@@ -214,8 +223,16 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     Ok(signals.exit().unwrap_or_else(|| code.into()))
 }
 
+/// Threads.
+pub(super) fn jobs(args: &ExploreArgs) -> usize {
+    args.jobs.map_or_else(
+        || std::thread::available_parallelism().map_or(1, NonZero::get),
+        NonZero::get,
+    )
+}
+
 /// What the options ask for of a single exploration, if anything.
-fn depth(args: &ExploreArgs) -> Option<Depth> {
+pub(super) fn depth(args: &ExploreArgs) -> Option<Depth> {
     match (args.depth, args.random) {
         (Some(cuts), _) => Some(Depth::Exhaustive { cuts: cuts.get() }),
         (None, Some(samples)) => Some(Depth::Random {
@@ -386,7 +403,7 @@ pub(super) fn code(judged: &Result<(), Breach>) -> u8 {
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
+pub(super) fn read<R: Recorded + DeserializeOwned>(path: &Path) -> Result<Vec<R>, RecordError> {
     let text = match input_file::read_text(path, LARGEST_RECORD_BYTES).map_err(Into::into) {
         Ok(text) => text,
         Err(error) if std::io::Error::kind(&error) == std::io::ErrorKind::NotFound => {
@@ -406,12 +423,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
             line: index + 1,
             reason,
         };
-        let record: SliceRecord =
-            serde_json::from_str(line).map_err(|error| content(error.to_string()))?;
-        if record.schema != campaign::SCHEMA {
+        let record: R = serde_json::from_str(line).map_err(|error| content(error.to_string()))?;
+        if record.schema() != R::SCHEMA {
             return Err(content(format!(
                 "schema {} is not known here",
-                record.schema
+                record.schema()
             )));
         }
         records.push(record);
@@ -419,7 +435,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<SliceRecord>, RecordError> {
     Ok(records)
 }
 
-fn append(path: &Path, record: &SliceRecord) -> Result<(), RecordError> {
+pub(super) fn append(path: &Path, record: &impl Serialize) -> Result<(), RecordError> {
     let write = || {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');

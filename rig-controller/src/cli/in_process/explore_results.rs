@@ -1,22 +1,25 @@
 //! The results of `rig explore` as files: JUnit, and one record made of those of several machines.
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::explore::{RecordError, read};
 use crate::cli::{CliError, say};
 use crate::report::{Finding, FindingKind, JunitFile, replace_file};
 use powercut_explore::campaign::{FailureRecord, Slice, SliceRecord};
-use powercut_explore::results::{SurveyResult, by_survey, merge};
+use powercut_explore::results::{Recorded, SurveyResult, by_survey, merge};
 use powercut_explore::{Schedule, shrink};
 
 /// Failures told of in one test case.
 const MOST_FAILURES: usize = 5;
 
-/// Puts the records of `inputs` together, into `record` if given.
-pub(super) fn merged(
-    slices: &[Slice],
+/// Puts the records of `inputs`, of slices with these names, together, into `record` if given.
+pub(super) fn merged<R: Recorded + Serialize + DeserializeOwned>(
+    slices: &[&str],
     inputs: &[PathBuf],
     record: Option<&Path>,
-) -> Result<Vec<SliceRecord>, CliError> {
+) -> Result<Vec<R>, CliError> {
     let mut records = Vec::new();
     for path in inputs {
         // A record that is not there is no empty one when it is asked for by name.
@@ -213,10 +216,14 @@ mod tests {
                 .collect();
             std::fs::write(at(&format!("{index}.jsonl")), lines.concat()).unwrap();
         }
+        let names: Vec<&str> = all.iter().map(Slice::name).collect();
+        let merged = |inputs: &[PathBuf], record: Option<&Path>| {
+            merged::<SliceRecord>(&names, inputs, record)
+        };
         let inputs = [at("1.jsonl"), at("0.jsonl")];
-        merged(&all, &inputs, Some(&at("all.jsonl"))).unwrap();
+        merged(&inputs, Some(&at("all.jsonl"))).unwrap();
         let inputs = [at("all.jsonl"), at("0.jsonl")];
-        assert_eq!(merged(&all, &inputs, None).unwrap(), records(&all));
-        assert!(merged(&all, &[at("none.jsonl")], None).is_err());
+        assert_eq!(merged(&inputs, None).unwrap(), records(&all));
+        assert!(merged(&[at("none.jsonl")], None).is_err());
     }
 }

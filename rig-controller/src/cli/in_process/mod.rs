@@ -3,12 +3,15 @@ mod attack;
 mod attack_cost;
 mod coap_peer;
 mod coap_yardstick;
+mod compare_core;
 mod exploration_rates;
 mod explore;
+mod explore_board;
 mod explore_results;
 #[cfg(feature = "seeded-bugs")]
 mod mutants;
 mod progress_cost;
+mod replay_elf;
 mod replay_schedule;
 mod simulate;
 
@@ -22,6 +25,7 @@ use super::{CliError, exit};
 use crate::run::on_board::NotOnBoardError;
 use powercut_attack::AttackError;
 use powercut_explore::{ParseScheduleError, PlannedLine, Schedule};
+use powercut_sweep::ElfLine;
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -149,6 +153,9 @@ pub(super) fn measure(measure: &InProcessMeasure) -> Result<ExitCode, CliError> 
 
 /// Replays `args.case` if it is a schedule of the exploration; `None` if it is a case.
 pub(super) fn replay(args: &ReplayArgs) -> Option<Result<ExitCode, CliError>> {
+    if ElfLine::is_one(&args.case) {
+        return Some(replay_elf::replay(args));
+    }
     if PlannedLine::is_one(&args.case) {
         return Some(replay_schedule::replay(args));
     }

@@ -1,0 +1,62 @@
+//! The upgrades of a plan as the firmware itself makes them: on the flash that a board of the bench is provisioned with, with
+//! the case's link, modem and seed.
+use std::sync::Arc;
+
+use super::in_process::firsts;
+use super::inputs::{InputError, Inputs};
+use super::rig::modem_power;
+use crate::plan::Case;
+use powercut_bench::entry::BoardEntry;
+use powercut_explore::CaseName;
+use powercut_package::DeviceIdentity;
+use powercut_sweep::Upgrade;
+
+/// The upgrade of `case` as it would run on `board`.
+///
+/// # Errors
+/// When the images do not fit the board.
+pub fn swept(inputs: &Inputs, case: &Case, board: &BoardEntry) -> Result<Upgrade, InputError> {
+    let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
+    let prepared = inputs.images(case).and_then(|images| {
+        let flash = inputs.firmware.provisioned_flash(&images.old, &device)?;
+        Ok((images, flash))
+    });
+    let (images, flash) = prepared.map_err(|source| InputError::Image {
+        plan: inputs.sources.plan.clone(),
+        case: case.index,
+        source,
+    })?;
+    Ok(Upgrade {
+        name: CaseName {
+            plan: case.plan.clone(),
+            index: case.index,
+            board: board.name.clone(),
+            seed: case.plan_seed,
+        },
+        board: *inputs.firmware.board_facts(),
+        flash,
+        package: Arc::new(images.new.clone()),
+        images,
+        device,
+        link: inputs.link(case),
+        habits: case.modem.clone(),
+        modem_power: modem_power(case, board),
+        window: case.window,
+        seed: case.seed,
+        off_time: case.off_time,
+        refetch_fragments_per_cut: case.expect.refetch_fragments_per_cut,
+        outcome: case.expect.outcome,
+    })
+}
+
+/// The different upgrades of all cases, each once and under its lowest number, as they would run on the bench's first
+/// board; if `chosen` names any cases, only their upgrades.
+///
+/// # Errors
+/// When the plan has no such case, or an image does not fit.
+pub fn all_swept(inputs: &Inputs, chosen: &[usize]) -> Result<Vec<Upgrade>, InputError> {
+    firsts(inputs, chosen)?
+        .into_iter()
+        .map(|(case, board)| swept(inputs, case, board))
+        .collect()
+}
