@@ -207,7 +207,7 @@ impl Footprint {
         let now = self.marks as u8 + 1;
         if std::mem::replace(fetched, now) != now {
             let start = page * PAGE_WORDS;
-            for word in start..start + PAGE_WORDS + 1 {
+            for word in start..=start + PAGE_WORDS {
                 self.flash.need(word, &self.since);
             }
         }

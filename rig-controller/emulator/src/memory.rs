@@ -76,12 +76,11 @@ impl Memory {
         let Some(footprint) = &mut self.footprint else {
             return;
         };
-        match pc.checked_sub(RAM_START) {
-            Some(offset) => footprint.read_ram(offset as usize..offset as usize + 4),
-            None => {
-                self.fetching = pc / PAGE_BYTES as u32;
-                footprint.fetch(self.fetching as usize);
-            }
+        if let Some(offset) = pc.checked_sub(RAM_START) {
+            footprint.read_ram(offset as usize..offset as usize + 4);
+        } else {
+            self.fetching = pc / PAGE_BYTES as u32;
+            footprint.fetch(self.fetching as usize);
         }
     }
 

@@ -3,6 +3,7 @@
 //! machines are put together by putting the lines together.
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -253,7 +254,6 @@ pub fn run(
             .collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or(Ok(())))
-            .collect()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }

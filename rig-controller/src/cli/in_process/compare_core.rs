@@ -38,7 +38,7 @@ pub(super) fn compare_core(
                 case: upgrade.name.clone(),
                 cuts,
             };
-            match difference(&upgrade, &line, line.of_core().of(core.clone()))? {
+            match difference(&upgrade, &line, &line.of_core().of(core.clone()))? {
                 None => same += 1,
                 Some(difference) => {
                     say::line(&format!("DIFFERENT {line}: {difference}"));
@@ -71,9 +71,9 @@ fn cuts(random: &mut u64, operations: u64, effect: CutEffect, two: bool) -> Vec<
 fn difference(
     upgrade: &Upgrade,
     line: &ElfLine,
-    schedule: powercut_explore::Schedule,
+    schedule: &powercut_explore::Schedule,
 ) -> Result<Option<String>, CliError> {
-    let (core, mut in_core) = replay_with_flash(&schedule);
+    let (core, mut in_core) = replay_with_flash(schedule);
     let firmware = replay(upgrade, &line.cuts)?;
     let mut in_firmware = firmware.flashes;
     // The core looks at a record as a whole, the driver byte by byte: what they see of bits that change from look to look
