@@ -109,6 +109,8 @@ pub(crate) enum Kind {
     Sev,
     Cps,
     Bkpt,
+    /// A debugger wants the core to stop before this address.
+    Trap,
     Svc,
     Undefined,
     Mrs,
@@ -136,6 +138,12 @@ impl Instruction {
         b: 0,
         cycles: 0,
         value: 0,
+    };
+
+    pub(crate) const TRAP: Self = Self {
+        kind: Kind::Trap,
+        cycles: 1,
+        ..Self::NOT_DECODED
     };
 
     /// The third register.

@@ -3,7 +3,7 @@
 use crate::chip::nvic::{HARD_FAULT, NMI};
 use crate::cpu::{LR, PC, SP, Sleep};
 use crate::machine::Machine;
-use crate::world::Stop;
+use crate::world::{Stop, Trap};
 
 /// Cycles from the request of an exception to the first instruction of its handler.
 const ENTRY_CYCLES: u64 = 16;
@@ -67,6 +67,12 @@ impl Machine {
         cpu.exception = exception;
         cpu.event = true;
         cpu.sleep = Sleep::Awake;
+        if exception == HARD_FAULT && self.traps.hard_fault {
+            self.stop(Stop::Trapped {
+                pc: vector & !1,
+                by: Trap::HardFault,
+            });
+        }
     }
 
     /// From one handler to another: the frame stays where it is, for the return from the second.

@@ -27,6 +27,7 @@ mod bus;
 mod chip;
 mod cpu;
 mod debug;
+mod debug_port;
 mod decode;
 mod exceptions;
 mod execute;
@@ -36,15 +37,18 @@ mod memo;
 mod memory;
 mod still;
 mod system;
+mod traps;
 mod unsettled;
 mod world;
 
 pub use debug::{BusError, Width};
+pub use debug_port::{DebugPort, ROM_TABLE};
 pub use footprint::{Footprint, MOST_MARKS, Marks, Programmed};
 pub use machine::{Core, Machine};
 pub use memo::{MemoFigures, MemoOptions};
+pub use traps::Traps;
 pub use unsettled::{Noise, Unsettled};
-pub use world::{Go, Operation, ResetCause, Stop, Timing, View, World};
+pub use world::{Alone, Go, Operation, ResetCause, Stop, Timing, Trap, View, World};
 
 /// Bytes of code flash, from address 0 on.
 pub const FLASH_BYTES: usize = 256 * 1024;

@@ -7,8 +7,9 @@ use crate::footprint::Footprint;
 use crate::memo::MemoSlot;
 use crate::memory::Memory;
 use crate::still::Moment;
+use crate::traps::Traps;
 use crate::unsettled::Unsettled;
-use crate::world::{ResetCause, Stop, Timing, View, World};
+use crate::world::{ResetCause, Stop, Timing, Trap, View, World};
 use crate::{Cycles, FLASH_BYTES, PAGE_BYTES, RAM_BYTES};
 
 /// The state of a machine beside flash and RAM: registers, peripherals, time. To be compared with another.
@@ -39,6 +40,9 @@ pub struct Machine {
     /// Counts what is more than to touch RAM, to read flash and to feed the watchdog.
     pub(crate) effects: u64,
     pub(crate) debugger: bool,
+    pub(crate) traps: Traps,
+    /// Resets since the machine was made, but for power-on.
+    pub(crate) resets: u64,
     /// The instruction at which the core has locked up.
     pub(crate) locked_up: Option<u32>,
     stopped: Option<Stop>,
@@ -62,6 +66,8 @@ impl Machine {
             memo: MemoSlot::default(),
             effects: 0,
             debugger: false,
+            traps: Traps::default(),
+            resets: 0,
             locked_up: None,
             stopped: None,
         }
@@ -137,6 +143,13 @@ impl Machine {
         self.note_looks(world);
         self.chip.reset(self.timing, cause);
         self.start();
+        self.resets += 1;
+        if self.traps.reset {
+            self.stop(Stop::Trapped {
+                pc: self.cpu.r[PC],
+                by: Trap::Reset,
+            });
+        }
     }
 
     /// The core begins at the reset vector.
@@ -376,7 +389,9 @@ impl Machine {
         if self.cpu.sleep != Sleep::Awake {
             return;
         }
-        if let Some(exception) = self.chip.nvic.taken(self.cpu.primask) {
+        if let Some(exception) = self.chip.nvic.taken(self.cpu.primask)
+            && self.traps.let_through(exception)
+        {
             self.enter(exception, self.cpu.r[PC]);
         }
         if !self.cpu.thumb && self.locked_up.is_none() {

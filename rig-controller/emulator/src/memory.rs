@@ -15,6 +15,8 @@ pub(crate) struct Memory {
     pub(crate) ram: Box<[u8; RAM_BYTES]>,
     /// One for each halfword of flash.
     decoded: Box<[Instruction]>,
+    /// Addresses before which a debugger wants the core to stop.
+    breakpoints: Vec<u32>,
     /// Follows what a run needs, if somebody wants to know.
     pub(crate) footprint: Option<Box<Footprint>>,
     /// Words that are unsettled, if any are.
@@ -33,11 +35,22 @@ impl Memory {
             flash: boxed(0xFF),
             ram: boxed(0),
             decoded: vec![Instruction::NOT_DECODED; FLASH_BYTES / 2].into_boxed_slice(),
+            breakpoints: Vec::new(),
             footprint: None,
             unsettled: None,
             fetching: u32::MAX,
             digests: vec![None; FLASH_BYTES / PAGE_BYTES].into_boxed_slice(),
             remembers_calls: false,
+        }
+    }
+
+    /// Replaces the addresses before which the core stops.
+    pub(crate) fn set_breakpoints(&mut self, addresses: &[u32]) {
+        let before = std::mem::replace(&mut self.breakpoints, addresses.to_vec());
+        for address in before.iter().chain(addresses) {
+            if let Some(place) = self.decoded.get_mut((address >> 1) as usize) {
+                *place = Instruction::NOT_DECODED;
+            }
         }
     }
 
@@ -74,7 +87,11 @@ impl Memory {
     #[cold]
     #[inline(never)]
     fn decode(&mut self, pc: u32) -> Option<Instruction> {
-        let mut instruction = decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)));
+        let mut instruction = if self.breakpoints.contains(&pc) {
+            Instruction::TRAP
+        } else {
+            decode(pc, self.halfword(pc)?, self.halfword(pc.wrapping_add(2)))
+        };
         if instruction.kind == Kind::Bl && !self.remembers_calls {
             instruction.kind = Kind::BlLeftAlone;
         }

@@ -5,7 +5,7 @@ use crate::cpu::{PC, Sleep};
 use crate::decode::{Instruction, Kind};
 use crate::execute::Abort;
 use crate::machine::Machine;
-use crate::world::Stop;
+use crate::world::{Stop, Trap};
 
 const PRIMASK: u32 = 16;
 const CONTROL: u32 = 20;
@@ -29,6 +29,14 @@ impl Machine {
                 self.attend_next();
             }
             Kind::Bkpt => return self.breakpoint(i.value as u8),
+            Kind::Trap => {
+                let pc = self.cpu.r[PC].wrapping_sub(2);
+                self.stop(Stop::Trapped {
+                    pc,
+                    by: Trap::Breakpoint,
+                });
+                return Err(Abort::Stopped);
+            }
             Kind::Svc => self.call_supervisor(),
             Kind::Mrs => {
                 let value = self.special_register(i.value);

@@ -77,6 +77,25 @@ pub enum Stop {
         /// The number in the instruction.
         number: u8,
     },
+    /// A trap that a debugger has set; see [`Machine::set_breakpoints`](crate::Machine::set_breakpoints) and
+    /// [`Machine::set_traps`](crate::Machine::set_traps).
+    Trapped {
+        /// The next instruction, which is not executed.
+        pc: u32,
+        /// The trap.
+        by: Trap,
+    },
+}
+
+/// Where a debugger has the core stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// Before the instruction at an address.
+    Breakpoint,
+    /// Before the first instruction of the handler of faults.
+    HardFault,
+    /// Before the first instruction after a reset.
+    Reset,
 }
 
 /// The machine as an event finds it.
@@ -94,6 +113,34 @@ pub struct View<'a> {
     pub registers: &'a [u32; 16],
     /// Instructions executed since the machine was made.
     pub instructions: u64,
+}
+
+/// A world in which nothing is connected to the chip: flash operations happen, bytes go nowhere, and none ever come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alone;
+
+impl World for Alone {
+    fn operation(&mut self, _operation: Operation, _view: &View<'_>) -> Go {
+        Go::On
+    }
+
+    fn byte_sent(&mut self, _byte: u8, _view: &View<'_>) -> Go {
+        Go::On
+    }
+
+    fn pins(&mut self, _outputs: u32, _view: &View<'_>) -> Go {
+        Go::On
+    }
+
+    fn next_at(&self) -> Option<Cycles> {
+        None
+    }
+
+    fn turn(&mut self, _now: Cycles) {}
+
+    fn next_byte(&mut self, _now: Cycles) -> Option<u8> {
+        None
+    }
 }
 
 /// All that is outside the chip.

@@ -135,6 +135,8 @@ pub enum What<'a> {
     Platform(&'a PlatformEventKind),
     /// The board has power and its core has not run yet.
     PowerOn,
+    /// The moment has come at which power is planned to go.
+    Due,
     /// The board has no power; `cut` is the planned cut that took it, if one did.
     PowerOff {
         /// The cut, as case lines have it.

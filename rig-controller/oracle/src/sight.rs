@@ -30,6 +30,8 @@ pub struct Sight {
     pub marker: bool,
     /// A witness proves, without the relay's word, that power went.
     pub off_proved: bool,
+    /// It lives in a time of its own, so that a moment of it comes again exactly.
+    pub moments: bool,
 }
 
 /// One thing that has to be seen.
@@ -45,6 +47,8 @@ pub enum Need {
     Datagrams,
     /// Proof that power went.
     OffProved,
+    /// Moments of the board's own time.
+    Moments,
 }
 
 impl Sight {
@@ -56,6 +60,7 @@ impl Sight {
         log: true,
         marker: true,
         off_proved: true,
+        moments: true,
     };
 
     /// Whether a board that shows this meets `need`.
@@ -66,6 +71,7 @@ impl Sight {
             Need::RunningFlash => self.flash >= FlashSight::Always,
             Need::Datagrams => self.datagrams,
             Need::OffProved => self.off_proved,
+            Need::Moments => self.moments,
         }
     }
 
@@ -89,6 +95,7 @@ impl Sight {
             | What::NotOnSilicon(_)
             | What::Platform(_)
             | What::PowerOn
+            | What::Due
             | What::PowerOff { .. } => true,
         }
     }
@@ -111,6 +118,7 @@ impl Sight {
             log: self.log && other.log,
             marker: self.marker && other.marker,
             off_proved: self.off_proved && other.off_proved,
+            moments: self.moments && other.moments,
         }
     }
 }
@@ -124,6 +132,7 @@ impl fmt::Display for Need {
             Self::RunningFlash => "what flash holds while the firmware runs",
             Self::Datagrams => "the datagrams of the device",
             Self::OffProved => "that power is off, without the relay's word",
+            Self::Moments => "moments of a time of its own (a board with `engine: process` can)",
         })
     }
 }

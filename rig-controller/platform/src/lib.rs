@@ -65,6 +65,9 @@ pub struct TaskId(pub u64);
 /// the platform; it must not block, publish or [`Platform::settle`].
 pub type EventWatcher = Arc<dyn Fn(&PlatformEvent) + Send + Sync>;
 
+/// Takes a datagram from an address, without a socket; the answers go back there, in order.
+pub type Server = Arc<dyn Fn(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + Sync>;
+
 /// A watcher that others keep.
 pub(crate) type KnownWatcher = Weak<dyn Fn(&PlatformEvent) + Send + Sync>;
 
@@ -168,7 +171,7 @@ pub trait Platform: Send + Sync {
     /// What was encrypted, for invariant S5.
     fn ledger(&self) -> EncryptionLedger;
     /// Takes datagrams without a socket, at once, with the address each comes from; the answers go back there.
-    fn server(&self) -> Arc<dyn Fn(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + Sync>;
+    fn server(&self) -> Server;
     /// Return once every datagram that has arrived by now is handled and in the logs.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use super::service::Service;
 use super::udp_server::UdpServer;
 use super::{
     DeviceState, EncryptionLedger, EventWatcher, Peer, Platform, PlatformError, PlatformEvent,
-    StrayCounters, TaskId, Watching,
+    Server, StrayCounters, TaskId, Watching,
 };
 use powercut_package::Package;
 
@@ -84,7 +84,7 @@ impl Platform for UdpPlatform {
         self.ledger.clone()
     }
 
-    fn server(&self) -> Arc<dyn Fn(&[u8], SocketAddr) -> Vec<Vec<u8>> + Send + Sync> {
+    fn server(&self) -> Server {
         let service = Arc::clone(&self.service);
         // A book in memory keeps its notes at once, so answers may leave at once.
         Arc::new(move |datagram, from| {

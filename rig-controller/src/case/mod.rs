@@ -8,6 +8,7 @@ mod fake_board;
 mod judge;
 pub mod monitor;
 pub mod runner;
+mod snapshot;
 pub mod timeline;
 pub mod trigger;
 

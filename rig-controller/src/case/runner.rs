@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
 use powercut_upgrade::wire::lean::{Activity, Status};
-use sha2::{Digest, Sha256};
 
 use super::Counts;
 use super::judge::{CaseError, End};
 use super::monitor::{Monitor, Watched};
+pub use super::snapshot::{Snapshot, Taken};
 use super::trigger::FiredCut;
 use crate::plan::schedule::ReferenceProfile;
 use crate::plan::{Case, Cut};
 use powercut_bench::board::{Composed, Facts, Hold, Stopped};
 use powercut_bench::cancel::Cancel;
-use powercut_bench::feed::{Feed, Sink};
+use powercut_bench::feed::{Feed, Order, Sink};
 use powercut_bench::link::LinkSetup;
 use powercut_bench::witness::Proof;
 use powercut_link::{Impairment, LinkCounters, LinkProfile, TimeScale};
@@ -54,31 +54,6 @@ pub struct CaseSetup<'a> {
     pub cancel: &'a Cancel,
     /// Told of every cut as soon as it has happened.
     pub on_cut: &'a dyn Fn(&FiredCut),
-}
-
-/// When a snapshot was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
-    /// After a cut; with the content when the cut was decided, where that can be seen.
-    AfterCut(Option<Vec<u8>>),
-    /// At the end of the case.
-    AtTheEnd,
-}
-
-/// Flash around one cut, or at the end.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// When it was taken.
-    pub taken: Taken,
-    /// Content that was left.
-    pub after: Vec<u8>,
-}
-
-impl Snapshot {
-    /// SHA-256 of what was left, in hex.
-    pub fn digest(&self) -> String {
-        hex::encode(Sha256::digest(&self.after))
-    }
 }
 
 /// What a case left behind.
@@ -241,8 +216,13 @@ impl Run<'_> {
         let mut resting = false;
         self.power_on(on)?;
         loop {
-            let left = deadline.saturating_sub(self.clock.now());
-            let stopped = on.board.wait(left)?;
+            let now = self.clock.now();
+            let due = self.monitor().trigger.due();
+            let until = due.map_or(deadline, |due| due.min(deadline));
+            let mut stopped = on.board.wait(until.saturating_sub(now))?;
+            if stopped == Stopped::TimedOut && due.is_some_and(|due| self.clock.now() >= due) {
+                stopped = self.cut_at_due(on)?;
+            }
             if setup.cancel.is_cancelled() {
                 return Ok(End::Cancelled);
             }
@@ -358,6 +338,19 @@ impl Run<'_> {
         let (by, what) = (Source::Rig, What::PowerOff { cut });
         self.feed.tell(by, what, None);
         Ok(())
+    }
+
+    /// The moment has come at which power is to go.
+    fn cut_at_due(&self, on: &mut Composed) -> Result<Stopped, CaseError> {
+        let flash = self.read_flash(on)?;
+        let (by, what) = (Source::Rig, What::Due);
+        Ok(match self.feed.tell(by, what, flash.as_deref()) {
+            Order::GoOn => Stopped::TimedOut,
+            Order::Cut { .. } | Order::CutAfter => {
+                on.relay.off()?;
+                Stopped::Cut
+            }
+        })
     }
 
     fn after_cut(&mut self, on: &mut Composed) -> Result<(), CaseError> {

@@ -92,7 +92,11 @@ impl Timeline {
                 }
                 Happening::Relay { on: false }
             }
-            What::Byte(_) | What::Pins(_) | What::Sending { .. } | What::NotOnSilicon(_) => return,
+            What::Due
+            | What::Byte(_)
+            | What::Pins(_)
+            | What::Sending { .. }
+            | What::NotOnSilicon(_) => return,
         };
         self.add(at, phase, what);
     }

@@ -2,6 +2,8 @@
 //!
 //! All cuts that have not happened yet wait at the same time; the device's events decide which is next. What is
 //! planned twice happens twice: one event fires one cut.
+use std::time::Duration;
+
 use nor_flash_model::{Geometry, TornShape};
 use powercut_oracle::{FlashOp, FlashOpKind};
 use powercut_upgrade::journal::{Phase as JournalPhase, State};
@@ -61,6 +63,10 @@ pub struct Trigger {
     requests: u16,
     /// The fragment whose data was programmed last, and not recorded since.
     unrecorded: Option<FragmentIndex>,
+    /// Times the board got power.
+    power_ons: u16,
+    /// The cut that waits for a moment of this boot, and that moment.
+    due: Option<(Cut, Duration)>,
 }
 
 impl Trigger {
@@ -76,7 +82,36 @@ impl Trigger {
             statuses: 0,
             requests: 0,
             unrecorded: None,
+            power_ons: 0,
+            due: None,
         }
+    }
+
+    /// The moment on the case's clock at which power is to go, if that of this boot has not come yet.
+    pub fn due(&self) -> Option<Duration> {
+        self.due.map(|(_, at)| at)
+    }
+
+    /// The first moment of the boot that begins at `now`.
+    fn next_due(&self, now: Duration) -> Option<(Cut, Duration)> {
+        let of_this_boot = self.waiting.iter().filter_map(|cut| match cut.at {
+            CutAt::Boot { number, after_us } if number == self.power_ons => {
+                Some((*cut, now + Duration::from_micros(after_us.into())))
+            }
+            _ => None,
+        });
+        of_this_boot.min_by_key(|(_, at)| *at)
+    }
+
+    /// The moment has come.
+    fn on_due(&mut self, moment: &Moment<'_>) -> Order {
+        let Some((planned, _)) = self.due.take() else {
+            return Order::GoOn;
+        };
+        if let Some(position) = self.waiting.iter().position(|cut| *cut == planned) {
+            self.waiting.remove(position);
+        }
+        self.fire_here(planned, moment)
     }
 
     /// Cuts that happened, in order.
@@ -109,10 +144,21 @@ impl Trigger {
             }
             What::Sending { so_far, length } => self.on_payload(so_far, *length, moment),
             What::Sent(datagram) => self.on_payload(datagram, datagram.len(), moment),
-            What::Reset(_) | What::PowerOn => {
+            What::Reset(_) => {
                 self.power_restored();
                 Order::GoOn
             }
+            What::PowerOn => {
+                self.power_restored();
+                self.power_ons += 1;
+                self.due = self.next_due(moment.seen.at);
+                Order::GoOn
+            }
+            What::PowerOff { .. } => {
+                self.due = None;
+                Order::GoOn
+            }
+            What::Due => self.on_due(moment),
             _ => Order::GoOn,
         }
     }
@@ -174,6 +220,11 @@ impl Trigger {
             return Order::GoOn;
         };
         let planned = self.waiting.remove(position);
+        self.fire_here(planned, moment)
+    }
+
+    /// Power goes between flash operations.
+    fn fire_here(&mut self, planned: Cut, moment: &Moment<'_>) -> Order {
         self.fired.push(FiredCut {
             planned,
             operation: moment.operations,
@@ -220,7 +271,9 @@ impl Trigger {
             CutAt::PhaseOperation { phase, number } => {
                 phase == context.phase && number == context.number_in_phase
             }
-            CutAt::RequestPayload { .. } | CutAt::StatusPayload { .. } => false,
+            CutAt::RequestPayload { .. } | CutAt::StatusPayload { .. } | CutAt::Boot { .. } => {
+                false
+            }
             CutAt::Fragment { index, phase } => match phase {
                 FragmentPhase::BeforeData => {
                     fragment == Some(FragmentIndex(index))

@@ -358,3 +358,34 @@ fn a_status_message_is_cut_by_its_number_after_its_first_its_middle_and_its_last
         assert_eq!(device.send(&status()), None, "the third one");
     }
 }
+
+#[test]
+fn a_moment_of_a_boot_comes_in_that_boot_alone_and_once() {
+    let mut trigger = Device::planned(&["boot2/5000us", "boot2/70us"]).trigger;
+    let mut tell = |at_ms: u64, what: What<'_>| {
+        let (at, by) = (Duration::from_millis(at_ms), Source::Rig);
+        let seen = Seen { at, by, what };
+        let order = trigger.read(&Moment {
+            seen: &seen,
+            flash: None,
+            phase: Some(Phase::Download),
+            journal: None,
+            after: None,
+            operations: Some(3),
+            number_in_phase: 0,
+            starts_application: false,
+            turn: None,
+        });
+        (order, trigger.due())
+    };
+    assert_eq!(tell(1, What::PowerOn), (GO_ON, None));
+    tell(2, What::PowerOff { cut: None });
+    let first = Duration::from_micros(10_070);
+    assert_eq!(tell(10, What::PowerOn), (GO_ON, Some(first)));
+    assert_eq!(tell(11, What::Due), (CLEAN, None));
+    // The other one was of the same boot, which has no second end.
+    assert_eq!(tell(12, What::Due), (GO_ON, None));
+    assert_eq!(trigger.fired().len(), 1);
+    assert_eq!(trigger.fired()[0].operation, Some(3));
+    assert_eq!(trigger.waiting().count(), 1);
+}

@@ -1,10 +1,11 @@
 //! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
-#[cfg(not(all(feature = "explore", feature = "service")))]
+#[cfg(not(all(feature = "explore", feature = "hardware", feature = "service")))]
 mod absent;
 pub mod exit;
 mod figures;
 pub mod firmware;
+mod gdb;
 #[cfg(feature = "explore")]
 mod in_process;
 mod link;
@@ -19,6 +20,8 @@ mod run;
 mod say;
 mod signals;
 mod sources;
+#[cfg(feature = "hardware")]
+mod test;
 
 use std::process::ExitCode;
 
@@ -28,6 +31,8 @@ use clap::{Parser, Subcommand};
 use self::absent::in_process;
 #[cfg(not(feature = "service"))]
 use self::absent::platform;
+#[cfg(not(feature = "hardware"))]
+use self::absent::test;
 
 use crate::plan::{ParseCaseLineError, PlanError};
 use crate::run::evidence::{EvidenceError, NoEvidenceError};
@@ -51,6 +56,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Run one recorded case again, exactly.
     Replay(replay::ReplayArgs),
+    /// Run tests on the virtual board, through a debug probe.
+    Test(test::TestArgs),
     /// Make a signed package of a firmware image.
     Pack(pack::PackArgs),
     /// Encrypt and decrypt files in the suite m-sequence.
@@ -155,6 +162,12 @@ pub enum CliError {
     /// A results file.
     #[error(transparent)]
     Results(#[from] crate::report::ResultsError),
+    /// gdb at a cut.
+    #[error(transparent)]
+    Gdb(#[from] gdb::GdbError),
+    /// A suite of on-target tests.
+    #[error(transparent)]
+    Suite(#[from] test::TestError),
     /// The host cannot tell the rig of Ctrl-C, so boards could stay powered.
     #[error("cannot listen for signals: {0}; check the limits on open files and threads")]
     Signals(#[source] std::io::Error),
@@ -178,6 +191,8 @@ impl CliError {
             | Self::NoEvidence(_) => exit::BAD_INPUT,
             Self::Service(error) if error.is_bad_input() => exit::BAD_INPUT,
             Self::InProcess(error) if error.is_bad_input() => exit::BAD_INPUT,
+            Self::Gdb(error) if error.is_bad_input() => exit::BAD_INPUT,
+            Self::Suite(error) if error.is_bad_input() => exit::BAD_INPUT,
             Self::Run(_)
             | Self::Report(_)
             | Self::Evidence(_)
@@ -186,6 +201,8 @@ impl CliError {
             | Self::Relay(_)
             | Self::Write { .. }
             | Self::Service(_)
+            | Self::Gdb(_)
+            | Self::Suite(_)
             | Self::InProcess(_)
             | Self::Signals(_) => exit::BENCH,
         }
@@ -199,6 +216,7 @@ pub fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Run(args) => run::run(args),
         Verb::Replay(args) => replay::replay(&args),
+        Verb::Test(args) => test::test(&args),
         Verb::Pack(args) => pack::pack(&args).map(|()| ExitCode::SUCCESS),
         Verb::MSequence(args) => m_sequence::m_sequence(&args).map(|()| ExitCode::SUCCESS),
         Verb::Plan(args) => plan::plan(&args).map(|()| ExitCode::SUCCESS),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::gdb::{AtFirstCut, GdbError, local_address};
 use super::progress::Display;
 use super::signals::Signals;
 use super::{CliError, exit, in_process, say};
@@ -14,7 +15,6 @@ use crate::run::replay::{Fingerprint, Replayed, replay as run_again};
 use crate::run::{
     Inputs, OutFolder, Progress, Rig, Sources, distrust_program, evidence, result_of,
 };
-use powercut_bench::board::compose;
 use powercut_bench::cancel::Cancel;
 use powercut_platform::UdpPlatform;
 
@@ -44,6 +44,10 @@ pub(super) struct ReplayArgs {
     /// run in process. A case runs on the board anyway.
     #[arg(long)]
     pub(super) on_board: bool,
+    /// Stop the first run at its first cut, and serve gdb there on this address of this computer [127.0.0.1:3333 if none is
+    /// given]. gdb looks at a copy: once it has left, the case goes on as it was recorded.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:3333", value_parser = local_address)]
+    gdb: Option<SocketAddr>,
     /// Start the emulator that the bench in a folder of evidence names. Without this the usual one is started: the folder may be
     /// somebody else's, and its bench can name any program.
     #[arg(long)]
@@ -68,6 +72,10 @@ impl ReplayArgs {
 
 /// Runs the verb.
 pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
+    if args.gdb.is_some() && args.case.starts_with("core:") && !args.on_board {
+        let line = args.case.clone();
+        return Err(GdbError::Schedule { line }.into());
+    }
     if let Some(replayed) = in_process::replay(args) {
         return replayed;
     }
@@ -113,7 +121,10 @@ pub(super) fn run_on_board(
     let platform = UdpPlatform::bind(address)?;
     let display = Display::new(args.times as usize);
     let listener = |progress: &Progress<'_>| display.show(progress);
+    let at_cut = AtFirstCut::new(args.gdb, &inputs.sources.firmware, &cancel)?;
+    let compose = |entry: &_| at_cut.compose(entry);
     let rig = Rig::new(inputs, &platform, &compose, &cancel, &listener);
+    at_cut.check(&board.name)?;
     let times = args.times as usize;
     let mut code = exit::PASS;
     for case in &inputs.cases {
@@ -149,6 +160,10 @@ pub(super) fn run_on_board(
         }
         let judged = judge(&replayed).unwrap_or_else(|| exit::of_class(verdict.class()));
         code = exit::worst([code, judged]);
+    }
+    if at_cut.found_no_cut() && signals.exit().is_none() {
+        say::complain("gdb was not served: the case came to no cut; give a line with cuts");
+        code = exit::worst([code, exit::BENCH]);
     }
     Ok(signals.exit().unwrap_or_else(|| code.into()))
 }

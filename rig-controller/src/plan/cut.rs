@@ -12,6 +12,7 @@
 //! | `op3121/byte-bits:77` | in the middle of it: a random part of its bits, as the flash model draws it from 77 |
 //! | `swap+45/other-half` | in the middle of the 45th operation of the swap |
 //! | `request17/3` | after payload byte 3 of the 17th request for fragments the device sends in the case |
+//! | `boot2/5000us` | 5,000 us of the board's own time after it has got power for the second time |
 //! | `status2/10` | after payload byte 10 of the second status message the device sends in the case |
 use std::fmt;
 use std::str::FromStr;
@@ -80,6 +81,14 @@ pub enum CutAt {
         /// Position of the byte in the payload, from 0.
         byte: u16,
     },
+    /// A moment after the board got power: in the middle of a boot, or whatever it does then. A flash operation that is under
+    /// way takes full effect.
+    Boot {
+        /// Which power-on of the case, from 1.
+        number: u16,
+        /// Microseconds of the board's own time after its core was let run.
+        after_us: u32,
+    },
 }
 
 impl CutAt {
@@ -90,6 +99,7 @@ impl CutAt {
                 BY_OPERATION
             }
             Self::RequestPayload { .. } | Self::StatusPayload { .. } => &[Need::Datagrams],
+            Self::Boot { .. } => &[Need::Moments],
         }
     }
 }
@@ -131,6 +141,10 @@ impl Cut {
             ) => {
                 Err("no flash operation is under way while a message is sent, so none can be torn")
             }
+            (CutAt::Boot { .. }, Torn::Before | Torn::Shape(_)) => {
+                Err("a moment names no flash operation, so none can be torn")
+            }
+            (CutAt::Boot { number: 0, .. }, _) => Err("power-ons are numbered from 1"),
             (CutAt::RequestPayload { byte, .. }, _) if usize::from(byte) >= MIN_REQUEST_BYTES => {
                 Err("the shortest request has 10 bytes of payload, numbered from 0")
             }
@@ -157,6 +171,7 @@ impl fmt::Display for Cut {
             CutAt::PhaseOperation { phase, number } => write!(f, "{phase}+{number}")?,
             CutAt::RequestPayload { number, byte } => write!(f, "request{number}/{byte}")?,
             CutAt::StatusPayload { number, byte } => write!(f, "status{number}/{byte}")?,
+            CutAt::Boot { number, after_us } => write!(f, "boot{number}/{after_us}us")?,
         }
         match self.torn {
             Torn::Whole => Ok(()),
@@ -206,6 +221,12 @@ fn parse(text: &str) -> Result<Cut, String> {
         }
     } else if let Some(number) = head.strip_prefix("op") {
         CutAt::Operation(number_in(number, "operation")?)
+    } else if let Some(number) = head.strip_prefix("boot") {
+        let after = parts.next().and_then(|after| after.strip_suffix("us"));
+        CutAt::Boot {
+            number: number_in(number, "power-on")?,
+            after_us: number_in(after.ok_or("the microseconds are missing")?, "microsecond")?,
+        }
     } else if let Some(number) = head.strip_prefix("status") {
         let byte = parts.next().ok_or("the payload byte is missing")?;
         CutAt::StatusPayload {
@@ -229,7 +250,7 @@ fn parse(text: &str) -> Result<Cut, String> {
             phase,
         }
     } else {
-        return Err("it names no fragment, operation, phase or payload".to_owned());
+        return Err("it names no fragment, operation, phase, payload or power-on".to_owned());
     };
     let torn = match parts.next() {
         None => Torn::Whole,
@@ -285,6 +306,8 @@ pub(super) mod tests {
                 .prop_map(|(phase, number)| CutAt::PhaseOperation { phase, number }),
             (1..u16::MAX, 0..10_u16)
                 .prop_map(|(number, byte)| CutAt::RequestPayload { number, byte }),
+            (1..u16::MAX, any::<u32>())
+                .prop_map(|(number, after_us)| CutAt::Boot { number, after_us }),
             (1..u16::MAX, 0..51_u16)
                 .prop_map(|(number, byte)| CutAt::StatusPayload { number, byte }),
         ];
@@ -305,7 +328,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn any_text_is_a_cut_that_prints_the_same_or_an_error(text in "(f|op|request|status|swap\\+|trial\\+)?[0-9]{0,3}(/[a-z0-9:-]{0,8}){0,3}") {
+        fn any_text_is_a_cut_that_prints_the_same_or_an_error(text in "(f|op|request|status|boot|swap\\+|trial\\+)?[0-9]{0,3}(/[a-z0-9:-]{0,8}){0,3}") {
             if let Ok(cut) = text.parse::<Cut>() {
                 prop_assert_eq!(cut.to_string(), text);
             }
@@ -326,6 +349,7 @@ pub(super) mod tests {
             "swap+45/other-half",
             "request17/3",
             "status2/10",
+            "boot2/5000us",
         ] {
             assert_eq!(text.parse::<Cut>().unwrap().to_string(), text);
         }
@@ -340,6 +364,9 @@ pub(super) mod tests {
             ("request17/10", "10 bytes of payload"),
             ("status0/3", "numbered from 1"),
             ("status1/51", "51 bytes of payload"),
+            ("boot0/3us", "numbered from 1"),
+            ("boot2/5000", "microseconds are missing"),
+            ("boot2/5us/half", "none can be torn"),
             ("op0", "numbered from 1"),
             ("op007", "no number"),
             ("nap+3", "no phase `nap`"),

@@ -73,9 +73,9 @@ impl ReferenceProfile {
                 in_phase(phase, number)
             }
             // Where the messages of a run lie among its operations is not known; the first is before all of them.
-            CutAt::StatusPayload { number, .. } | CutAt::RequestPayload { number, .. } => {
-                (Phase::Download, u128::from(number))
-            }
+            CutAt::StatusPayload { number, .. }
+            | CutAt::RequestPayload { number, .. }
+            | CutAt::Boot { number, .. } => (Phase::Download, u128::from(number)),
             CutAt::Fragment { index, phase } => in_fragment(
                 index,
                 match phase {
@@ -169,7 +169,8 @@ fn reach(cut: &Cut, profile: &ReferenceProfile) -> Result<Option<(Phase, u64)>, 
             "with a window, a request asks for half of it: choose a low number",
         )),
         // A device that has nothing to do reports again and again: every one comes, some day.
-        CutAt::RequestPayload { .. } | CutAt::StatusPayload { .. } => Ok(None),
+        // What a boot has come to by then is seen when it is run.
+        CutAt::RequestPayload { .. } | CutAt::StatusPayload { .. } | CutAt::Boot { .. } => Ok(None),
         CutAt::Operation(number) => profile.locate(number).map(Some).ok_or_else(|| {
             let total: u64 = profile.operations.values().sum();
             Fault::new(

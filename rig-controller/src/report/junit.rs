@@ -46,6 +46,8 @@ pub enum FindingKind {
     Failure(String),
     /// Nothing was proved; why.
     Error(String),
+    /// Its author leaves it out.
+    Skipped,
 }
 
 impl JunitFile {
@@ -64,14 +66,20 @@ impl JunitFile {
 
     /// Add what is no case of a plan. How long it took is not known.
     pub fn add_finding(&mut self, finding: &Finding) {
+        self.add_finding_that_took(finding, std::time::Duration::ZERO);
+    }
+
+    /// Add what is no case of a plan, with the time it took.
+    pub fn add_finding_that_took(&mut self, finding: &Finding, took: std::time::Duration) {
         let (name, message) = (attribute(&finding.name), attribute(&finding.message));
-        let time = Duration::ZERO;
+        let time = Duration::try_from(took).unwrap_or(Duration::MAX);
         let mut case = match &finding.kind {
             FindingKind::Pass => TestCase::success(&name, time),
             FindingKind::Failure(kind) => {
                 TestCase::failure(&name, time, &attribute(kind), &message)
             }
             FindingKind::Error(kind) => TestCase::error(&name, time, &attribute(kind), &message),
+            FindingKind::Skipped => TestCase::skipped(&name),
         };
         if let TestResult::Failure { cause, .. } | TestResult::Error { cause, .. } =
             &mut case.result

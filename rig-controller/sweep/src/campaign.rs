@@ -3,6 +3,7 @@
 //! machines are put together by putting the lines together.
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -159,7 +160,7 @@ pub struct Progress {
     pub share: f64,
 }
 
-/// What the threads of a campaign have done together.
+/// The work that the threads of a campaign have done together.
 struct Work<'a> {
     open: Vec<&'a Slice>,
     slices: usize,
@@ -251,9 +252,8 @@ pub fn run(
         let threads: Vec<_> = (0..jobs.max(1))
             .map(|_| scope.spawn(one_after_the_other))
             .collect();
-        threads.into_iter().try_for_each(|thread| {
-            let joined = thread.join();
-            joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }

@@ -1,4 +1,4 @@
-//! What a loss of power leaves of an operation in the machine's flash.
+//! The remains of an operation in the machine's flash once power is lost in it.
 use std::sync::Arc;
 
 use nor_flash_model::{CutEffect, Flicker};
@@ -9,7 +9,7 @@ pub(crate) fn noise(flicker: Flicker, boot: u32) -> Noise {
     Arc::new(move |look| flicker.ones(boot, look))
 }
 
-/// What flash holds, whole, with weak bits as 0.
+/// The whole of flash, with weak bits as 0.
 pub(crate) fn settled(machine: &Machine) -> Vec<u8> {
     let mut flash = machine.flash().to_vec();
     if let Some(unsettled) = machine.unsettled() {

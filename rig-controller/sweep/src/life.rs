@@ -57,7 +57,8 @@ pub(crate) fn go_on(machine: &mut Machine, course: &mut Course<'_>, resting: &mu
                 let reason = "the device sleeps for ever without having come to its end";
                 course.watch.report(Invariant::L2, reason.to_owned());
             }
-            Stop::World | Stop::Budget | Stop::Breakpoint { .. } => {}
+            // No debugger is attached.
+            Stop::World | Stop::Budget | Stop::Breakpoint { .. } | Stop::Trapped { .. } => {}
         }
         if let Some(breach) = breach(course) {
             return Halt::Broken(breach);

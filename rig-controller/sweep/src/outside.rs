@@ -70,7 +70,7 @@ impl Outside {
         self.told
     }
 
-    /// What the platform knows of the device.
+    /// The platform's knowledge of the device.
     pub(crate) fn device_state(&self) -> DeviceState {
         self.platform.device_state()
     }

@@ -11,7 +11,7 @@ use crate::cut::{leave, settled};
 use crate::life::{Halt, go_on, machine};
 use crate::upgrade::Upgrade;
 
-/// What came of a schedule.
+/// The outcome of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replayed {
     /// The verdict.

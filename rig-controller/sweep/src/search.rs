@@ -9,7 +9,7 @@ use powercut_explore::{Depth, Tearing};
 pub struct Search {
     /// Most cuts in a schedule, and whether all of those are tried or some at random.
     pub depth: Depth,
-    /// What a cut may leave.
+    /// The remains of an operation that a cut may leave.
     pub tearing: Tearing,
     /// Operations that may be hit by the first cut, numbered from 1.
     pub operations: RangeInclusive<u64>,

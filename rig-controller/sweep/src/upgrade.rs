@@ -25,7 +25,7 @@ pub struct Upgrade {
     pub package: Arc<Package>,
     /// Who the device is.
     pub device: DeviceIdentity,
-    /// What becomes of datagrams.
+    /// The link, which decides what becomes of datagrams.
     pub link: LinkProfile,
     /// How the modem answers, and what it needs.
     pub habits: ModemHabits,

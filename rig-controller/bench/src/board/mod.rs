@@ -17,6 +17,7 @@ use nor_flash_model::Geometry;
 use powercut_oracle::seen::VirtualTime;
 use powercut_oracle::sight::Sight;
 
+use crate::debugger::CutObserver;
 use crate::feed::Feed;
 use crate::link::FarEnd;
 use crate::relay::Switched;
@@ -172,6 +173,10 @@ pub trait Board: Send {
     /// Has the board live beside the far end of its UART's line, where both live in the board's own time. Called once a case,
     /// while the board is off; `None` is a line on which nothing happens.
     fn connect(&mut self, _line: Option<Arc<Mutex<dyn FarEnd>>>) {}
+    /// Has `observer` told of every cut, with a copy of the chip; `false` for a kind of board that is not in this process.
+    fn observe_cuts(&mut self, _observer: Arc<dyn CutObserver>) -> bool {
+        false
+    }
     /// Lets the off time of a cut pass, for the board and all who live beside it; `false` if it passes by itself.
     fn rest(&mut self, _time: Duration) -> bool {
         false

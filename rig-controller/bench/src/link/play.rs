@@ -33,7 +33,7 @@ pub struct Play {
 impl LinkKind for Play {
     fn open(&self, setup: &LinkSetup<'_>, uart: Arc<dyn UartToDevice>) -> Box<dyn Link> {
         if let Some(time) = &setup.time {
-            return Box::new(TimedPlay::open(self, setup, time.clone()));
+            return Box::new(TimedPlay::open(*self, setup, time.clone()));
         }
         let route = match setup.platform {
             SocketAddr::V4(actual) => Some((setup.advertised, actual)),

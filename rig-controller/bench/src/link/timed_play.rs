@@ -31,7 +31,7 @@ struct Network {
 }
 
 impl TimedPlay {
-    pub(super) fn open(play: &Play, setup: &LinkSetup<'_>, time: VirtualTime) -> Self {
+    pub(super) fn open(play: Play, setup: &LinkSetup<'_>, time: VirtualTime) -> Self {
         let config = TimedModemConfig {
             power: play.power.unwrap_or(setup.modem_power),
             fault: play.fault,

@@ -430,7 +430,7 @@ impl Footprint {
     }
 }
 
-/// The bytes of a word that a transfer takes, a bit each. What is not aligned faults, and is not remembered.
+/// The bytes of a word that a transfer takes, a bit each. Transfers that are not aligned fault, and are not remembered.
 fn mask_of(address: u32, bytes: u32) -> u8 {
     (((1_u32 << bytes) - 1) << (address & 3)) as u8
 }

@@ -54,7 +54,7 @@ impl Default for MemoOptions {
     }
 }
 
-/// What came of it.
+/// The gain of remembering calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoFigures {
     /// Calls that were not carried out.
@@ -108,7 +108,7 @@ enum Ended {
     Impure,
 }
 
-/// What to do about a call.
+/// The way to deal with a call.
 enum Found {
     Call(u64, usize),
     Look,
@@ -170,7 +170,7 @@ impl Machine {
         self.memory.look_at_calls();
     }
 
-    /// What has come of it so far.
+    /// The gain of it so far.
     pub fn memo_figures(&self) -> MemoFigures {
         let memo = self.memo.0.as_ref();
         memo.map(|memo| memo.figures).unwrap_or_default()

@@ -3,6 +3,8 @@
 pub(super) mod in_process;
 #[cfg(not(feature = "service"))]
 pub(super) mod platform;
+#[cfg(not(feature = "hardware"))]
+pub(super) mod test;
 
 use clap::Args;
 

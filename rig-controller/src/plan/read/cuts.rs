@@ -60,6 +60,8 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
             "number",
             "request",
             "status",
+            "boot",
+            "after_us",
             "byte",
             "torn",
         ],
@@ -89,6 +91,13 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
             number: index(status, "`status`")?,
             byte: index(fields.require("byte")?, "`byte`")?,
         }
+    } else if let Some(boot) = any.get("boot") {
+        let fields = value.fields("a cut after power-on", &["boot", "after_us"])?;
+        let after = fields.require("after_us")?;
+        CutAt::Boot {
+            number: index(boot, "`boot`")?,
+            after_us: after.integer("`after_us`", 0..=u32::MAX.into())? as u32,
+        }
     } else if let Some(phase) = any.get("phase") {
         let fields = value.fields("a cut in a phase", &["phase", "number", "torn"])?;
         CutAt::PhaseOperation {
@@ -100,7 +109,7 @@ fn at(value: Value<'_>) -> Result<Cut, Fault> {
     } else {
         return Err(value.fault(
             format!("{WHAT} does not say where"),
-            "give it `fragment`, `operation`, `request`, `status` or `phase`",
+            "give it `fragment`, `operation`, `request`, `status`, `boot` or `phase`",
         ));
     };
     let torn = match any.get("torn") {

@@ -14,6 +14,7 @@ use super::world::{Cut, World};
 use super::{cycle_at, time_at};
 use crate::board::stack::deepest_stack;
 use crate::board::{BoardError, Stopped};
+use crate::debugger::{AtCut, CutObserver};
 use crate::feed::Feed;
 use crate::link::FarEnd;
 
@@ -24,6 +25,7 @@ pub(super) struct Chip {
     heard: Arc<Mutex<VecDeque<u8>>>,
     feed: Option<Feed>,
     far_end: Option<Arc<Mutex<dyn FarEnd>>>,
+    observer: Option<Arc<dyn CutObserver>>,
     state: State,
     /// Flash operations since provisioning.
     operations: u64,
@@ -53,6 +55,7 @@ impl Chip {
             heard,
             feed: None,
             far_end: None,
+            observer: None,
             state: State::Off,
             operations: 0,
             seed: 0,
@@ -67,6 +70,10 @@ impl Chip {
 
     pub(super) fn connect(&mut self, far_end: Option<Arc<Mutex<dyn FarEnd>>>) {
         self.far_end = far_end;
+    }
+
+    pub(super) fn observe_cuts(&mut self, observer: Arc<dyn CutObserver>) {
+        self.observer = Some(observer);
     }
 
     pub(super) fn flash(&self) -> &[u8] {
@@ -128,13 +135,8 @@ impl Chip {
             return Err(channel(board, "switching power on", reason.to_owned()));
         }
         self.boots += 1;
-        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        random.set_stream(self.boots);
-        self.machine.set_seed(random.next_u64());
-        self.garbage = vec![0; RAM_BYTES];
-        random.fill_bytes(&mut self.garbage);
-        self.machine.ram_mut().copy_from_slice(&self.garbage);
-        self.machine.power_on(cycle_at(self.time.now()));
+        let now = cycle_at(self.time.now());
+        self.garbage = boot(&mut self.machine, self.seed, self.boots, now);
         self.heard().clear();
         self.state = State::Held;
         Ok(())
@@ -144,9 +146,8 @@ impl Chip {
     pub(super) fn release(&mut self, board: &str) -> Result<(), BoardError> {
         match self.state {
             State::Held => self.state = State::Running,
-            State::Running | State::LockedUp => {}
-            // It may have been switched off meanwhile.
-            State::Cut => {}
+            // It may have been cut meanwhile.
+            State::Running | State::LockedUp | State::Cut => {}
             State::Off => {
                 let reason = "the board is off; switch it on first";
                 return Err(channel(board, "letting the core run", reason.to_owned()));
@@ -187,7 +188,7 @@ impl Chip {
         let cut = world.cut.take();
         self.time.advance_to(time_at(self.machine.now()));
         match (stop, cut) {
-            (_, Some(cut)) => self.cut(&cut),
+            (_, Some(cut)) => self.cut(board, &cut),
             (Stop::Asleep, None) => self.pass(until),
             // The chip resets itself.
             (Stop::LockUp { .. }, None) if self.machine.watchdog_runs() => {
@@ -198,17 +199,29 @@ impl Chip {
                 let board = board.to_owned();
                 return Err(BoardError::LockedUp { board });
             }
-            (Stop::Budget | Stop::World | Stop::Breakpoint { .. }, None) => {}
+            (Stop::Budget | Stop::World | Stop::Breakpoint { .. } | Stop::Trapped { .. }, None) => {
+            }
         }
         Ok(())
     }
 
     /// Power is gone, here.
-    fn cut(&mut self, cut: &Cut) {
+    fn cut(&mut self, board: &str, cut: &Cut) {
+        let before = self.observer.is_some().then(|| self.machine.clone());
         if let Some((operation, shape)) = cut.torn {
             let mut flash = self.machine.flash().to_vec();
             operation.tear(&mut flash, shape, PAGE_BYTES as u32);
             self.machine.load_flash(&flash);
+        }
+        if let (Some(observer), Some(before)) = (&self.observer, before) {
+            let mut after = self.machine.clone();
+            boot(&mut after, self.seed, self.boots + 1, before.now());
+            let board = board.to_owned();
+            observer.at_cut(AtCut {
+                board,
+                before,
+                after,
+            });
         }
         self.power_off();
         self.state = State::Cut;
@@ -245,6 +258,18 @@ impl Chip {
     fn heard(&self) -> std::sync::MutexGuard<'_, VecDeque<u8>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gives power to a machine at `now`, in its boot number `boots` from 1; returns the garbage that its RAM begins with.
+fn boot(machine: &mut Machine, seed: u64, boots: u64, now: Cycles) -> Vec<u8> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(boots);
+    machine.set_seed(random.next_u64());
+    let mut garbage = vec![0; RAM_BYTES];
+    random.fill_bytes(&mut garbage);
+    machine.ram_mut().copy_from_slice(&garbage);
+    machine.power_on(now);
+    garbage
 }
 
 fn channel(board: &str, doing: &str, reason: String) -> BoardError {

@@ -18,6 +18,7 @@ use powercut_oracle::sight::Sight;
 
 use self::power::Supply;
 use super::{Board, BoardError, Facts, Hold, Kind, Stopped, Waker};
+use crate::debugger::CutObserver;
 use crate::entry::{BoardEntry, BoardTiming};
 use crate::feed::Feed;
 use crate::link::FarEnd;
@@ -124,6 +125,11 @@ impl Board for InProcessBoard {
 
     fn connect(&mut self, far_end: Option<Arc<Mutex<dyn FarEnd>>>) {
         self.supply.chip().connect(far_end);
+    }
+
+    fn observe_cuts(&mut self, observer: Arc<dyn CutObserver>) -> bool {
+        self.supply.chip().observe_cuts(observer);
+        true
     }
 
     fn rest(&mut self, time: Duration) -> bool {

@@ -1,0 +1,299 @@
+//! On-target test suites, run through a debug probe.
+//!
+//! Two kinds are known. Tests of the crate `embedded-test` each start from a reset: the suite is told by semihosting which
+//! one to run, and exits with its result. Tests of the crate `defmt-test` run one after the other in one program, which says
+//! by defmt frames which one it has come to. Both may log by semihosting or by RTT, as text or as defmt frames. Time is that
+//! of the board.
+
+mod defmt_tests;
+mod embedded_tests;
+mod execution;
+mod transcript;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use defmt_decoder::Table;
+use object::{Architecture, Object, ObjectSymbol};
+
+use crate::virtual_board::VirtualBoard;
+use embedded_tests::EmbeddedTest;
+use execution::Execution;
+
+/// A test may take so long, in the board's time, if neither it nor the caller says otherwise.
+pub const TIME_LIMIT: Duration = Duration::from_mins(1);
+
+/// A suite cannot be read or run; of the tests nothing is said.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// The file cannot be read.
+    #[error("reading the suite {}: {source}; build it first, with cargo test --no-run", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The file is something else.
+    #[error("{} is no ELF file: {source}; give the file that cargo test --no-run names", path.display())]
+    NotElf {
+        /// The file.
+        path: PathBuf,
+        /// The first thing that is wrong.
+        source: object::Error,
+    },
+    /// The program is for another processor.
+    #[error("{} is not for a Cortex-M: it must be built for the target thumbv6m-none-eabi", path.display())]
+    OtherProcessor {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no test in the program.
+    #[error(
+        "{} has no tests: neither those of embedded-test (section .embedded_test, link with -Tembedded-test.x) nor those of \
+         defmt-test (section .defmt, link with -Tdefmt.x)", path.display()
+    )]
+    NoTests {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A test that embedded-test describes has no address.
+    #[error("the test `{name}` in {} has no address in section .embedded_test", path.display())]
+    NoAddress {
+        /// The file.
+        path: PathBuf,
+        /// The test.
+        name: String,
+    },
+    /// The strings of defmt cannot be read.
+    #[error("reading the defmt table of {}: {reason}; defmt and defmt-decoder must agree in their version", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        reason: String,
+    },
+    /// The probe failed.
+    #[error("{doing}: {reason}")]
+    Probe {
+        /// The step that failed.
+        doing: &'static str,
+        /// The reasons, the outermost first.
+        reason: String,
+    },
+}
+
+impl SuiteError {
+    /// Whether the file is the reason.
+    pub fn is_bad_input(&self) -> bool {
+        !matches!(self, Self::Probe { .. })
+    }
+}
+
+/// The error of a step of the probe, with all its reasons.
+fn probe_error(
+    doing: &'static str,
+) -> impl FnOnce(&(dyn std::error::Error + 'static)) -> SuiteError {
+    move |error| {
+        let mut reasons = vec![error.to_string()];
+        let mut source = error.source();
+        while let Some(error) = source {
+            reasons.push(error.to_string());
+            source = error.source();
+        }
+        SuiteError::Probe {
+            doing,
+            reason: reasons.join(": "),
+        }
+    }
+}
+
+/// How a test ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TestVerdict {
+    /// Well.
+    Passed,
+    /// The suite leaves it out.
+    Ignored,
+    /// Not well.
+    Failed(TestFailure),
+}
+
+/// The way in which a test failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TestFailure {
+    /// It panicked, or returned an error.
+    Aborted,
+    /// It returned, and should have panicked.
+    DidNotPanic,
+    /// It was not at its end when its time was up.
+    OutOfTime {
+        /// The time it had.
+        limit: Duration,
+        /// The next instruction.
+        pc: u32,
+    },
+    /// It did what the core does not do.
+    HardFault {
+        /// The instruction that could not be completed.
+        pc: u32,
+    },
+    /// It faulted in the handler of faults.
+    LockedUp,
+    /// It came to a breakpoint that no debugger has set.
+    Breakpoint {
+        /// The breakpoint.
+        pc: u32,
+    },
+    /// It ended with an exit code of its own.
+    Exited(String),
+    /// The program ended and had not come to it, or to its end.
+    NotFinished,
+}
+
+impl fmt::Display for TestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aborted => f.write_str("panicked or returned an error"),
+            Self::DidNotPanic => f.write_str("did not panic as it should"),
+            Self::OutOfTime { limit, pc } => write!(
+                f,
+                "ran out of time: not at its end after {} s of the board's time, stopped at {pc:#010x}",
+                limit.as_secs_f64()
+            ),
+            Self::HardFault { pc } => write!(f, "hard fault at {pc:#010x}"),
+            Self::LockedUp => f.write_str("locked up: a fault in the handler of faults"),
+            Self::Breakpoint { pc } => write!(f, "stopped at the breakpoint in {pc:#010x}"),
+            Self::Exited(how) => write!(f, "exited with {how}"),
+            Self::NotFinished => f.write_str("not run to its end: the suite ended before"),
+        }
+    }
+}
+
+/// The result of one test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestResult {
+    /// Its name.
+    pub name: String,
+    /// How it ended.
+    pub verdict: TestVerdict,
+    /// The lines that the board has said meanwhile, by semihosting and RTT.
+    pub said: Vec<String>,
+    /// How long it took, in the board's time.
+    pub took: Duration,
+}
+
+/// Which tests to run, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuiteOptions {
+    /// Tests whose names contain this. A suite of defmt-test always runs as a whole.
+    pub filter: String,
+    /// A test fails after so long, in the board's time, unless it says itself how long it may take.
+    pub limit: Duration,
+}
+
+impl Default for SuiteOptions {
+    fn default() -> Self {
+        Self {
+            filter: String::new(),
+            limit: TIME_LIMIT,
+        }
+    }
+}
+
+/// A program with tests in it.
+pub struct Suite {
+    elf: Vec<u8>,
+    table: Option<Table>,
+    /// Where the control block of RTT is, if the program has one.
+    rtt: Option<u32>,
+    tests: Tests,
+}
+
+enum Tests {
+    Embedded(Vec<EmbeddedTest>),
+    /// Names; the program knows the order.
+    Defmt(BTreeSet<String>),
+}
+
+impl fmt::Debug for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Suite").finish_non_exhaustive()
+    }
+}
+
+impl Suite {
+    /// Reads a suite from an ELF file.
+    pub fn read(path: &Path) -> Result<Self, SuiteError> {
+        let elf = std::fs::read(path).map_err(|source| SuiteError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, elf)
+    }
+
+    fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, SuiteError> {
+        let not_elf = |source| SuiteError::NotElf {
+            path: path.to_owned(),
+            source,
+        };
+        let elf = object::File::parse(bytes.as_slice()).map_err(not_elf)?;
+        if elf.architecture() != Architecture::Arm || elf.is_64() {
+            return Err(SuiteError::OtherProcessor {
+                path: path.to_owned(),
+            });
+        }
+        // The linker script makes the section also for a program that logs nothing.
+        let logs = elf.symbols().any(|symbol| {
+            let name = symbol.name().unwrap_or_default();
+            name.trim_matches('"').starts_with("_defmt_version_")
+        });
+        let table = if logs {
+            Table::parse(&bytes).map_err(|error| SuiteError::Table {
+                path: path.to_owned(),
+                reason: format!("{error:#}"),
+            })?
+        } else {
+            None
+        };
+        let embedded = embedded_tests::of(path, &elf)?;
+        let tests = if embedded.is_empty() {
+            Tests::Defmt(defmt_tests::of(&elf))
+        } else {
+            Tests::Embedded(embedded)
+        };
+        if matches!(&tests, Tests::Defmt(names) if names.is_empty()) {
+            return Err(SuiteError::NoTests {
+                path: path.to_owned(),
+            });
+        }
+        let rtt = elf.symbol_by_name("_SEGGER_RTT");
+        let rtt = rtt.map(|symbol| symbol.address() as u32);
+        drop(elf);
+        Ok(Self {
+            elf: bytes,
+            table,
+            rtt,
+            tests,
+        })
+    }
+
+    /// Flashes the suite to `board`, verifies it, and runs its tests. `listener` is told of each as soon as it has ended.
+    ///
+    /// # Errors
+    /// The probe failed. Tests that fail are no error.
+    pub fn run(
+        &self,
+        board: &VirtualBoard,
+        options: &SuiteOptions,
+        listener: &mut dyn FnMut(&TestResult),
+    ) -> Result<(), SuiteError> {
+        let mut execution = Execution::begin(board, self)?;
+        match &self.tests {
+            Tests::Embedded(tests) => embedded_tests::run(tests, &mut execution, options, listener),
+            Tests::Defmt(names) => defmt_tests::run(names, &mut execution, options, listener),
+        }
+    }
+}

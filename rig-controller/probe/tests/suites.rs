@@ -1,0 +1,165 @@
+//! Real suites of embedded-test and defmt-test, built by `fixtures/suites/build`, on the board in this process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use powercut_emulator::Timing;
+use powercut_probe::VirtualBoard;
+use powercut_probe::suite::{
+    Suite, SuiteError, SuiteOptions, TestFailure, TestResult, TestVerdict,
+};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fixtures/suites")
+        .join(name)
+}
+
+fn run(name: &str, options: &SuiteOptions) -> Vec<TestResult> {
+    let suite = Suite::read(&fixture(name)).unwrap();
+    let board = VirtualBoard::erased(Timing::Silicon);
+    let mut results = Vec::new();
+    suite
+        .run(&board, options, &mut |result| results.push(result.clone()))
+        .unwrap();
+    results
+}
+
+fn named<'a>(results: &'a [TestResult], name: &str) -> &'a TestResult {
+    let mut found = results.iter().filter(|result| result.name == name);
+    let result = found.next().unwrap_or_else(|| panic!("no test {name}"));
+    assert!(found.next().is_none(), "{name} twice");
+    result
+}
+
+#[test]
+fn a_suite_of_embedded_test_ends_in_every_way_there_is() {
+    let results = run("faulty-board.elf", &SuiteOptions::default());
+    assert_eq!(results.len(), 9);
+    let result = |name| named(&results, name);
+    let failure = |name: &str| match &named(&results, name).verdict {
+        TestVerdict::Failed(failure) => failure.clone(),
+        verdict => panic!("{name}: {verdict:?}"),
+    };
+    let logs = result("logs_and_passes");
+    assert_eq!(logs.verdict, TestVerdict::Passed);
+    assert!(
+        logs.said
+            .iter()
+            .any(|line| line == "INFO supply at 3300 mV")
+    );
+    assert!(
+        logs.said
+            .iter()
+            .any(|line| line == "and a word by semihosting")
+    );
+    assert_eq!(failure("fails_an_assertion"), TestFailure::Aborted);
+    let said = result("fails_an_assertion").said.join("\n");
+    assert!(said.contains("WARN about to compare"), "{said}");
+    assert!(said.contains("arithmetic is off"), "{said}");
+    assert_eq!(failure("returns_an_error"), TestFailure::Aborted);
+    for (name, limit) in [("turns_in_circles", 1), ("sleeps_for_good", 2)] {
+        let limit_of_test = Duration::from_secs(limit);
+        let TestFailure::OutOfTime { limit, pc } = failure(name) else {
+            panic!("{name}: {}", failure(name));
+        };
+        assert_eq!(limit, limit_of_test);
+        assert!((0x100..0x2_0000).contains(&pc), "{name}: {pc:#x}");
+        assert!(result(name).took >= limit);
+    }
+    let said = &result("turns_in_circles").said;
+    assert_eq!(*said, ["INFO round and round"]);
+    assert!(matches!(
+        failure("reads_where_nothing_is"),
+        TestFailure::HardFault { pc } if (0x100..0x2_0000).contains(&pc)
+    ));
+    assert_eq!(result("panics_as_it_should").verdict, TestVerdict::Passed);
+    assert_eq!(
+        failure("does_not_panic_as_it_should"),
+        TestFailure::DidNotPanic
+    );
+    assert_eq!(result("is_ignored").verdict, TestVerdict::Ignored);
+}
+
+#[test]
+fn a_filter_chooses_tests_and_a_limit_holds_where_a_test_has_none() {
+    let options = SuiteOptions {
+        filter: "returns_an_error".to_owned(),
+        limit: Duration::from_micros(1),
+    };
+    let results = run("faulty-board.elf", &options);
+    assert_eq!(results.len(), 1);
+    // It may end before it is looked at; then it has ended as it does.
+    assert!(matches!(results[0].verdict, TestVerdict::Failed(_)));
+}
+
+#[test]
+fn a_suite_of_defmt_test_fails_in_its_test_and_says_which_were_not_run() {
+    let results = run("faulty-core.elf", &SuiteOptions::default());
+    let names: Vec<&str> = results.iter().map(|result| &*result.name).collect();
+    assert_eq!(names, ["passes", "is_ignored", "fails", "is_never_come_to"]);
+    let verdicts: Vec<_> = results.iter().map(|result| &result.verdict).collect();
+    assert_eq!(
+        verdicts,
+        [
+            &TestVerdict::Passed,
+            &TestVerdict::Ignored,
+            &TestVerdict::Failed(TestFailure::Aborted),
+            &TestVerdict::Failed(TestFailure::NotFinished),
+        ]
+    );
+    let said = results[2].said.join("\n");
+    assert!(said.contains("INFO all was well"), "{said}");
+    assert!(said.contains("one is not two"), "{said}");
+}
+
+#[test]
+fn the_same_suite_takes_the_same_time_each_time() {
+    let times = || -> Vec<Duration> {
+        let options = SuiteOptions {
+            filter: "logs".to_owned(),
+            ..SuiteOptions::default()
+        };
+        let results = run("faulty-board.elf", &options);
+        results.iter().map(|result| result.took).collect()
+    };
+    assert_eq!(times(), times());
+}
+
+/// An ELF header of a program for ARM without sections.
+fn empty_program() -> Vec<u8> {
+    let mut header = vec![0; 52];
+    header[..7].copy_from_slice(b"\x7fELF\x01\x01\x01");
+    header[16..20].copy_from_slice(&[2, 0, 40, 0]);
+    header[20] = 1;
+    header[40] = 52;
+    header
+}
+
+#[test]
+fn files_that_are_no_suites_are_refused_each_with_its_reason() {
+    let folder = std::env::temp_dir().join(format!("no-suites-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let refused = |name: &str, content: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, content).unwrap();
+        Suite::read(&path).unwrap_err()
+    };
+    let text = refused("text", b"no program at all");
+    assert!(matches!(text, SuiteError::NotElf { .. }), "{text}");
+    let whole = std::fs::read(fixture("faulty-core.elf")).unwrap();
+    let cut = refused("cut", &whole[..whole.len() / 2]);
+    assert!(matches!(cut, SuiteError::NotElf { .. }), "{cut}");
+    let none = refused("none", &empty_program());
+    assert!(matches!(none, SuiteError::NoTests { .. }), "{none}");
+    let mut other = empty_program();
+    other[18] = 62;
+    let other = refused("other", &other);
+    assert!(
+        matches!(other, SuiteError::OtherProcessor { .. }),
+        "{other}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+    let missing = Suite::read(&folder.join("missing")).unwrap_err();
+    assert!(matches!(missing, SuiteError::Read { .. }), "{missing}");
+}
