@@ -261,7 +261,9 @@ fn board(fields: Fields<'_>, common: &Common<'_>) -> Result<BoardEntry, Fault> {
 
 /// The kind of board that a bench file names: the first of that name, or the one with its engine.
 fn kind(fields: Fields<'_>, common: &Common<'_>) -> Result<&'static board::Kind, Fault> {
-    let kinds: Vec<_> = KINDS.iter().map(|kind| (kind.name, kind)).collect();
+    // Those that differ in their engine alone are one here: the first counts.
+    let mut kinds: Vec<_> = KINDS.iter().map(|kind| (kind.name, kind)).collect();
+    kinds.dedup_by_key(|(name, _)| *name);
     let first = fields
         .require("virtual")?
         .one_of("the virtual board", &kinds)?;
@@ -407,7 +409,7 @@ mod tests {
             ),
             (
                 "bench: b\nboards:\n  - { name: a, virtual: nrf52 }\n",
-                "b.yaml:3:25: the virtual board cannot be `nrf52`",
+                "b.yaml:3:25: the virtual board cannot be `nrf52`; valid are: microbit",
             ),
             (
                 "bench: b\nboards:\n  - { name: a, virtual: microbit, engine: quemu }\n",

@@ -87,26 +87,30 @@ impl Run<'_> {
         if end == End::Rested {
             self.check_end(&mut monitor, state);
         }
+        let missed: Vec<String> = monitor.trigger.waiting().map(Cut::to_string).collect();
+        let missed = missed.join(", ");
+        if self.setup.cuts.is_empty() {
+            monitor.oracle.excuse(Invariant::T1, "no cut was planned");
+        } else if missed.is_empty() {
+            // Power was proved off at each of them, or the case would be a bench error.
+            monitor.oracle.look_at(Invariant::T1);
+        } else {
+            let why = format!("the run did not reach {missed}");
+            monitor.oracle.excuse(Invariant::T1, &why);
+        }
         if let Some(violation) = monitor.oracle.violations().first() {
             return Verdict::FirmwareFailure {
                 invariant: violation.invariant,
                 reason: violation.reason.clone(),
             };
         }
-        if self.setup.cuts.is_empty() {
-            monitor.oracle.excuse(Invariant::T1, "no cut was planned");
-        }
-        let missed: Vec<String> = monitor.trigger.waiting().map(Cut::to_string).collect();
         if !missed.is_empty() {
             return Verdict::Inconclusive {
                 reason: format!(
-                    "T1: planned cuts never came about: {}; the run did not reach them",
-                    missed.join(", ")
+                    "T1: planned cuts never came about: {missed}; the run did not reach them"
                 ),
             };
         }
-        // Power was proved off at each of them, or the case would be a bench error.
-        monitor.oracle.look_at(Invariant::T1);
         Verdict::Pass
     }
 

@@ -437,7 +437,13 @@ impl Run<'_> {
         let verdict = match ended {
             Ok(End::Cancelled) => None,
             Ok(end) => Some(self.judge(end, &state)),
-            Err(error) => Some(error.verdict()),
+            Err(error) => {
+                let verdict = error.verdict();
+                if let Verdict::FirmwareFailure { invariant, reason } = &verdict {
+                    self.monitor().oracle.report(*invariant, reason.clone());
+                }
+                Some(verdict)
+            }
         };
         let monitor = self.monitor();
         let profile = ReferenceProfile {

@@ -139,12 +139,12 @@ impl Decoder {
             }
             map::SCB_VTOR if !self.told.vector_table => {
                 self.told.vector_table = true;
-                let what = "the firmware wrote VTOR (0xe000ed08), which the nRF51's Cortex-M0 does not have";
+                let what = "VTOR (0xe000ed08)";
                 tell(to, What::NotOnSilicon(what), shadow);
             }
             map::SYST_CSR..=map::SYST_CALIB if !self.told.systick => {
                 self.told.systick = true;
-                let what = "the firmware wrote SysTick (0xe000e010..0xe000e01c), which the nRF51 does not have";
+                let what = "SysTick (0xe000e010 to 0xe000e01c)";
                 tell(to, What::NotOnSilicon(what), shadow);
             }
             _ => {}
