@@ -160,6 +160,7 @@ impl Machine {
                 if !self.chip.gpio.write(offset, word) {
                     world.not_emulated(address);
                 } else if Gpio::writes_outputs(offset) {
+                    world.pins_written(word);
                     let go = world.pins(self.chip.gpio.outputs(), &self.view());
                     self.note_looks(world);
                     self.obey(go);

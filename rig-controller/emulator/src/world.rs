@@ -162,6 +162,11 @@ pub trait World {
     /// The firmware has written the register of output levels, which now holds `outputs`, a bit a pin.
     fn pins(&mut self, outputs: u32, view: &View<'_>) -> Go;
 
+    /// The firmware is about to write these pins' output levels, a bit a pin: [`World::pins`] follows with what they are then.
+    fn pins_written(&mut self, written: u32) {
+        let _ = written;
+    }
+
     /// The chip resets; flash and RAM stay.
     fn reset(&mut self, cause: ResetCause, view: &View<'_>) {
         let _ = (cause, view);

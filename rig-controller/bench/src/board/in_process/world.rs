@@ -30,6 +30,8 @@ pub(super) struct World<'a> {
     pub(super) heard: Option<&'a Arc<Mutex<VecDeque<u8>>>>,
     /// Flash operations so far.
     pub(super) operations: u64,
+    /// The pins that are being written.
+    pins: u32,
     /// The cut that was ordered.
     pub(super) cut: Option<Cut>,
 }
@@ -48,6 +50,7 @@ impl<'a> World<'a> {
             woken,
             heard: None,
             operations: 0,
+            pins: 0,
             cut: None,
         }
     }
@@ -118,8 +121,12 @@ impl emulator::World for World<'_> {
         self.happened(What::Byte(byte), view)
     }
 
-    fn pins(&mut self, outputs: u32, view: &View<'_>) -> Go {
-        self.happened(What::Pins(outputs), view)
+    fn pins_written(&mut self, written: u32) {
+        self.pins = written;
+    }
+
+    fn pins(&mut self, _: u32, view: &View<'_>) -> Go {
+        self.happened(What::Pins(self.pins), view)
     }
 
     fn reset(&mut self, cause: emulator::ResetCause, view: &View<'_>) {
