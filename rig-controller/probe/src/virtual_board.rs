@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use powercut_emulator::{
-    Alone, BusError, CLOCK_HZ, Cycles, DebugPort, FLASH_BYTES, Machine, Timing, Width,
+    Alone, BusError, Cycles, DebugPort, FLASH_BYTES, Machine, Timing, Width, time_of,
 };
 use probe_rs::probe::Probe;
 
@@ -54,7 +54,7 @@ impl VirtualBoard {
 
     /// How long it has had power, in its own time.
     pub fn now(&self) -> Duration {
-        Duration::from_micros(self.chip().machine.now() * 1_000_000 / CLOCK_HZ)
+        time_of(self.chip().machine.now())
     }
 
     /// Its flash, read past the probe.

@@ -3,12 +3,13 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use nor_flash_model::{CutEffect, Flicker, fold};
+use powercut_bench::board::randomise;
 use powercut_bench::modem::ModemEvent;
-use powercut_emulator::{CLOCK_HZ, Cycles, Go, Machine, Operation, ResetCause, View, World};
+use powercut_emulator::{
+    Cycles, Go, Machine, Operation, ResetCause, View, World, cycles_in, time_of,
+};
 use powercut_oracle::seen::{self, What};
 use powercut_platform::PlatformError;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::cut::noise;
 use crate::outside::Outside;
@@ -120,15 +121,12 @@ impl<'u> Course<'u> {
     }
 
     fn time_at(&self, cycles: Cycles) -> Duration {
-        let rest = cycles % CLOCK_HZ * 1_000_000_000 / CLOCK_HZ;
-        self.powered_at + Duration::from_secs(cycles / CLOCK_HZ) + Duration::from_nanos(rest)
+        self.powered_at + time_of(cycles)
     }
 
     /// The first cycle that is not before `time`.
     fn cycle_at(&self, time: Duration) -> Cycles {
-        let since = time.saturating_sub(self.powered_at);
-        let rest = u64::from(since.subsec_nanos()) * CLOCK_HZ;
-        since.as_secs() * CLOCK_HZ + rest.div_ceil(1_000_000_000)
+        cycles_in(time.saturating_sub(self.powered_at))
     }
 
     /// The device gets power: its flash stays, its RAM holds garbage that follows from the seed. The oracle looks at it.
@@ -141,10 +139,7 @@ impl<'u> Course<'u> {
     /// The same for an oracle that has looked.
     pub(crate) fn begin_boot(&mut self, machine: &mut Machine) {
         self.power_ons += 1;
-        let mut random = ChaCha8Rng::seed_from_u64(self.upgrade.seed);
-        random.set_stream(self.power_ons);
-        machine.set_seed(random.next_u64());
-        random.fill_bytes(machine.ram_mut());
+        randomise(machine, self.upgrade.seed, self.power_ons);
         if let Some((flicker, boot)) = &mut self.flicker
             && let Some(mut unsettled) = machine.unsettled().cloned()
         {

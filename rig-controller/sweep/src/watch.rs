@@ -3,6 +3,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use nor_flash_model::{CutEffect, fold};
+use powercut_bench::board::kind_of;
 use powercut_emulator::{Machine, Operation, PAGE_BYTES};
 use powercut_oracle::ending::Ending;
 use powercut_oracle::oracle::{Oracle, Violation};
@@ -10,7 +11,7 @@ use powercut_oracle::seen::{Seen, Source, What};
 use powercut_oracle::sight::Sight;
 use powercut_oracle::verdict::{Invariant, Outcome};
 use powercut_oracle::view::{Effect, View};
-use powercut_oracle::{FlashOp, FlashOpKind, flash_view};
+use powercut_oracle::{FlashOp, flash_view};
 use powercut_upgrade::wire::ResultCode;
 
 use crate::upgrade::Upgrade;
@@ -198,20 +199,4 @@ impl Watch {
 pub(crate) fn page_of(operation: Operation) -> usize {
     let (Operation::Program { address, .. } | Operation::Erase { address }) = operation;
     address as usize / PAGE_BYTES
-}
-
-/// As the oracle has it.
-fn kind_of(operation: Operation) -> FlashOpKind {
-    match operation {
-        Operation::Program {
-            address,
-            before,
-            value,
-        } => FlashOpKind::Program {
-            address,
-            before: before.into(),
-            value: value.into(),
-        },
-        Operation::Erase { address } => FlashOpKind::Erase { address },
-    }
 }

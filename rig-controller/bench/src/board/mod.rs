@@ -5,6 +5,7 @@
 //! witness and its link; [`KINDS`] lists the kinds there are.
 mod composed;
 mod in_process;
+mod nrf51;
 mod qemu;
 mod stack;
 
@@ -25,6 +26,7 @@ use crate::uart::UartToDevice;
 use crate::witness::Emulated;
 
 pub use composed::{Composed, KINDS, Kind, compose, sight_of};
+pub use nrf51::{kind_of, randomise};
 #[cfg(feature = "fuzzing")]
 pub use qemu::fuzz_trace;
 
@@ -114,6 +116,17 @@ pub enum BoardError {
         /// What the board holds.
         found: u8,
     },
+}
+
+impl BoardError {
+    /// Something of board `board` failed while the rig was `doing` it.
+    pub(crate) fn channel(board: &str, doing: &str, reason: impl fmt::Display) -> Self {
+        Self::Channel {
+            board: board.to_owned(),
+            doing: doing.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
 }
 
 /// Facts about a board that hold before anything is switched.

@@ -4,16 +4,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use powercut_emulator::{
-    self as emulator, Cycles, FLASH_BYTES, Machine, PAGE_BYTES, RAM_BYTES, Stop, Timing,
+    self as emulator, Cycles, Machine, PAGE_BYTES, Stop, Timing, cycles_in, time_of,
 };
 use powercut_oracle::seen::VirtualTime;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::world::{Cut, World};
-use super::{cycle_at, time_at};
 use crate::board::stack::deepest_stack;
-use crate::board::{BoardError, Stopped};
+use crate::board::{BoardError, Stopped, nrf51};
 use crate::debugger::{AtCut, CutObserver};
 use crate::feed::Feed;
 use crate::link::FarEnd;
@@ -105,18 +102,7 @@ impl Chip {
         flash: &[u8],
         seed: u64,
     ) -> Result<(), BoardError> {
-        let doing = "writing the board's flash";
-        if self.has_power() {
-            let reason = "the board is powered; switch it off first";
-            return Err(channel(board, doing, reason.to_owned()));
-        }
-        if flash.len() != FLASH_BYTES {
-            let found = flash.len();
-            let reason = format!(
-                "the image has {found} bytes, the board's flash {FLASH_BYTES}; pad it with 0xFF"
-            );
-            return Err(channel(board, doing, reason));
-        }
+        nrf51::check_provision(board, self.has_power(), flash)?;
         self.machine.load_flash(flash);
         self.state = State::Off;
         self.operations = 0;
@@ -131,11 +117,10 @@ impl Chip {
             return Ok(());
         }
         if self.feed.is_none() {
-            let reason = "nobody watches the board yet; give it a feed first";
-            return Err(channel(board, "switching power on", reason.to_owned()));
+            return Err(nrf51::unwatched(board));
         }
         self.boots += 1;
-        let now = cycle_at(self.time.now());
+        let now = cycles_in(self.time.now());
         self.garbage = boot(&mut self.machine, self.seed, self.boots, now);
         self.heard().clear();
         self.state = State::Held;
@@ -148,10 +133,7 @@ impl Chip {
             State::Held => self.state = State::Running,
             // It may have been cut meanwhile.
             State::Running | State::LockedUp | State::Cut => {}
-            State::Off => {
-                let reason = "the board is off; switch it on first";
-                return Err(channel(board, "letting the core run", reason.to_owned()));
-            }
+            State::Off => return Err(nrf51::off(board)),
         }
         Ok(())
     }
@@ -172,21 +154,24 @@ impl Chip {
         until: Cycles,
         woken: &AtomicBool,
     ) -> Result<(), BoardError> {
-        if self.state != State::Running {
-            self.pass(until);
-            return Ok(());
-        }
-        let Some(feed) = self.feed.clone() else {
+        let Some(feed) = self.feed.clone().filter(|_| self.state == State::Running) else {
             self.pass(until);
             return Ok(());
         };
-        let mut world = World::new(&feed, &self.time, self.far_end.as_ref(), woken);
-        world.heard = Some(&self.heard);
-        world.operations = self.operations;
+        let mut world = World {
+            feed: &feed,
+            time: &self.time,
+            far_end: self.far_end.as_ref(),
+            woken,
+            heard: &self.heard,
+            operations: self.operations,
+            pins: 0,
+            cut: None,
+        };
         let stop = self.machine.run(&mut world, until);
         self.operations = world.operations;
         let cut = world.cut.take();
-        self.time.advance_to(time_at(self.machine.now()));
+        self.time.advance_to(time_of(self.machine.now()));
         match (stop, cut) {
             (_, Some(cut)) => self.cut(board, &cut),
             (Stop::Asleep, None) => self.pass(until),
@@ -227,13 +212,9 @@ impl Chip {
         self.state = State::Cut;
     }
 
-    /// Lets time pass up to `until` for those who live beside the board.
-    pub(super) fn rest(&mut self, until: Cycles) {
-        self.pass(until);
-    }
-
-    fn pass(&mut self, until: Cycles) {
-        let end = time_at(until);
+    /// Lets time pass up to `until` for a core that does nothing meanwhile, and for those who live beside the board.
+    pub(super) fn pass(&mut self, until: Cycles) {
+        let end = time_of(until);
         if let Some(far_end) = &self.far_end {
             let mut far_end = far_end.lock().unwrap_or_else(PoisonError::into_inner);
             while let Some(at) = far_end.next_at().filter(|at| *at <= end) {
@@ -262,20 +243,7 @@ impl Chip {
 
 /// Gives power to a machine at `now`, in its boot number `boots` from 1; returns the garbage that its RAM begins with.
 fn boot(machine: &mut Machine, seed: u64, boots: u64, now: Cycles) -> Vec<u8> {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    random.set_stream(boots);
-    machine.set_seed(random.next_u64());
-    let mut garbage = vec![0; RAM_BYTES];
-    random.fill_bytes(&mut garbage);
-    machine.ram_mut().copy_from_slice(&garbage);
+    nrf51::randomise(machine, seed, boots);
     machine.power_on(now);
-    garbage
-}
-
-fn channel(board: &str, doing: &str, reason: String) -> BoardError {
-    BoardError::Channel {
-        board: board.to_owned(),
-        doing: doing.to_owned(),
-        reason,
-    }
+    machine.ram().to_vec()
 }

@@ -11,13 +11,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nor_flash_model::Geometry;
-use powercut_emulator::{CLOCK_HZ, Cycles, Timing};
+use powercut_emulator::Timing;
 use powercut_oracle::seen::VirtualTime;
 use powercut_oracle::sight::Sight;
 
 use self::power::Supply;
-use super::{Board, BoardError, Facts, Hold, Kind, Stopped, Waker};
+use super::{Board, BoardError, Facts, Hold, Kind, Stopped, Waker, nrf51};
 use crate::debugger::CutObserver;
 use crate::entry::{BoardEntry, BoardTiming};
 use crate::feed::Feed;
@@ -25,12 +24,6 @@ use crate::link::FarEnd;
 use crate::relay::Switched;
 use crate::uart::UartToDevice;
 use crate::witness::Emulated;
-
-/// The nRF51822's flash: 256 pages of 1 KB; a word may be written twice between erases.
-const FLASH: Geometry = match Geometry::new(4, 1024, 2, 256) {
-    Ok(geometry) => geometry,
-    Err(_) => panic!("the nRF51's flash is one of those that the rig knows"),
-};
 
 /// The rate of modems at power-on (Quectel's AT+IPR is 115200 by default), and of the firmware.
 const BAUD: u32 = 115_200;
@@ -80,7 +73,7 @@ impl Board for InProcessBoard {
 
     fn facts(&self) -> Facts {
         Facts {
-            geometry: FLASH,
+            geometry: nrf51::FLASH,
             sight: KIND.sight,
             silence: self.silence,
         }
@@ -153,19 +146,4 @@ impl Board for InProcessBoard {
     fn stack_high_water_bytes(&mut self) -> Result<Option<u32>, BoardError> {
         Ok(self.supply.chip().stack_bytes())
     }
-}
-
-/// The virtual time at which a machine has run for `cycles`.
-fn time_at(cycles: Cycles) -> Duration {
-    let seconds = cycles / CLOCK_HZ;
-    let rest = cycles % CLOCK_HZ;
-    Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / CLOCK_HZ)
-}
-
-/// The first cycle that is not before `time`.
-fn cycle_at(time: Duration) -> Cycles {
-    let rest = u64::from(time.subsec_nanos()) * CLOCK_HZ;
-    time.as_secs()
-        .saturating_mul(CLOCK_HZ)
-        .saturating_add(rest.div_ceil(1_000_000_000))
 }

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use powercut_emulator::Timing;
+use powercut_emulator::{Timing, cycles_in};
 use powercut_oracle::seen::VirtualTime;
 
 use super::chip::Chip;
-use super::cycle_at;
 use crate::board::{BoardError, Stopped};
 use crate::relay::{Power, Switched};
 use crate::uart::UartToDevice;
@@ -74,13 +73,13 @@ impl Supply {
                 continue;
             }
             let stretch = self.time.now().saturating_add(STRETCH).min(until);
-            chip.run(&self.name, cycle_at(stretch), &self.woken)?;
+            chip.run(&self.name, cycles_in(stretch), &self.woken)?;
         }
     }
 
     /// Lets time pass for a board that is off, and for all who live beside it.
     pub(super) fn rest(&self, time: Duration) {
-        self.chip().rest(cycle_at(self.time.now() + time));
+        self.chip().pass(cycles_in(self.time.now() + time));
     }
 }
 

@@ -2,14 +2,14 @@
 //! beside the board live as far as the device has lived.
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nor_flash_model::TornShape;
-use powercut_emulator::{self as emulator, Cycles, Go, Operation, View};
+use powercut_emulator::{self as emulator, Cycles, Go, Operation, View, cycles_in, time_of};
 use powercut_oracle::seen::{ResetCause, Source, VirtualTime, What};
 use powercut_oracle::{FlashOp, FlashOpKind};
 
-use super::{cycle_at, time_at};
+use crate::board::kind_of;
 use crate::feed::{Feed, Order};
 use crate::link::FarEnd;
 
@@ -22,41 +22,23 @@ pub(super) struct Cut {
 
 /// See the module's text.
 pub(super) struct World<'a> {
-    feed: &'a Feed,
-    time: &'a VirtualTime,
-    far_end: Option<&'a Arc<Mutex<dyn FarEnd>>>,
-    woken: &'a AtomicBool,
+    pub(super) feed: &'a Feed,
+    pub(super) time: &'a VirtualTime,
+    pub(super) far_end: Option<&'a Arc<Mutex<dyn FarEnd>>>,
+    pub(super) woken: &'a AtomicBool,
     /// Bytes that came by no far end: they are there at once.
-    pub(super) heard: Option<&'a Arc<Mutex<VecDeque<u8>>>>,
+    pub(super) heard: &'a Mutex<VecDeque<u8>>,
     /// Flash operations so far.
     pub(super) operations: u64,
     /// The pins that are being written.
-    pins: u32,
+    pub(super) pins: u32,
     /// The cut that was ordered.
     pub(super) cut: Option<Cut>,
 }
 
-impl<'a> World<'a> {
-    pub(super) fn new(
-        feed: &'a Feed,
-        time: &'a VirtualTime,
-        far_end: Option<&'a Arc<Mutex<dyn FarEnd>>>,
-        woken: &'a AtomicBool,
-    ) -> Self {
-        Self {
-            feed,
-            time,
-            far_end,
-            woken,
-            heard: None,
-            operations: 0,
-            pins: 0,
-            cut: None,
-        }
-    }
-
+impl World<'_> {
     fn tell(&mut self, what: What<'_>, view: &View<'_>) -> Order {
-        self.time.advance_to(time_at(view.now));
+        self.time.advance_to(time_of(view.now));
         self.feed.tell(Source::Board, what, Some(view.flash))
     }
 
@@ -80,6 +62,10 @@ impl<'a> World<'a> {
         }
     }
 
+    fn heard(&self) -> MutexGuard<'_, VecDeque<u8>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with_far_end<T>(&self, ask: impl FnOnce(&mut dyn FarEnd) -> T) -> Option<T> {
         let far_end = self.far_end?;
         let mut far_end = far_end.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,18 +75,7 @@ impl<'a> World<'a> {
 
 impl emulator::World for World<'_> {
     fn operation(&mut self, operation: Operation, view: &View<'_>) -> Go {
-        let kind = match operation {
-            Operation::Program {
-                address,
-                before,
-                value,
-            } => FlashOpKind::Program {
-                address,
-                before: before.into(),
-                value: value.into(),
-            },
-            Operation::Erase { address } => FlashOpKind::Erase { address },
-        };
+        let kind = kind_of(operation);
         self.operations += 1;
         let number = self.operations;
         match self.tell(What::Operation(FlashOp { number, kind }), view) {
@@ -144,32 +119,21 @@ impl emulator::World for World<'_> {
     }
 
     fn next_at(&self) -> Option<Cycles> {
-        let is_heard = self.heard.is_some_and(|heard| {
-            !heard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_empty()
-        });
-        if is_heard {
+        if !self.heard().is_empty() {
             return Some(0);
         }
         self.with_far_end(|far_end| far_end.next_at())?
-            .map(cycle_at)
+            .map(cycles_in)
     }
 
     fn turn(&mut self, now: Cycles) {
-        let now = time_at(now);
+        let now = time_of(now);
         self.time.advance_to(now);
         self.with_far_end(|far_end| far_end.turn(now));
     }
 
     fn next_byte(&mut self, now: Cycles) -> Option<u8> {
-        let heard = self.heard.and_then(|heard| {
-            heard
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop_front()
-        });
-        heard.or_else(|| self.with_far_end(|far_end| far_end.next_byte(time_at(now)))?)
+        let heard = self.heard().pop_front();
+        heard.or_else(|| self.with_far_end(|far_end| far_end.next_byte(time_of(now)))?)
     }
 }

@@ -8,8 +8,6 @@ use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::json;
 
 use super::channels::{self, ChannelFault, Channels, Ends};
@@ -17,7 +15,7 @@ use super::memory_map as map;
 use super::process::Process;
 use super::reader::Reader;
 use super::supply::{Running, Supply};
-use crate::board::BoardError;
+use crate::board::{BoardError, nrf51};
 use crate::feed::Feed;
 
 /// Events of the emulator that are traced: writes of the core, resets, and faults that cannot be taken as such.
@@ -36,18 +34,20 @@ impl Supply {
         let (qtest, qtest_there) = UnixStream::pair().map_err(io)?;
         let (trace, trace_there) = std::io::pipe().map_err(io)?;
         let (ask, asked) = UnixStream::pair().map_err(io)?;
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(boot);
+        let mut garbage = vec![0; map::RAM_BYTES];
+        let of_generator = nrf51::draw(seed, boot, &mut garbage);
         let fds: [OwnedFd; 4] = [
             serial_there.into(),
             qmp_there.into(),
             qtest_there.into(),
             trace_there.into(),
         ];
-        let (process, stderr) = Process::start(self.command(random.next_u64()), fds.into())
-            .map_err(|source| BoardError::NoEmulator {
-                program: self.config().qemu.display().to_string(),
-                source,
+        let (process, stderr) =
+            Process::start(self.command(of_generator), fds.into()).map_err(|source| {
+                BoardError::NoEmulator {
+                    program: self.config().qemu.display().to_string(),
+                    source,
+                }
             })?;
         let process = Arc::new(process);
         let ends = Ends {
@@ -71,8 +71,6 @@ impl Supply {
             .name(format!("trace-{}", self.config().name))
             .spawn(move || reader.run())
             .map_err(io)?;
-        let mut garbage = vec![0; map::RAM_BYTES];
-        random.fill_bytes(&mut garbage);
         Ok(Running {
             process,
             channels,

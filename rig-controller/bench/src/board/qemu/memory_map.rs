@@ -1,13 +1,8 @@
 //! Addresses of the nRF51822 the virtual board watches (nRF51 Series Reference Manual v3.0; core registers:
 //! `ARMv6-M` Architecture Reference Manual).
 
-use nor_flash_model::Geometry;
+pub(super) use crate::board::nrf51::FLASH;
 
-/// The nRF51822's flash: 256 pages of 1 KB; a word may be written twice between erases.
-pub(super) const FLASH: Geometry = match Geometry::new(4, 1024, 2, 256) {
-    Ok(geometry) => geometry,
-    Err(_) => panic!("the nRF51's flash is one of those that the rig knows"),
-};
 pub(super) const FLASH_BYTES: usize = FLASH.size_bytes() as usize;
 pub(super) const PAGE_BYTES: usize = FLASH.page_bytes() as usize;
 pub(super) const RAM_START: u32 = 0x2000_0000;

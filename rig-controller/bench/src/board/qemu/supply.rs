@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::channels::{ChannelFault, Channels, PATIENCE, UartLine};
-use super::memory_map as map;
 use super::process::Process;
 use super::shadow::FlashShadow;
 use super::status::{End, Question, Status};
-use crate::board::{BoardError, QemuConfig};
+use crate::board::{BoardError, QemuConfig, nrf51};
 use crate::feed::Feed;
 use crate::relay::{Power, Switched};
 use crate::witness::{Emulated, Proof};
@@ -83,19 +82,8 @@ impl Supply {
 
     /// Replace the flash of a board that is off.
     pub(super) fn provision(&self, image: &[u8], seed: u64) -> Result<(), BoardError> {
-        let doing = "writing the board's flash";
         let mut machine = self.machine();
-        if machine.running.is_some() {
-            return Err(self.channel(doing, "the board is powered; switch it off first"));
-        }
-        if image.len() != map::FLASH_BYTES {
-            let reason = format!(
-                "the image has {} bytes, the board's flash {}; pad it with 0xFF",
-                image.len(),
-                map::FLASH_BYTES
-            );
-            return Err(self.channel(doing, reason));
-        }
+        nrf51::check_provision(&self.config.name, machine.running.is_some(), image)?;
         machine.boots = 0;
         machine.seed = seed;
         self.shadow().provision(image);
@@ -112,11 +100,7 @@ impl Supply {
     }
 
     pub(super) fn channel(&self, doing: &str, reason: impl fmt::Display) -> BoardError {
-        BoardError::Channel {
-            board: self.config.name.clone(),
-            doing: doing.to_owned(),
-            reason: reason.to_string(),
-        }
+        BoardError::channel(&self.config.name, doing, reason)
     }
 
     /// Give power; nothing happens if it is there. The core is held before its first instruction.
@@ -139,7 +123,7 @@ impl Supply {
     fn run_core_of(&self, machine: &mut Machine) -> Result<(), BoardError> {
         let doing = "letting the core run";
         let Some(running) = machine.running.as_mut() else {
-            return Err(self.channel(doing, "the board is off; switch it on first"));
+            return Err(nrf51::off(&self.config.name));
         };
         if std::mem::replace(&mut running.is_released, true) {
             return Ok(());
@@ -171,10 +155,7 @@ impl Supply {
 
     fn bring_to_life(&self, machine: &mut Machine) -> Result<(), BoardError> {
         let Some(feed) = machine.feed.clone() else {
-            return Err(self.channel(
-                "switching power on",
-                "nobody watches the board yet; give it a feed first",
-            ));
+            return Err(nrf51::unwatched(&self.config.name));
         };
         machine.boots += 1;
         self.status.begin();
