@@ -9,7 +9,7 @@ mod firmware;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use powercut_emulator::{CLOCK_HZ, Cycles, Go, Machine, Operation, Stop, Timing, View, World};
+use powercut_emulator::{CLOCK_HZ, Go, Machine, Stop, Timing, View, World};
 
 /// The pin that toggles while the application is alive.
 const HEARTBEAT: u32 = 13;
@@ -18,30 +18,12 @@ const HEARTBEAT: u32 = 13;
 struct Silence;
 
 impl World for Silence {
-    fn operation(&mut self, _: Operation, _: &View<'_>) -> Go {
-        Go::On
-    }
-
-    fn byte_sent(&mut self, _: u8, _: &View<'_>) -> Go {
-        Go::On
-    }
-
-    fn pins(&mut self, outputs: u32, _: &View<'_>) -> Go {
+    fn pins(&mut self, _: u32, outputs: u32, _: &View<'_>) -> Go {
         if outputs >> HEARTBEAT & 1 == 1 {
             Go::StopAfter
         } else {
             Go::On
         }
-    }
-
-    fn next_at(&self) -> Option<Cycles> {
-        None
-    }
-
-    fn turn(&mut self, _: Cycles) {}
-
-    fn next_byte(&mut self, _: Cycles) -> Option<u8> {
-        None
     }
 }
 

@@ -160,8 +160,8 @@ impl Machine {
                 if !self.chip.gpio.write(offset, word) {
                     world.not_emulated(address);
                 } else if Gpio::writes_outputs(offset) {
-                    world.pins_written(word);
-                    let go = world.pins(self.chip.gpio.outputs(), &self.view());
+                    let outputs = self.chip.gpio.outputs();
+                    let go = world.pins(word, outputs, &self.view());
                     self.note_looks(world);
                     self.obey(go);
                 }

@@ -119,37 +119,18 @@ pub struct View<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Alone;
 
-impl World for Alone {
-    fn operation(&mut self, _operation: Operation, _view: &View<'_>) -> Go {
-        Go::On
-    }
+impl World for Alone {}
 
-    fn byte_sent(&mut self, _byte: u8, _view: &View<'_>) -> Go {
-        Go::On
-    }
-
-    fn pins(&mut self, _outputs: u32, _view: &View<'_>) -> Go {
-        Go::On
-    }
-
-    fn next_at(&self) -> Option<Cycles> {
-        None
-    }
-
-    fn turn(&mut self, _now: Cycles) {}
-
-    fn next_byte(&mut self, _now: Cycles) -> Option<u8> {
-        None
-    }
-}
-
-/// All that is outside the chip.
+/// All that is outside the chip. A world says what it has to do with the chip; in all else nothing is connected to it.
 ///
 /// The machine calls it in the order of time, which never goes back. While it calls, it stands still: a world that wants to
 /// change flash, RAM or registers stops the machine first.
 pub trait World {
     /// The chip is about to change flash.
-    fn operation(&mut self, operation: Operation, view: &View<'_>) -> Go;
+    fn operation(&mut self, operation: Operation, view: &View<'_>) -> Go {
+        let _ = (operation, view);
+        Go::On
+    }
 
     /// The chip has changed flash, and the time it took is over.
     fn operation_done(&mut self, operation: Operation, view: &View<'_>) {
@@ -157,14 +138,16 @@ pub trait World {
     }
 
     /// A byte has left the UART at `view.now`: after its time on the line ([`Timing::Silicon`]), or as it was written.
-    fn byte_sent(&mut self, byte: u8, view: &View<'_>) -> Go;
+    fn byte_sent(&mut self, byte: u8, view: &View<'_>) -> Go {
+        let _ = (byte, view);
+        Go::On
+    }
 
-    /// The firmware has written the register of output levels, which now holds `outputs`, a bit a pin.
-    fn pins(&mut self, outputs: u32, view: &View<'_>) -> Go;
-
-    /// The firmware is about to write these pins' output levels, a bit a pin: [`World::pins`] follows with what they are then.
-    fn pins_written(&mut self, written: u32) {
-        let _ = written;
+    /// The firmware has written the output levels of pins: `written` is what it wrote to the register, which sets them, raises
+    /// or lowers those whose bit is 1, and `outputs` are the levels now, a bit a pin.
+    fn pins(&mut self, written: u32, outputs: u32, view: &View<'_>) -> Go {
+        let _ = (written, outputs, view);
+        Go::On
     }
 
     /// The chip resets; flash and RAM stay.
@@ -198,13 +181,20 @@ pub trait World {
     /// When the outside does something by itself next: a byte arrives, a datagram arrives. The machine calls
     /// [`turn`](Self::turn) then. It reads a time that is still named after that, and has passed, as a byte that waits until
     /// the device has room.
-    fn next_at(&self) -> Option<Cycles>;
+    fn next_at(&self) -> Option<Cycles> {
+        None
+    }
 
     /// Everything outside happens that is due by `now`, and all that follows from it by `now`.
-    fn turn(&mut self, now: Cycles);
+    fn turn(&mut self, now: Cycles) {
+        let _ = now;
+    }
 
     /// Hands over the next byte whose last bit has arrived at the device by `now`. With [`Timing::Silicon`] the machine takes
     /// it in any case, and the device loses it when the receiver is full or off; with [`Timing::Instant`] the machine asks
     /// only when there is room.
-    fn next_byte(&mut self, now: Cycles) -> Option<u8>;
+    fn next_byte(&mut self, now: Cycles) -> Option<u8> {
+        let _ = now;
+        None
+    }
 }

@@ -1,6 +1,6 @@
 //! Machines with and without memory of calls do the same, to the cycle.
 use super::*;
-use crate::world::{Go, Operation, Stop, Timing, View};
+use crate::world::{Go, Stop, Timing, View};
 use crate::{CLOCK_HZ, RAM_BYTES};
 
 /// A world in which nothing happens by itself.
@@ -11,26 +11,13 @@ struct Quiet {
 }
 
 impl World for Quiet {
-    fn operation(&mut self, _: Operation, _: &View<'_>) -> Go {
-        Go::On
-    }
-    fn byte_sent(&mut self, _: u8, _: &View<'_>) -> Go {
-        Go::On
-    }
-    fn pins(&mut self, _: u32, view: &View<'_>) -> Go {
+    fn pins(&mut self, _: u32, _: u32, view: &View<'_>) -> Go {
         self.seen.push((view.now, *view.registers));
         if self.seen.len() == 60 {
             Go::StopAfter
         } else {
             Go::On
         }
-    }
-    fn next_at(&self) -> Option<Cycles> {
-        None
-    }
-    fn turn(&mut self, _: Cycles) {}
-    fn next_byte(&mut self, _: Cycles) -> Option<u8> {
-        None
     }
 }
 

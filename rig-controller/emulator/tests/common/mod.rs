@@ -66,7 +66,7 @@ impl World for Notes {
         self.answer_to_signs.unwrap_or(Go::On)
     }
 
-    fn pins(&mut self, outputs: u32, view: &View<'_>) -> Go {
+    fn pins(&mut self, _: u32, outputs: u32, view: &View<'_>) -> Go {
         self.pins.push((view.now, outputs));
         self.answer_to_signs.unwrap_or(Go::On)
     }

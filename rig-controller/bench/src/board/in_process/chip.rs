@@ -165,7 +165,6 @@ impl Chip {
             woken,
             heard: &self.heard,
             operations: self.operations,
-            pins: 0,
             cut: None,
         };
         let stop = self.machine.run(&mut world, until);

@@ -30,8 +30,6 @@ pub(super) struct World<'a> {
     pub(super) heard: &'a Mutex<VecDeque<u8>>,
     /// Flash operations so far.
     pub(super) operations: u64,
-    /// The pins that are being written.
-    pub(super) pins: u32,
     /// The cut that was ordered.
     pub(super) cut: Option<Cut>,
 }
@@ -96,12 +94,8 @@ impl emulator::World for World<'_> {
         self.happened(What::Byte(byte), view)
     }
 
-    fn pins_written(&mut self, written: u32) {
-        self.pins = written;
-    }
-
-    fn pins(&mut self, _: u32, view: &View<'_>) -> Go {
-        self.happened(What::Pins(self.pins), view)
+    fn pins(&mut self, written: u32, _: u32, view: &View<'_>) -> Go {
+        self.happened(What::Pins(written), view)
     }
 
     fn reset(&mut self, cause: emulator::ResetCause, view: &View<'_>) {
