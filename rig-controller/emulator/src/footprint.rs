@@ -161,6 +161,11 @@ impl Footprint {
     /// A load of `BYTES` at this offset in RAM.
     #[inline(always)]
     pub(crate) fn load_ram<const BYTES: usize>(&mut self, offset: usize) {
+        // All of it was made behind the last mark: the most frequent case by far.
+        let made = [self.marks as u8; BYTES];
+        if self.ram.at.get(offset..offset + BYTES) == Some(&made[..]) {
+            return;
+        }
         for byte in offset..offset + BYTES {
             self.ram.need(byte, &self.since);
         }
@@ -169,8 +174,8 @@ impl Footprint {
     /// A store of `BYTES` at this offset in RAM.
     #[inline(always)]
     pub(crate) fn store_ram<const BYTES: usize>(&mut self, offset: usize) {
-        for byte in offset..offset + BYTES {
-            self.ram.at[byte % RAM_BYTES] = self.marks as u8;
+        if let Some(at) = self.ram.at.get_mut(offset..offset + BYTES) {
+            at.copy_from_slice(&[self.marks as u8; BYTES]);
         }
     }
 

@@ -1,7 +1,8 @@
 //! A remembered call: the places it looked at with what was there, and everything it changed.
-use super::footprint::{C, Feeds, Footprint, LINE_BYTES, NONE, NZ, V};
+use super::footprint::{C, CallFootprint, Feeds, LINE_BYTES, NZ, V};
+use super::origin::{Bytes, MADE, Move, Origin, Place};
 use crate::cpu::{Cpu, LR, PC, SP};
-use crate::footprint::Footprint as RunFootprint;
+use crate::footprint::Footprint;
 use crate::memory::Memory;
 use crate::{Cycles, PAGE_BYTES};
 
@@ -21,11 +22,11 @@ pub(super) struct Shape {
     pages: Vec<u16>,
 }
 
-/// Register, or the number of another one whose content at the call it has.
+/// The content that a call leaves in a register: the bytes that it has moved, and the others.
 #[derive(Clone, Copy, Debug)]
-enum Left {
-    Value(u32),
-    Caller(u8),
+struct Left {
+    moved: Bytes,
+    made: u32,
 }
 
 /// One call.
@@ -37,15 +38,15 @@ pub(super) struct Entry {
     flags: (u8, [u32; 4]),
     /// Words of RAM, the bytes of them that were written, and their content.
     ram: Box<[(u16, u8, u32)]>,
-    /// Words of RAM that hold a register of the caller.
-    saved: Box<[(u16, u8)]>,
+    /// Bytes that the caller made and the call has moved.
+    moves: Box<[Move]>,
     pub(super) cycles: Cycles,
     pub(super) instructions: u64,
     pub(super) feeds: Option<Feeds>,
 }
 
 impl Shape {
-    pub(super) fn of(footprint: &mut Footprint) -> Self {
+    pub(super) fn of(footprint: &mut CallFootprint) -> Self {
         footprint.touched_words.sort_unstable();
         footprint.touched_lines.sort_unstable();
         let registers = (0..15).filter(|register| footprint.used >> register & 1 == 1);
@@ -120,7 +121,7 @@ impl Shape {
     }
 
     /// Everything that a call of this shape has looked at goes into the footprint of the run.
-    pub(super) fn note(&self, run: &mut RunFootprint) {
+    pub(super) fn note(&self, run: &mut Footprint) {
         for (word, bytes) in &self.ram {
             run.read_ram_bytes(*word, *bytes);
         }
@@ -135,19 +136,28 @@ impl Shape {
 }
 
 impl Entry {
-    /// Everything that the call changes goes into the footprint of the run.
-    pub(super) fn note(&self, run: &mut RunFootprint) {
+    /// Everything that the call copies or changes goes into the footprint of the run.
+    pub(super) fn note(&self, run: &mut Footprint) {
+        let to_registers = self.registers.iter().flat_map(|left| left.moved);
+        let moved = self.moves.iter().flat_map(|bytes| bytes.sources());
+        for place in to_registers.filter_map(Origin::place).chain(moved) {
+            if let Place::Ram(offset) = place {
+                run.read_ram(offset..offset + 1);
+            }
+        }
         for (word, bytes, _) in &self.ram {
             run.write_ram_bytes(*word, *bytes);
         }
-        for (word, _) in &self.saved {
-            run.write_ram_bytes(*word, 0b1111);
+        for bytes in &self.moves {
+            for offset in bytes.to..bytes.to + bytes.bytes {
+                run.write_ram_bytes(offset / 4, 1 << (offset % 4));
+            }
         }
     }
 
     /// The call that `footprint` is of, which has come to its end: `cpu` and `memory` are as it leaves them.
     pub(super) fn of(
-        footprint: &Footprint,
+        footprint: &CallFootprint,
         shape: &Shape,
         cpu: &Cpu,
         memory: &mut Memory,
@@ -156,17 +166,33 @@ impl Entry {
         let mut input = Vec::new();
         let before = |_: &Memory, word| footprint.read_of(word).1;
         shape.input(&footprint.registers, before, memory, &mut input);
-        let (mut ram, mut saved) = (Vec::new(), Vec::new());
+        let (mut ram, mut moves) = (Vec::new(), Vec::new());
         for word in &footprint.touched_words {
-            match footprint.written_of(*word) {
-                (0, _) => {}
-                (written, NONE) => ram.push((*word, written, memory.ram_word(usize::from(*word)))),
-                (_, register) => saved.push((*word, register)),
+            let (written, holds) = footprint.written_of(*word);
+            let mut made = 0;
+            for at in (0..4).filter(|at| written >> at & 1 == 1) {
+                let offset = usize::from(*word) * 4 + at;
+                match holds[at] {
+                    Origin::NONE => made |= 1 << at,
+                    // Put back where it was.
+                    byte if byte == Origin::of_ram(offset) => {}
+                    byte => Move::add(&mut moves, byte, offset),
+                }
+            }
+            if made != 0 {
+                ram.push((*word, made, memory.ram_word(usize::from(*word))));
             }
         }
-        let registers = std::array::from_fn(|register| match footprint.holds[register] {
-            NONE => Left::Value(cpu.r[register]),
-            caller => Left::Caller(caller),
+        let registers = std::array::from_fn(|register| {
+            let moved = footprint.holds[register];
+            let is_made = |byte: &usize| moved[*byte] == Origin::NONE;
+            let made = (0..4)
+                .filter(is_made)
+                .fold(0, |mask, byte| mask | 1 << byte);
+            Left {
+                moved,
+                made: cpu.r[register] & bits_of(made),
+            }
         });
         let flags = [cpu.negative, cpu.zero, cpu.carry, cpu.overflow];
         Self {
@@ -174,28 +200,48 @@ impl Entry {
             registers,
             flags: (footprint.flags, flags),
             ram: ram.into(),
-            saved: saved.into(),
+            moves: moves.into(),
             cycles,
             instructions,
             feeds: footprint.feeds,
         }
     }
 
-    /// Does to the core and to RAM what the call did, and returns from it.
-    pub(super) fn apply(&self, cpu: &mut Cpu, memory: &mut Memory) {
+    /// Does to the core and to RAM what the call did, and returns from it. `into` is scratch.
+    pub(super) fn apply(&self, cpu: &mut Cpu, memory: &mut Memory, into: &mut Vec<u8>) {
         let caller = cpu.r;
+        let content = |place: Place, memory: &Memory| match place {
+            Place::Register(register, byte) => caller[register].to_le_bytes()[byte],
+            Place::Ram(offset) => memory.ram[offset],
+        };
+        // All is taken before anything is changed.
+        into.clear();
+        let moved = self.moves.iter().flat_map(|bytes| bytes.sources());
+        into.extend(moved.map(|place| content(place, memory)));
+        for (to, left) in cpu.r.iter_mut().zip(&self.registers) {
+            *to = left.made;
+            if left.moved == MADE {
+                continue;
+            }
+            for (at, byte) in (0..).zip(left.moved) {
+                if let Some(place) = byte.place() {
+                    *to |= u32::from(content(place, memory)) << (8 * at);
+                }
+            }
+        }
         for (word, bytes, value) in &self.ram {
             let kept = memory.ram_word(usize::from(*word)) & !bits_of(*bytes);
             memory.set_ram_word(usize::from(*word), kept | value & bits_of(*bytes));
         }
-        for (word, register) in &self.saved {
-            memory.set_ram_word(usize::from(*word), caller[usize::from(*register)]);
-        }
-        for (to, left) in cpu.r.iter_mut().zip(&self.registers) {
-            *to = match left {
-                Left::Value(value) => *value,
-                Left::Caller(register) => caller[usize::from(*register)],
-            };
+        let mut taken = into.iter();
+        for bytes in &self.moves {
+            let to = usize::from(bytes.to);
+            for (to, byte) in memory.ram[to..]
+                .iter_mut()
+                .zip(taken.by_ref().take(usize::from(bytes.bytes)))
+            {
+                *to = *byte;
+            }
         }
         let (set, [negative, zero, carry, overflow]) = self.flags;
         if set & NZ != 0 {
@@ -216,7 +262,10 @@ impl Entry {
 
     /// Bytes of this host that it takes, about.
     pub(super) fn size_bytes(&self) -> usize {
-        size_of::<Self>() + self.input.len() * 8 + self.ram.len() * 8 + self.saved.len() * 4
+        size_of::<Self>()
+            + self.input.len() * 8
+            + self.ram.len() * 8
+            + self.moves.len() * size_of::<Move>()
     }
 }
 

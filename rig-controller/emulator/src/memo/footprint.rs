@@ -1,8 +1,9 @@
 //! The footprint of one call as it is carried out: everything it looks at before it has made it itself, everything it changes.
 //!
-//! A register that a function only saves and restores is no input: registers, and words of RAM that hold one, know which
-//! register of the caller they hold.
-use crate::cpu::{Cpu, LR, SP};
+//! A register that a function only saves and restores is no input, nor are bytes of RAM that it only copies: registers and
+//! bytes of RAM know the origin of what they hold.
+use super::origin::{Bytes, MADE, Origin, Place};
+use crate::cpu::{Cpu, LR, PC, SP};
 use crate::decode::{Instruction, Kind};
 use crate::memory::Memory;
 use crate::{Cycles, FLASH_BYTES, RAM_BYTES, RAM_START};
@@ -11,9 +12,6 @@ pub(super) const RAM_WORDS: usize = RAM_BYTES / 4;
 /// Flash is noted in lines of 64 bytes, a bit a byte.
 pub(super) const LINE_BYTES: usize = 64;
 const LINES: usize = FLASH_BYTES / LINE_BYTES;
-
-/// Holds no register of the caller.
-pub(super) const NONE: u8 = u8::MAX;
 
 /// Flags that were set: negative and zero, carry, overflow.
 pub(super) const NZ: u8 = 1;
@@ -33,18 +31,28 @@ pub(super) struct Feeds {
 }
 
 /// One word of RAM, as far as the call has to do with it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Word {
     /// The call that this is about.
     call: u32,
-    /// The bytes that were read before they were written, a bit each.
+    /// The bytes whose content at the beginning mattered, a bit each.
     read: u8,
     /// The bytes that were written.
     written: u8,
-    /// The register of the caller that it holds, or [`NONE`].
-    holds: u8,
+    /// The origin of each of its bytes.
+    holds: Bytes,
     /// Its content when the call began.
     before: u32,
+}
+
+impl Word {
+    const UNTOUCHED: Self = Self {
+        call: 0,
+        read: 0,
+        written: 0,
+        holds: MADE,
+        before: 0,
+    };
 }
 
 #[derive(Clone, Copy, Default)]
@@ -54,14 +62,14 @@ struct Line {
 }
 
 /// See the module's text. Kept from call to call: only what a call has touched is looked at.
-pub(super) struct Footprint {
+pub(super) struct CallFootprint {
     call: u32,
     words: Box<[Word]>,
     pub(super) touched_words: Vec<u16>,
     lines: Box<[Line]>,
     pub(super) touched_lines: Vec<u16>,
-    /// The register of the caller that each register holds.
-    pub(super) holds: [u8; 16],
+    /// The origin of each register's bytes.
+    pub(super) holds: [Bytes; 16],
     /// Registers of the caller whose value mattered, a bit each.
     pub(super) used: u16,
     pub(super) flags: u8,
@@ -72,15 +80,15 @@ pub(super) struct Footprint {
     pub(super) is_impure: bool,
 }
 
-impl Footprint {
+impl CallFootprint {
     pub(super) fn new() -> Self {
         Self {
             call: 0,
-            words: vec![Word::default(); RAM_WORDS].into_boxed_slice(),
+            words: vec![Word::UNTOUCHED; RAM_WORDS].into_boxed_slice(),
             touched_words: Vec::new(),
             lines: vec![Line::default(); LINES].into_boxed_slice(),
             touched_lines: Vec::new(),
-            holds: [NONE; 16],
+            holds: [MADE; 16],
             used: 0,
             flags: 0,
             registers: [0; 16],
@@ -94,15 +102,17 @@ impl Footprint {
     pub(super) fn begin(&mut self, cpu: &Cpu, now: Cycles) {
         self.call = self.call.wrapping_add(1);
         if self.call == 0 {
-            self.words.fill(Word::default());
+            self.words.fill(Word::UNTOUCHED);
             self.lines.fill(Line::default());
             self.call = 1;
         }
         self.touched_words.clear();
         self.touched_lines.clear();
-        self.holds = std::array::from_fn(|register| register as u8);
+        self.holds = std::array::from_fn(Origin::of_register);
         // Addresses are made of it: it is an input of every call.
-        self.holds[SP] = NONE;
+        self.holds[SP] = MADE;
+        // It follows from the code.
+        self.holds[PC] = MADE;
         self.used = 1 << SP;
         self.flags = 0;
         self.registers = cpu.r;
@@ -111,14 +121,14 @@ impl Footprint {
         self.is_impure = false;
     }
 
-    /// The bytes of a word that were read before they were written, with its content when the call began.
+    /// The bytes of a word whose content at the beginning mattered, and that content.
     pub(super) fn read_of(&self, word: u16) -> (u8, u32) {
         let word = &self.words[usize::from(word)];
         (word.read, word.before)
     }
 
-    /// The bytes of a word that were written, and the register that it holds.
-    pub(super) fn written_of(&self, word: u16) -> (u8, u8) {
+    /// The bytes of a word that were written, and the origin of each byte.
+    pub(super) fn written_of(&self, word: u16) -> (u8, Bytes) {
         let word = &self.words[usize::from(word)];
         (word.written, word.holds)
     }
@@ -155,9 +165,9 @@ impl Footprint {
             MovRegister | Mvn => self.one(i, NZ),
             Rsb | AddImmediate | SubImmediate => self.one(i, NZ | C | V),
             LslImmediate | LsrImmediate | AsrImmediate => self.one(i, NZ | C),
-            AddConstant | AddPlain | Sxth | Sxtb | Uxth | Uxtb | Rev | Rev16 | Revsh => {
-                self.one(i, 0);
-            }
+            AddConstant | AddPlain | Sxth | Sxtb | Rev | Rev16 | Revsh => self.one(i, 0),
+            Uxth => self.takes_lowest(i, 2),
+            Uxtb => self.takes_lowest(i, 1),
             AddRegister | SubRegister => {
                 self.uses(i.c());
                 self.one(i, NZ | C | V);
@@ -191,15 +201,17 @@ impl Footprint {
             }
             Bx => self.jumps_to(self.holds[usize::from(i.b & 15)]),
             LdrLiteral => self.loads(memory, i.value, 4, i.a),
-            LdrRegister => self.loads_at(memory, i, sum, 4),
-            LdrhRegister | LdrshRegister => self.loads_at(memory, i, sum, 2),
-            LdrbRegister | LdrsbRegister => self.loads_at(memory, i, sum, 1),
+            LdrRegister => self.loads_at_sum(memory, i, sum, 4),
+            LdrhRegister => self.loads_at_sum(memory, i, sum, 2),
+            LdrshRegister => self.loads_signed(memory, i, sum, 2),
+            LdrbRegister => self.loads_at_sum(memory, i, sum, 1),
+            LdrsbRegister => self.loads_signed(memory, i, sum, 1),
             LdrImmediate => self.loads_at(memory, i, offset, 4),
             LdrhImmediate => self.loads_at(memory, i, offset, 2),
             LdrbImmediate => self.loads_at(memory, i, offset, 1),
-            StrRegister => self.stores_at(memory, i, sum, 4, now),
-            StrhRegister => self.stores_at(memory, i, sum, 2, now),
-            StrbRegister => self.stores_at(memory, i, sum, 1, now),
+            StrRegister => self.stores_at_sum(memory, i, sum, 4, now),
+            StrhRegister => self.stores_at_sum(memory, i, sum, 2, now),
+            StrbRegister => self.stores_at_sum(memory, i, sum, 1, now),
             StrImmediate => self.stores_at(memory, i, offset, 4, now),
             StrhImmediate => self.stores_at(memory, i, offset, 2, now),
             StrbImmediate => self.stores_at(memory, i, offset, 1, now),
@@ -212,20 +224,20 @@ impl Footprint {
             }
             PopPc => {
                 let last = self.loads_list(memory, cpu.r[SP], i.value);
-                let held = self.load(memory, last, 4);
-                self.jumps_to(held);
+                let back = self.load(memory, last, 4);
+                self.jumps_to(back);
             }
             Stm => {
                 self.uses(i.b);
                 self.stores_list(memory, cpu.get(i.b), i.value, now);
-                self.holds[usize::from(i.b & 15)] = NONE;
+                self.holds[usize::from(i.b & 15)] = MADE;
             }
             Ldm => {
                 self.uses(i.b);
                 let base = cpu.get(i.b);
                 self.loads_list(memory, base, i.value);
                 if i.value >> i.b & 1 == 0 {
-                    self.holds[usize::from(i.b & 15)] = NONE;
+                    self.holds[usize::from(i.b & 15)] = MADE;
                 }
             }
             Beq | Bne | Bmi | Bpl => self.needs(NZ),
@@ -238,17 +250,32 @@ impl Footprint {
     }
 
     fn uses(&mut self, register: u8) {
-        self.uses_held(self.holds[usize::from(register & 15)]);
+        self.uses_bytes(self.holds[usize::from(register & 15)]);
     }
 
-    fn uses_held(&mut self, held: u8) {
-        if held != NONE {
-            self.used |= 1 << held;
+    fn uses_bytes(&mut self, bytes: Bytes) {
+        for byte in bytes {
+            self.uses_byte(byte);
         }
     }
 
+    /// The content of this byte when the call began matters.
+    fn uses_byte(&mut self, byte: Origin) {
+        match byte.place() {
+            None => {}
+            Some(Place::Register(register, _)) => self.used |= 1 << register,
+            Some(Place::Ram(offset)) => self.words[offset / 4].read |= 1 << (offset % 4),
+        }
+    }
+
+    fn takes_lowest(&mut self, i: Instruction, bytes: usize) {
+        let mut lowest = self.holds[usize::from(i.b & 15)];
+        lowest[bytes..].fill(Origin::NONE);
+        self.holds[usize::from(i.a & 15)] = lowest;
+    }
+
     fn sets(&mut self, register: u8, flags: u8) {
-        self.holds[usize::from(register & 15)] = NONE;
+        self.holds[usize::from(register & 15)] = MADE;
         self.flags |= flags;
     }
 
@@ -275,51 +302,64 @@ impl Footprint {
         self.is_impure |= self.flags & flags != flags;
     }
 
-    /// A jump to an address that came with this register of the caller: to the caller itself it is no input.
-    fn jumps_to(&mut self, held: u8) {
-        if held != LR as u8 {
-            self.uses_held(held);
+    /// A jump to an address of this origin: the address that the caller itself gave is no input.
+    fn jumps_to(&mut self, address: Bytes) {
+        if address != Origin::of_register(LR) {
+            self.uses_bytes(address);
         }
+    }
+
+    fn loads_at_sum(&mut self, memory: &Memory, i: Instruction, address: u32, bytes: u32) {
+        self.uses(i.c());
+        self.loads_at(memory, i, address, bytes);
     }
 
     fn loads_at(&mut self, memory: &Memory, i: Instruction, address: u32, bytes: u32) {
         self.uses(i.b);
-        if matches!(
-            i.kind,
-            Kind::LdrRegister
-                | Kind::LdrhRegister
-                | Kind::LdrbRegister
-                | Kind::LdrshRegister
-                | Kind::LdrsbRegister
-        ) {
-            self.uses(i.c());
-        }
         self.loads(memory, address, bytes, i.a);
     }
 
     fn loads(&mut self, memory: &Memory, address: u32, bytes: u32, register: u8) {
-        let held = self.load(memory, address, bytes);
-        self.holds[usize::from(register & 15)] = held;
+        let loaded = self.load(memory, address, bytes);
+        self.holds[usize::from(register & 15)] = loaded;
     }
 
-    /// The register of the caller that was loaded, or [`NONE`].
-    fn load(&mut self, memory: &Memory, address: u32, bytes: u32) -> u8 {
+    /// The origin of what was loaded.
+    fn load(&mut self, memory: &Memory, address: u32, bytes: u32) -> Bytes {
         let offset = address.wrapping_sub(RAM_START) as usize;
-        if offset < RAM_BYTES {
-            let mask = mask_of(address, bytes);
-            let word = self.word(memory, offset / 4);
-            word.read |= mask & !word.written;
-            let held = word.holds;
-            if bytes == 4 {
-                return held;
-            }
-            self.uses_held(held);
+        if !address.is_multiple_of(bytes) {
+            self.is_impure = true;
+        } else if offset < RAM_BYTES {
+            let holds = self.word(memory, offset / 4).holds;
+            let mut loaded = MADE;
+            let bytes = bytes as usize;
+            loaded[..bytes].copy_from_slice(&holds[offset % 4..][..bytes]);
+            return loaded;
         } else if (address as usize) < FLASH_BYTES {
             self.read_flash(address, bytes);
         } else if address != NVMC_READY {
             self.is_impure = true;
         }
-        NONE
+        MADE
+    }
+
+    /// The same with the sign for the bytes above.
+    fn loads_signed(&mut self, memory: &Memory, i: Instruction, address: u32, bytes: u32) {
+        self.loads_at_sum(memory, i, address, bytes);
+        self.uses(i.a);
+        self.holds[usize::from(i.a & 15)] = MADE;
+    }
+
+    fn stores_at_sum(
+        &mut self,
+        memory: &Memory,
+        i: Instruction,
+        address: u32,
+        bytes: u32,
+        now: Cycles,
+    ) {
+        self.uses(i.c());
+        self.stores_at(memory, i, address, bytes, now);
     }
 
     fn stores_at(
@@ -331,32 +371,22 @@ impl Footprint {
         now: Cycles,
     ) {
         self.uses(i.b);
-        if matches!(
-            i.kind,
-            Kind::StrRegister | Kind::StrhRegister | Kind::StrbRegister
-        ) {
-            self.uses(i.c());
-        }
         self.store(memory, address, bytes, i.a, now);
     }
 
     fn store(&mut self, memory: &Memory, address: u32, bytes: u32, register: u8, now: Cycles) {
         let offset = address.wrapping_sub(RAM_START) as usize;
-        let held = self.holds[usize::from(register & 15)];
-        if offset < RAM_BYTES {
-            let mask = mask_of(address, bytes);
+        let stored = self.holds[usize::from(register & 15)];
+        if !address.is_multiple_of(bytes) {
+            self.is_impure = true;
+        } else if offset < RAM_BYTES {
             let word = self.word(memory, offset / 4);
-            let before = word.holds;
-            word.written |= mask;
-            if bytes == 4 {
-                word.holds = held;
-            } else {
-                word.holds = NONE;
-                self.uses_held(before);
-                self.uses_held(held);
+            for (at, byte) in (offset % 4..).zip(stored).take(bytes as usize) {
+                word.written |= 1 << at;
+                word.holds[at] = byte;
             }
         } else if address == WATCHDOG_RELOAD {
-            self.uses_held(held);
+            self.uses_bytes(stored);
             self.feed(now);
         } else {
             self.is_impure = true;
@@ -402,7 +432,7 @@ impl Footprint {
                 call: self.call,
                 read: 0,
                 written: 0,
-                holds: NONE,
+                holds: Origin::of_word(index),
                 before: memory.ram_word(index),
             };
         }
@@ -428,9 +458,4 @@ impl Footprint {
         }
         line.read |= mask;
     }
-}
-
-/// The bytes of a word that a transfer takes, a bit each. Transfers that are not aligned fault, and are not remembered.
-fn mask_of(address: u32, bytes: u32) -> u8 {
-    (((1_u32 << bytes) - 1) << (address & 3)) as u8
 }

@@ -5,9 +5,10 @@
 //! calls are remembered: those that touch RAM, read flash and feed the watchdog, and do nothing else. The machine finds out by
 //! itself which functions are worth it: it tries each out a few times, and leaves those alone that are short or impure. To look
 //! at a call takes several times as long as to carry it out, so a call is looked at once the same input has come several times,
-//! and functions whose calls do not come again are not looked at any more.
+//! and no function is looked at any more whose looks have not paid.
 mod entry;
 mod footprint;
+mod origin;
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ mod tests;
 use std::collections::HashMap;
 
 use self::entry::{Entry, Shape};
-use self::footprint::{Feeds, Footprint};
+use self::footprint::{CallFootprint, Feeds};
 pub(crate) use self::footprint::{NVMC_READY, WATCHDOG_RELOAD};
 use crate::Cycles;
 use crate::chip::watchdog::Watchdog;
@@ -29,8 +30,12 @@ use crate::world::World;
 const SHORT: u64 = 600;
 /// Calls of a function that are carried out to find out what it is like.
 const TRIALS: u32 = 3;
-/// Calls of a function that are looked at before as many must have been recalled.
-const ADVANCE: u64 = 12;
+/// Calls that are carried out for it in vain, since something else came between.
+const MOST_DISTURBED: u32 = 12;
+/// To look at an instruction takes as long as to carry out so many, about.
+const COST: u64 = 5;
+/// Instructions of a function that are looked at before as many must have been saved as that has cost.
+const ADVANCE: u64 = 20_000_000;
 /// Shapes of one function that are looked at.
 const SHAPES: usize = 24;
 /// Inputs of one shape that are counted.
@@ -73,8 +78,9 @@ pub struct MemoFigures {
 pub(crate) struct Memo {
     options: MemoOptions,
     functions: HashMap<FunctionId, Function>,
-    footprint: Footprint,
+    footprint: CallFootprint,
     scratch: Vec<u64>,
+    copies: Vec<u8>,
     figures: MemoFigures,
 }
 
@@ -88,8 +94,12 @@ struct Function {
     trials: u32,
     /// Trials in which it was pure, and not short.
     worthy: u32,
-    looks: u64,
-    recalled: u64,
+    /// Trials that something else came between.
+    disturbed: u32,
+    /// Instructions that were looked at.
+    looked_at: u64,
+    /// Instructions that were not carried out.
+    skipped: u64,
 }
 
 /// Calls of one shape.
@@ -104,8 +114,10 @@ struct Known {
 enum Ended {
     /// It returned.
     Returned,
-    /// It did something that no memory of it could do again, or something happened meanwhile.
+    /// It did something that no memory of it could do again.
     Impure,
+    /// Something happened meanwhile.
+    Disturbed,
 }
 
 /// The way to deal with a call.
@@ -120,8 +132,9 @@ impl Memo {
         Self {
             options,
             functions: HashMap::new(),
-            footprint: Footprint::new(),
+            footprint: CallFootprint::new(),
             scratch: Vec::new(),
+            copies: Vec::new(),
             figures: MemoFigures::default(),
         }
     }
@@ -219,19 +232,19 @@ impl Machine {
                         known.shapes[shape].shape.note(run);
                         entry.note(run);
                     }
-                    self.recall(entry);
-                    known.recalled += 1;
+                    self.recall(entry, &mut memo.copies);
+                    known.skipped += entry.instructions;
                     // The shapes that come are looked for first.
                     known.shapes.swap(0, shape);
                 }
             }
-            Found::Look if memo.figures.bytes < memo.options.bytes => {
-                known.looks += 1;
+            Found::Look if memo.figures.bytes < memo.options.bytes && known.is_worth_a_look() => {
                 self.take_time_back();
                 let begun = (self.now, self.instructions);
                 let ended = self.look(&mut memo.footprint, world);
                 let took = (self.now - begun.0, self.instructions - begun.1);
                 memo.figures.looked_at += took.1;
+                known.looked_at += took.1;
                 if ended == Ended::Returned {
                     let bytes = known.learn(took, &mut memo.footprint, self);
                     memo.figures.remembered += u64::from(bytes != 0);
@@ -247,6 +260,14 @@ impl Machine {
     fn try_out(&mut self, function: FunctionId, world: &mut dyn World) {
         let (effects, begun) = (self.effects, self.instructions);
         let ended = self.carry_out(world, |machine, _, _| machine.effects == effects);
+        if ended == Ended::Disturbed
+            && let Some(memo) = &mut self.memo.0
+            && let Some(known) = memo.functions.get_mut(&function)
+            && known.disturbed < MOST_DISTURBED
+        {
+            known.disturbed += 1;
+            known.trials -= 1;
+        }
         let is_pure = ended == Ended::Returned && self.effects == effects;
         if is_pure
             && self.instructions - begun >= SHORT
@@ -277,8 +298,8 @@ impl Machine {
         }
     }
 
-    fn recall(&mut self, entry: &Entry) {
-        entry.apply(&mut self.cpu, &mut self.memory);
+    fn recall(&mut self, entry: &Entry, copies: &mut Vec<u8>) {
+        entry.apply(&mut self.cpu, &mut self.memory, copies);
         if let Some(feeds) = entry.feeds {
             self.chip.watchdog.feed(self.now + feeds.first);
             self.chip.watchdog.feed(self.now + feeds.last);
@@ -289,7 +310,7 @@ impl Machine {
     }
 
     /// Carries out the call whose first instruction is next, and looks at each instruction of it.
-    fn look(&mut self, footprint: &mut Footprint, world: &mut dyn World) -> Ended {
+    fn look(&mut self, footprint: &mut CallFootprint, world: &mut dyn World) -> Ended {
         footprint.begin(&self.cpu, self.now);
         self.carry_out(world, |machine, pc, instruction| {
             footprint.note(&machine.cpu, &machine.memory, pc, instruction, machine.now);
@@ -315,7 +336,9 @@ impl Machine {
             if pc == back && self.cpu.r[SP] == sp {
                 break Ended::Returned;
             }
-            let has_left = self.cpu.exception != exception
+            // A BL that is a far jump does not come back: its function takes more from the stack than was there.
+            let has_left = self.cpu.r[SP] > sp
+                || self.cpu.exception != exception
                 || self.cpu.sleep != Sleep::Awake
                 || !self.cpu.thumb
                 || self.is_stopped();
@@ -323,8 +346,11 @@ impl Machine {
                 let bites = self.chip.watchdog.bites_at().unwrap_or(Cycles::MAX);
                 self.deadline = until.min(bites);
             }
-            if has_left || self.now >= self.deadline {
+            if has_left {
                 break Ended::Impure;
+            }
+            if self.now >= self.deadline {
+                break Ended::Disturbed;
             }
             let Some(instruction) = self.memory.instruction(pc) else {
                 break Ended::Impure;
@@ -340,17 +366,21 @@ impl Machine {
 }
 
 impl Function {
-    /// Whether there is no use in remembering its calls: they are short or impure, or do not come again.
+    /// Whether there is no use in remembering its calls: they are short or impure.
     fn is_left_alone(&self) -> bool {
-        let is_worthless = self.trials >= TRIALS && self.worthy == 0;
-        is_worthless || self.looks >= ADVANCE && self.recalled < self.looks
+        self.trials >= TRIALS && self.worthy == 0
+    }
+
+    /// Whether what was looked at has paid.
+    fn is_worth_a_look(&self) -> bool {
+        self.looked_at <= self.skipped / COST + ADVANCE
     }
 
     /// Remembers the call that was looked at, which has just returned; bytes that this takes.
     fn learn(
         &mut self,
         took: (Cycles, u64),
-        footprint: &mut Footprint,
+        footprint: &mut CallFootprint,
         machine: &mut Machine,
     ) -> usize {
         let shape = Shape::of(footprint);

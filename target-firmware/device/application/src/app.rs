@@ -36,8 +36,8 @@ pub(crate) fn run(board: Board) -> ! {
             Ok(Next::Continue) => {}
             Ok(Next::Confirmed) => defmt::info!("version {=str} has confirmed itself", VERSION),
             Ok(Next::Wait { until_ms }) => {
-                let until_us = until_ms.min(app.next_beat_ms).saturating_mul(1000);
-                app.sleep.until(&mut app.clock, until_us);
+                let until_ms = until_ms.min(app.next_beat_ms);
+                app.sleep.until(&mut app.clock, until_ms);
             }
             Ok(Next::Restart(reason)) => {
                 if reason == Reason::NotConfirmed {

@@ -32,13 +32,20 @@ const INTERRUPT_ON_COMPARE_0: u32 = 1 << 16;
 /// The NVIC's number for TIMER0.
 pub(crate) const INTERRUPT: u32 = 8;
 
-/// The farthest ahead an alarm is set: well within one turn of the counter (71 minutes), so that turns are counted.
-const FARTHEST_ALARM_US: u64 = 30 * 60 * 1_000_000;
+/// The farthest ahead an alarm is set: well within one turn of the counter (71 minutes), so that no turn is missed.
+const FARTHEST_ALARM_MS: u32 = 30 * 60 * 1000;
+
+const US_PER_MS: u32 = 1000;
 
 /// Counts time since the board started, as long as it is asked at least once an hour.
+///
+/// The core has no division. Whole milliseconds are counted on from those of the last time, which takes a division only
+/// after a longer sleep.
 pub struct Clock {
-    last_counter: u32,
-    turns: u32,
+    /// Whole milliseconds at the last look.
+    ms: u64,
+    /// What the counter stood at when the last of them was full.
+    full_at: u32,
 }
 
 impl Clock {
@@ -56,38 +63,40 @@ impl Clock {
         PRESCALER.write(ONE_MEGAHERTZ);
         COMPARE_0.write(0);
         START.trigger();
-        Self {
-            last_counter: 0,
-            turns: 0,
-        }
-    }
-
-    /// Microseconds since the board started.
-    pub fn now_us(&mut self) -> u64 {
-        CAPTURE_1.trigger();
-        let counter = CC_1.read();
-        if counter < self.last_counter {
-            self.turns = self.turns.wrapping_add(1);
-        }
-        self.last_counter = counter;
-        u64::from(self.turns) << 32 | u64::from(counter)
+        Self { ms: 0, full_at: 0 }
     }
 
     /// Milliseconds since the board started.
     pub fn now_ms(&mut self) -> u64 {
-        self.now_us() / 1000
+        let past_us = self.us_since_full();
+        if past_us >= US_PER_MS {
+            let ms = if past_us < 2 * US_PER_MS {
+                1
+            } else {
+                past_us / US_PER_MS
+            };
+            self.ms += u64::from(ms);
+            self.full_at = self.full_at.wrapping_add(ms * US_PER_MS);
+        }
+        self.ms
     }
 
-    /// Pends the timer's interrupt at `at_us`, or earlier when that is far away. `false` when the time had come
+    fn us_since_full(&self) -> u32 {
+        CAPTURE_1.trigger();
+        CC_1.read().wrapping_sub(self.full_at)
+    }
+
+    /// Pends the timer's interrupt at `at_ms`, or earlier when that is far away. `false` when the time had come
     /// before the alarm was set: then it may never go off.
-    pub(crate) fn set_alarm(&mut self, at_us: u64) -> bool {
+    pub(crate) fn set_alarm(&mut self, at_ms: u64) -> bool {
         INTERRUPT_CLEAR.write(INTERRUPT_ON_COMPARE_0);
         COMPARE_0.write(0);
-        let at_us = at_us.min(self.now_us() + FARTHEST_ALARM_US);
-        CC_0.write(at_us as u32);
+        let ahead_ms = at_ms.saturating_sub(self.now_ms());
+        let ahead_us = ahead_ms.min(u64::from(FARTHEST_ALARM_MS)) as u32 * US_PER_MS;
+        CC_0.write(self.full_at.wrapping_add(ahead_us));
         INTERRUPT_SET.write(INTERRUPT_ON_COMPARE_0);
         // Asked last: the counter compares for equality, and may have run past while it was being told.
-        self.now_us() < at_us
+        self.us_since_full() < ahead_us
     }
 
     /// Whether the alarm has gone off since it was set.

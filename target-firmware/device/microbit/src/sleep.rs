@@ -8,7 +8,7 @@ use crate::{Clock, clock, uart};
 
 const NVIC_ENABLE: Register = Register::at(0xE000_E100, 0);
 const NVIC_DISABLE: Register = Register::at(0xE000_E180, 0);
-const NVIC_CLEAR_PENDING: Register = Register::at(0xE000_E280, 0);
+pub(crate) const NVIC_CLEAR_PENDING: Register = Register::at(0xE000_E280, 0);
 
 /// What ended a sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,9 @@ impl Sleep {
         Self(())
     }
 
-    /// Waits until a byte is there to receive, or until `until_us` by the clock; a time far away may end early.
-    pub fn until(&mut self, clock: &mut Clock, until_us: u64) -> Woken {
-        let alarm_will_come = clock.set_alarm(until_us);
+    /// Waits until a byte is there to receive, or until `until_ms` by the clock; a time far away may end early.
+    pub fn until(&mut self, clock: &mut Clock, until_ms: u64) -> Woken {
+        let alarm_will_come = clock.set_alarm(until_ms);
         let woken = loop {
             // Cleared first: what comes after this pends again, and what came before is seen below.
             NVIC_CLEAR_PENDING.write(1 << clock::INTERRUPT | 1 << uart::INTERRUPT);

@@ -3,6 +3,7 @@
 //! The receiver has six bytes of FIFO and no more: while flash is written, what comes in is lost.
 
 use crate::register::Register;
+use crate::sleep::NVIC_CLEAR_PENDING;
 
 const TRANSMIT_PIN: u32 = 24;
 const RECEIVE_PIN: u32 = 25;
@@ -40,6 +41,7 @@ const BAUD_115200: u32 = 0x01D7_E000;
 const NO_PARITY_NO_FLOW_CONTROL: u32 = 0;
 const NOT_CONNECTED: u32 = u32::MAX;
 const INTERRUPT_ON_RX_READY: u32 = 1 << 2;
+const INTERRUPT_ON_TX_READY: u32 = 1 << 7;
 
 /// The NVIC's number for UART0.
 pub(crate) const INTERRUPT: u32 = 2;
@@ -66,7 +68,7 @@ impl Uart {
         ENABLE.write(ENABLED);
         START_TX.trigger();
         START_RX.trigger();
-        INTERRUPT_SET.write(INTERRUPT_ON_RX_READY);
+        INTERRUPT_SET.write(INTERRUPT_ON_RX_READY | INTERRUPT_ON_TX_READY);
         Self(())
     }
 
@@ -86,16 +88,23 @@ impl Uart {
         Some(byte)
     }
 
-    /// Sends one byte and waits until it has left, 87 us. Bytes received meanwhile go to `overheard`, for the FIFO
+    /// Sends one byte and sleeps until it has left, 87 us. Bytes received meanwhile go to `overheard`, for the FIFO
     /// would not hold them.
     pub fn transmit(&mut self, byte: u8, mut overheard: impl FnMut(u8)) {
-        TX_READY.write(0);
         TXD.write(u32::from(byte));
-        while !TX_READY.is_set() {
-            if let Some(byte) = self.receive() {
-                overheard(byte);
+        loop {
+            // Cleared first: what comes after this pends again, and what came before is seen below.
+            NVIC_CLEAR_PENDING.write(1 << INTERRUPT);
+            if TX_READY.is_set() {
+                break;
+            }
+            match self.receive() {
+                Some(byte) => overheard(byte),
+                None => cortex_m::asm::wfi(),
             }
         }
+        // An event that stays would end every other sleep.
+        TX_READY.write(0);
     }
 }
 
