@@ -224,7 +224,7 @@ impl World for Course<'_> {
     }
 
     fn pins(&mut self, written: u32, _: u32, view: &View<'_>) -> Go {
-        let is_sign = outputs & self.upgrade.board.marker_pin.mask() != 0;
+        let is_sign = written & self.upgrade.board.marker_pin.mask() != 0;
         self.sign(What::Pins(written), is_sign, view);
         self.go()
     }
