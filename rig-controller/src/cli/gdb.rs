@@ -41,18 +41,17 @@ impl GdbError {
     }
 }
 
-/// Reads an address of this computer.
-pub(super) fn local_address(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| {
-        "an address looks like 127.0.0.1:3333; port 0 is any that is free".to_owned()
-    })?;
-    if !address.ip().is_loopback() {
-        return Err(
-            "gdb's protocol knows no password, so only addresses of this computer are served"
-                .to_owned(),
-        );
+/// Refuses a case that runs on no board: a schedule of the exploration, unless it is to run `on_board` too.
+pub(super) fn check(
+    address: Option<SocketAddr>,
+    case: &str,
+    on_board: bool,
+) -> Result<(), GdbError> {
+    if address.is_some() && case.starts_with("core:") && !on_board {
+        let line = case.to_owned();
+        return Err(GdbError::Schedule { line });
     }
-    Ok(address)
+    Ok(())
 }
 
 /// Composes boards, and has gdb served at the first cut of one.
@@ -118,26 +117,6 @@ fn tell(told: &Told, symbols: &str) {
             say::complain(&format!(
                 "the session with gdb failed: {reason}; the case goes on as it was recorded"
             ));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_of_this_computer_are_taken() {
-        assert!(local_address("127.0.0.1:0").is_ok());
-        assert!(local_address("[::1]:3333").is_ok());
-        for (text, said) in [
-            ("3333", "looks like"),
-            ("localhost:3333", "looks like"),
-            ("0.0.0.0:3333", "no password"),
-            ("192.168.1.2:3333", "no password"),
-        ] {
-            let error = local_address(text).unwrap_err();
-            assert!(error.contains(said), "{text}: {error}");
         }
     }
 }
