@@ -36,7 +36,7 @@ pub fn randomise(machine: &mut Machine, seed: u64, boot: u64) {
 /// After a brown-out RESETREAS shows no reason, as after power-on (Nordic's nrfx, `nrf_power_resetreas_get`). How much RAM keeps
 /// is a model, for no manual promises it: "the RAM is never reset, but depending on reset source, RAM content may be corrupted"
 /// (nRF52832 Product Specification, reset behaviour), and a dip to 0.8 V for 12.3 ms was seen to leave it whole (nRF52840,
-/// Nordic DevZone 99256). Without any voltage SRAM keeps its content for milliseconds to minutes, by part and temperature
+/// Nordic support forum, thread 99256). Without any voltage SRAM keeps its content for milliseconds to minutes, by part and temperature
 /// (Skorobogatov, "Low temperature data remanence in static RAM", 2002).
 pub fn randomise_but(machine: &mut Machine, seed: u64, boot: u64, kept: Ram) {
     let ram = machine.ram_mut();
