@@ -35,7 +35,7 @@ fn named<'a>(results: &'a [TestResult], name: &str) -> &'a TestResult {
 #[test]
 fn a_suite_of_embedded_test_ends_in_every_way_there_is() {
     let results = run("faulty-board.elf", &SuiteOptions::default());
-    assert_eq!(results.len(), 9);
+    assert_eq!(results.len(), 11);
     let result = |name| named(&results, name);
     let failure = |name: &str| match &named(&results, name).verdict {
         TestVerdict::Failed(failure) => failure.clone(),
@@ -73,6 +73,16 @@ fn a_suite_of_embedded_test_ends_in_every_way_there_is() {
         failure("reads_where_nothing_is"),
         TestFailure::HardFault { pc } if (0x100..0x2_0000).contains(&pc)
     ));
+    for name in [
+        "asks_with_a_block_that_is_nowhere",
+        "writes_a_text_that_is_nowhere",
+    ] {
+        assert!(
+            matches!(failure(name), TestFailure::BadRequest { pc, .. } if (0x100..0x2_0000).contains(&pc)),
+            "{name}: {}",
+            failure(name)
+        );
+    }
     assert_eq!(result("panics_as_it_should").verdict, TestVerdict::Passed);
     assert_eq!(
         failure("does_not_panic_as_it_should"),

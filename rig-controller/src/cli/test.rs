@@ -143,6 +143,7 @@ fn kind_of(failure: &TestFailure) -> &'static str {
         TestFailure::LockedUp => "lock-up",
         TestFailure::Breakpoint { .. } => "breakpoint",
         TestFailure::Exited(_) => "exit",
+        TestFailure::BadRequest { .. } => "bad semihosting request",
         TestFailure::NotFinished => "not finished",
     }
 }

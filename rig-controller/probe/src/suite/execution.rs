@@ -14,13 +14,15 @@ use probe_rs::{
 };
 
 use super::transcript::Transcript;
-use super::{Suite, SuiteError, TestFailure, probe_error};
+use super::{Suite, SuiteError, TestFailure, in_words, probe_error};
 use crate::virtual_board::{CHIP, VirtualBoard};
 
 /// How long probe-rs waits for a core that it halts or resets, in the host's time.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The exit code of a semihosting abort: a test that panicked.
 const ABORTED: u32 = 134;
+/// The breakpoint by which a program asks: BKPT 0xAB.
+const REQUEST: u16 = 0xBEAB;
 /// The file that every open file is: the console.
 const CONSOLE: NonZeroU32 = NonZeroU32::MIN;
 /// In the value that LR has in a handler: the frame is on the process stack.
@@ -141,7 +143,11 @@ impl Run<'_, '_> {
             .enable_vector_catch(VectorCatchCondition::HardFault)?;
         self.core.run()?;
         loop {
-            let status = self.core.status()?;
+            // probe-rs reads the parameters of a request as it looks.
+            let status = match self.core.status() {
+                Ok(status) => status,
+                Err(error) => return self.bad_request(error),
+            };
             self.listen()?;
             match status {
                 CoreStatus::Running | CoreStatus::Sleeping | CoreStatus::Unknown => {
@@ -153,12 +159,11 @@ impl Run<'_, '_> {
                 CoreStatus::LockedUp => return Ok(End::Failed(TestFailure::LockedUp)),
                 CoreStatus::Halted(HaltReason::Breakpoint(BreakpointCause::Semihosting(
                     command,
-                ))) => {
-                    if let Some(end) = self.answer(command)? {
-                        return Ok(end);
-                    }
-                    self.core.run()?;
-                }
+                ))) => match self.answer(command) {
+                    Ok(None) => self.core.run()?,
+                    Ok(Some(end)) => return Ok(end),
+                    Err(error) => return self.bad_request(error),
+                },
                 CoreStatus::Halted(HaltReason::Exception) => {
                     let pc = self.faulted_at()?;
                     return Ok(End::Failed(TestFailure::HardFault { pc }));
@@ -168,6 +173,20 @@ impl Run<'_, '_> {
                     return Ok(End::Failed(TestFailure::Breakpoint { pc }));
                 }
             }
+        }
+    }
+
+    /// The test's failure if the program stands at a request, which then led to this error of the probe; else the error.
+    fn bad_request(&mut self, error: Error) -> Result<End, Error> {
+        let Ok(pc) = self.register(15) else {
+            return Err(error);
+        };
+        match self.core.read_word_16(pc.into()) {
+            Ok(REQUEST) => Ok(End::Failed(TestFailure::BadRequest {
+                pc,
+                reason: in_words(&error),
+            })),
+            _ => Err(error),
         }
     }
 

@@ -92,21 +92,24 @@ impl SuiteError {
     }
 }
 
+/// An error with all its reasons, the outermost first.
+fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut reasons = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(error) = source {
+        reasons.push(error.to_string());
+        source = error.source();
+    }
+    reasons.join(": ")
+}
+
 /// The error of a step of the probe, with all its reasons.
 fn probe_error(
     doing: &'static str,
 ) -> impl FnOnce(&(dyn std::error::Error + 'static)) -> SuiteError {
-    move |error| {
-        let mut reasons = vec![error.to_string()];
-        let mut source = error.source();
-        while let Some(error) = source {
-            reasons.push(error.to_string());
-            source = error.source();
-        }
-        SuiteError::Probe {
-            doing,
-            reason: reasons.join(": "),
-        }
+    move |error| SuiteError::Probe {
+        doing,
+        reason: in_words(error),
     }
 }
 
@@ -147,6 +150,13 @@ pub enum TestFailure {
         /// The breakpoint.
         pc: u32,
     },
+    /// It asked something by semihosting, with a pointer that leads nowhere.
+    BadRequest {
+        /// The breakpoint by which it asked.
+        pc: u32,
+        /// The reason why that cannot be read.
+        reason: String,
+    },
     /// It ended with an exit code of its own.
     Exited(String),
     /// The program ended and had not come to it, or to its end.
@@ -166,6 +176,10 @@ impl fmt::Display for TestFailure {
             Self::HardFault { pc } => write!(f, "hard fault at {pc:#010x}"),
             Self::LockedUp => f.write_str("locked up: a fault in the handler of faults"),
             Self::Breakpoint { pc } => write!(f, "stopped at the breakpoint in {pc:#010x}"),
+            Self::BadRequest { pc, reason } => write!(
+                f,
+                "asked by semihosting at {pc:#010x} with a pointer that leads nowhere: {reason}"
+            ),
             Self::Exited(how) => write!(f, "exited with {how}"),
             Self::NotFinished => f.write_str("not run to its end: the suite ended before"),
         }
