@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(super) use super::local_address::local_address;
 use super::say;
 use powercut_bench::board::{Composed, compose};
 use powercut_bench::cancel::Cancel;
@@ -39,19 +40,6 @@ impl GdbError {
     pub(super) fn is_bad_input(&self) -> bool {
         !matches!(self, Self::Server(_))
     }
-}
-
-/// Refuses a case that runs on no board: a schedule of the exploration, unless it is to run `on_board` too.
-pub(super) fn check(
-    address: Option<SocketAddr>,
-    case: &str,
-    on_board: bool,
-) -> Result<(), GdbError> {
-    if address.is_some() && case.starts_with("core:") && !on_board {
-        let line = case.to_owned();
-        return Err(GdbError::Schedule { line });
-    }
-    Ok(())
 }
 
 /// Composes boards, and has gdb served at the first cut of one.

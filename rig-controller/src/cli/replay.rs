@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::gdb::AtFirstCut;
-use super::local_address::local_address;
+use super::gdb::{AtFirstCut, GdbError, local_address};
 use super::progress::Display;
 use super::signals::Signals;
-use super::{CliError, exit, gdb, in_process, say};
+use super::{CliError, exit, in_process, say};
 use crate::plan::CaseLine;
 use crate::report::CaseResult;
 use crate::run::replay::{Fingerprint, Replayed, replay as run_again};
@@ -73,7 +72,10 @@ impl ReplayArgs {
 
 /// Runs the verb.
 pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
-    gdb::check(args.gdb, &args.case, args.on_board)?;
+    if args.gdb.is_some() && args.case.starts_with("core:") && !args.on_board {
+        let line = args.case.clone();
+        return Err(GdbError::Schedule { line }.into());
+    }
     if let Some(replayed) = in_process::replay(args) {
         return replayed;
     }

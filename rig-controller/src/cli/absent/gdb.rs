@@ -3,31 +3,30 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::NotBuiltIn;
+pub(in crate::cli) use crate::cli::local_address::local_address;
 use powercut_bench::board::{Composed, compose};
 use powercut_bench::cancel::Cancel;
 use powercut_bench::entry::BoardEntry;
 
 /// The gdb server is not there.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct GdbError(#[from] NotBuiltIn);
-
-impl GdbError {
-    /// Whether an input was bad.
-    pub(in crate::cli) fn is_bad_input(&self) -> bool {
-        self.0.is_bad_input()
-    }
+pub enum GdbError {
+    /// It is asked for.
+    #[error(transparent)]
+    NotBuiltIn(#[from] NotBuiltIn),
+    /// It is asked for, and would have no board to look at.
+    #[error("--gdb needs a board, and the schedule {line} runs on none")]
+    Schedule {
+        /// The schedule.
+        line: String,
+    },
 }
 
-/// Says that the server is not there, if it is asked for.
-pub(in crate::cli) fn check(
-    address: Option<SocketAddr>,
-    _case: &str,
-    _on_board: bool,
-) -> Result<(), GdbError> {
-    match address {
-        Some(_) => Err(GdbError(NotBuiltIn("the gdb server"))),
-        None => Ok(()),
+impl GdbError {
+    /// Whether an input was bad: this rig cannot be asked for that.
+    #[expect(clippy::unused_self, reason = "as where the server is there")]
+    pub(in crate::cli) fn is_bad_input(&self) -> bool {
+        true
     }
 }
 
@@ -37,13 +36,16 @@ pub(in crate::cli) struct AtFirstCut;
 #[expect(clippy::unused_self, reason = "as where the server is there")]
 #[expect(clippy::unnecessary_wraps, reason = "as where the server is there")]
 impl AtFirstCut {
-    /// Serves nothing; [`check`] has refused an address.
+    /// Says that the server is not there, if there is to be one at `address`.
     pub(in crate::cli) fn new(
-        _address: Option<SocketAddr>,
+        address: Option<SocketAddr>,
         _symbols: &Path,
         _cancel: &Cancel,
     ) -> Result<Self, GdbError> {
-        Ok(Self)
+        match address {
+            Some(_) => Err(NotBuiltIn("the gdb server").into()),
+            None => Ok(Self),
+        }
     }
 
     /// Composes the board of an entry of the bench file.
