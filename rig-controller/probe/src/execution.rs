@@ -13,9 +13,9 @@ use probe_rs::{
     VectorCatchCondition,
 };
 
-use super::transcript::Transcript;
-use super::{Suite, SuiteError, TestFailure, in_words, probe_error};
+use crate::suite::{SuiteRunError, in_words, probe_error};
 use crate::virtual_board::{CHIP, VirtualBoard};
+use powercut_suite::{End, Suite, TestFailure, Transcript};
 
 /// How long probe-rs waits for a core that it halts or resets, in the host's time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,15 +29,6 @@ const CONSOLE: NonZeroU32 = NonZeroU32::MIN;
 const PROCESS_STACK: u32 = 1 << 2;
 /// Where in the frame of an exception the address of the instruction is.
 const FRAME_PC: u64 = 24;
-
-/// How a program ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
-    /// It exited with success.
-    Returned,
-    /// In any other way.
-    Failed(TestFailure),
-}
 
 /// One run of the program.
 pub(super) struct Ran<'a> {
@@ -55,12 +46,12 @@ pub(super) struct Execution<'a> {
 
 impl<'a> Execution<'a> {
     /// Flashes and verifies the program.
-    pub(super) fn begin(board: &'a VirtualBoard, suite: &'a Suite) -> Result<Self, SuiteError> {
+    pub(super) fn begin(board: &'a VirtualBoard, suite: &'a Suite) -> Result<Self, SuiteRunError> {
         let mut session = board
             .probe()
             .attach(CHIP, Permissions::default())
             .map_err(|error| probe_error("attaching to the board")(&error))?;
-        flash(&mut session, &suite.elf)?;
+        flash(&mut session, suite.elf())?;
         Ok(Self {
             board,
             suite,
@@ -73,19 +64,18 @@ impl<'a> Execution<'a> {
         &mut self,
         command_line: &str,
         limit: Duration,
-    ) -> Result<Ran<'a>, SuiteError> {
+    ) -> Result<Ran<'a>, SuiteRunError> {
         let core = self
             .session
             .core(0)
             .map_err(|error| probe_error("finding the core")(&error))?;
-        let rtt = self.suite.rtt;
         let mut run = Run {
             core,
             board: self.board,
             command_line,
             began: Duration::ZERO,
-            said: Transcript::new(self.suite.table.as_ref(), rtt.is_some()),
-            rtt_at: rtt.map(u64::from),
+            said: self.suite.transcript(),
+            rtt_at: self.suite.rtt().map(u64::from),
             rtt: None,
         };
         let end = run
@@ -101,7 +91,7 @@ impl<'a> Execution<'a> {
     }
 }
 
-fn flash(session: &mut Session, elf: &[u8]) -> Result<(), SuiteError> {
+fn flash(session: &mut Session, elf: &[u8]) -> Result<(), SuiteRunError> {
     let Some(format) = image_format("elf") else {
         unreachable!("built in by the feature `builtin-formats`");
     };
@@ -152,7 +142,7 @@ impl Run<'_, '_> {
             match status {
                 CoreStatus::Running | CoreStatus::Sleeping | CoreStatus::Unknown => {
                     if self.now() >= limit {
-                        let pc = self.core.halt(PATIENCE)?.pc as u32;
+                        let pc = Some(self.core.halt(PATIENCE)?.pc as u32);
                         return Ok(End::Failed(TestFailure::OutOfTime { limit, pc }));
                     }
                 }
