@@ -16,9 +16,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use powercut_oracle::outage::{Outage, Ram, Supply};
+
 pub use case::{Case, Expect, FinalImage};
 pub use case_line::{CaseLine, LineCuts, ParseCaseLineError};
-pub use cut::{Cut, CutAt, FragmentPhase, Outage, ParseCutError, Phase, Ram, Supply, Torn};
+pub use cut::{Cut, CutAt, FragmentPhase, ParseCutError, Phase, Torn};
 
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;
