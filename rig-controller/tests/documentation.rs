@@ -200,7 +200,7 @@ fn sentences_have_an_actor_and_numbers_are_figures() {
 
 /// Doc comments that begin a sentence so, in the sources below each folder: fewer from one change to the next. A number
 /// that has fallen is lowered here.
-const OPENERS_LEFT: [(&str, usize); 2] = [("rig-controller", 457), ("target-firmware", 122)];
+const OPENERS_LEFT: [(&str, usize); 2] = [("rig-controller", 457), ("target-firmware", 120)];
 
 #[test]
 fn doc_comments_have_no_more_sentences_without_an_actor_than_before() {

@@ -57,6 +57,10 @@ fn each_test_of_embedded_test_is_a_case_of_the_report() {
     assert_eq!(code, 1, "{complaint}");
     let results = results(&folder.path().join("out.xml"));
     let expected = [
+        (
+            "asks_with_a_block_that_is_nowhere",
+            "bad semihosting request",
+        ),
         ("does_not_panic_as_it_should", "no panic"),
         ("fails_an_assertion", "panic"),
         ("is_ignored", "skipped"),
@@ -66,10 +70,11 @@ fn each_test_of_embedded_test_is_a_case_of_the_report() {
         ("returns_an_error", "panic"),
         ("sleeps_for_good", "timeout"),
         ("turns_in_circles", "timeout"),
+        ("writes_a_text_that_is_nowhere", "bad semihosting request"),
     ];
     let expected = expected.map(|(name, result)| (name.to_owned(), result.to_owned()));
     assert_eq!(results, BTreeMap::from(expected));
-    assert!(said.contains("2 passed; 6 failed; 1 ignored"), "{said}");
+    assert!(said.contains("2 passed; 8 failed; 1 ignored"), "{said}");
     let report = fs::read_to_string(folder.path().join("out.xml")).unwrap();
     assert!(report.contains("arithmetic is off"), "{report}");
     assert!(report.contains("classname=\"faulty-board\""), "{report}");

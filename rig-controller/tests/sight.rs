@@ -6,7 +6,7 @@ mod program;
 use std::fs;
 
 use common::Inputs;
-use program::run_plan;
+use program::{rig, run_plan};
 use serde_json::Value;
 
 const UPGRADE: &str = "plan: p\ntimeout_s: 2\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
@@ -53,6 +53,35 @@ fn a_cut_that_waits_for_what_is_hidden_is_refused_at_its_place_before_anything_h
         assert_eq!(code, 2, "{complaint}");
         assert!(complaint.contains(expected), "{complaint}");
         assert!(!inputs.path("out/results.jsonl").exists(), "{hides}");
+    }
+}
+
+#[test]
+fn a_brown_out_and_ram_that_is_kept_are_refused_on_a_board_that_cannot_when_the_plan_is_checked() {
+    for cut in [
+        "at: { operation: 3, supply: brown-out }",
+        "at: { operation: 3, ram: kept }",
+        "random: { count: 2, during: [swap], ram: { decayed: 10 } }",
+    ] {
+        let inputs = Inputs::new(&format!("{UPGRADE}cuts: [{{ {cut} }}]\n"));
+        let check = |engine: &str| {
+            let board = format!("{{ name: mb-1, virtual: microbit, engine: {engine} }}");
+            inputs.write("bench.yaml", format!("bench: b\nboards: [{board}]\n"));
+            let arguments = ["plan", "check", "plan.yaml", "--bench", "bench.yaml"];
+            rig(&inputs.path("."), &arguments)
+        };
+        let (code, out, complaint) = check("qemu");
+        assert_eq!((code, &*out), (2, ""), "{complaint}");
+        let expected = "on board `mb-1`, which cannot show a brown-out, or RAM that outlasts a cut";
+        assert!(complaint.contains("plan.yaml:4:8: "), "{complaint}");
+        assert!(complaint.contains(expected), "{complaint}");
+        assert!(
+            complaint.contains("leave `supply` and `ram` out"),
+            "{complaint}"
+        );
+        let (code, out, complaint) = check("process");
+        assert_eq!(code, 0, "{complaint}");
+        assert!(out.contains("with 1 cases"), "{out}");
     }
 }
 

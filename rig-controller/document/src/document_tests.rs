@@ -121,3 +121,19 @@ fn names_cannot_leave_their_folder() {
     }
     assert!(is_name("mb-1") && is_name("1.1.0-panics"));
 }
+
+#[test]
+fn a_word_that_yaml_takes_for_a_flag_is_that_word_where_it_is_listed_and_a_flag_elsewhere() {
+    let document = parse("[off, 'off', no, true]");
+    let words = [("off", 1), ("brown-out", 2)];
+    let read: Vec<Result<i32, String>> = document
+        .root()
+        .list("it")
+        .unwrap()
+        .map(|value| value.one_of("it", &words).map_err(|fault| fault.message))
+        .collect();
+    let refused = || Err("it is a word, not true or false".to_owned());
+    assert_eq!(read, [Ok(1), Ok(1), refused(), refused()]);
+    let flag = parse("off").root().flag("it");
+    assert_eq!(flag, Ok(false));
+}

@@ -236,21 +236,26 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// The value as one of the listed words.
+    /// The value as one of the listed words; `on`, `off`, `yes` and `no`, which YAML 1.1 takes for true and false, are words where
+    /// they are listed.
     ///
     /// # Errors
     /// When it is another.
     pub fn one_of<T: Copy>(self, what: &str, words: &[(&'static str, T)]) -> Result<T, Fault> {
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let Content::Text(text) = &self.node.content else {
-            return Err(self.fault(
-                format!("{what} is a word, not {}", self.node.content.kind()),
-                format!("write one of: {}", names.join(", ")),
-            ));
+        let text = match &self.node.content {
+            Content::Text(text) => text,
+            Content::Flag(_) if names.contains(&self.written()) => self.written(),
+            other => {
+                return Err(self.fault(
+                    format!("{what} is a word, not {}", other.kind()),
+                    format!("write one of: {}", names.join(", ")),
+                ));
+            }
         };
         words
             .iter()
-            .find(|(word, _)| word == text)
+            .find(|(word, _)| *word == text)
             .map(|(_, meaning)| *meaning)
             .ok_or_else(|| {
                 self.fault(

@@ -89,7 +89,7 @@ impl Machine {
                 world.not_on_silicon("VTOR");
                 Some(0)
             }
-            Place::Private => Some(chip.nvic.read(address, self.cpu.exception).unwrap_or(0)),
+            Place::Private => chip.nvic.read(address, self.cpu.exception),
             Place::Peripheral(identifier, offset) => match Peripheral::of(identifier) {
                 Some(Peripheral::PowerAndClock) => chip.power.read(offset, now),
                 Some(Peripheral::Uart) => {
@@ -234,13 +234,24 @@ impl Machine {
         } else if address == APPLICATION_INTERRUPT && requests_reset(value) {
             self.reset_by(world, ResetCause::Software);
             return Err(Abort::Reset);
-        } else {
-            self.chip.nvic.write(address, value);
+        } else if !self.chip.nvic.write(address, value) {
+            world.not_emulated(address);
         }
         Ok(())
     }
 
-    /// Words only, and only while the controller lets them through.
+    /// Whether the controller lets a store to flash or UICR through. The bus takes words only.
+    fn lets_through(&self, world: &mut dyn World, address: u32, bytes: u32) -> Result<bool, Abort> {
+        if bytes != 4 {
+            return Err(Abort::Fault);
+        }
+        let enabled = self.chip.nvmc.write_enabled();
+        if !enabled {
+            world.not_written(address, &self.view());
+        }
+        Ok(enabled)
+    }
+
     fn write_flash(
         &mut self,
         world: &mut dyn World,
@@ -248,11 +259,7 @@ impl Machine {
         value: u32,
         bytes: u32,
     ) -> Result<(), Abort> {
-        if bytes != 4 {
-            return Err(Abort::Fault);
-        }
-        if !self.chip.nvmc.write_enabled() {
-            world.not_written(address, &self.view());
+        if !self.lets_through(world, address, bytes)? {
             return Ok(());
         }
         let before = self.memory.flash_word(address);
@@ -274,14 +281,9 @@ impl Machine {
         value: u32,
         bytes: u32,
     ) -> Result<(), Abort> {
-        if bytes != 4 {
-            return Err(Abort::Fault);
-        }
-        if self.chip.nvmc.write_enabled() {
+        if self.lets_through(world, UICR + offset, bytes)? {
             self.chip.information.program_uicr(offset, value);
             self.stand_still(PROGRAM_CYCLES);
-        } else {
-            world.not_written(UICR + offset, &self.view());
         }
         Ok(())
     }

@@ -15,7 +15,8 @@
 //!
 //! Of the chip there are code flash with its controller, FICR and UICR, RAM, UART0, TIMER0 to TIMER2, pins, the random number
 //! generator, the watchdog, clocks, and the reasons of resets. There are no RTC, radio, GPIOTE, PPI, SPI, TWI or converters,
-//! no flow control by RTS and CTS, and no brown-out: [`World::not_emulated`] tells each use of a register that is missing.
+//! no flow control by RTS and CTS, and no comparator that warns of a failing supply: [`World::not_emulated`] tells each use of a
+//! register that is missing. A brown-out is a [`Machine::power_on`] with RAM as it was.
 //! Times that the manuals leave open (return from an exception, start of a crystal) are constants with a comment. A reset by
 //! the watchdog waits for the end of a flash operation.
 //!

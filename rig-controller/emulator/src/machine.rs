@@ -2,6 +2,7 @@
 
 use crate::chip::Chip;
 use crate::chip::rng::mixed;
+use crate::chip::uart::Received;
 use crate::cpu::{Cpu, PC, Sleep};
 use crate::footprint::Footprint;
 use crate::memo::MemoSlot;
@@ -123,7 +124,8 @@ impl Machine {
         &mut self.memory.ram
     }
 
-    /// Power comes back at `now`: everything is as after a power-on reset but flash, UICR and RAM, which the caller fills.
+    /// Power comes back at `now`: everything is as after a power-on reset but flash, UICR and RAM. RAM is as it
+    /// was, as after a brown-out, until the caller fills it.
     pub fn power_on(&mut self, now: Cycles) {
         self.now = now;
         self.time_has_passed();
@@ -459,7 +461,9 @@ impl Machine {
         while self.chip.uart.takes_byte()
             && let Some(byte) = world.next_byte(now)
         {
-            self.chip.uart.receive(byte);
+            if self.chip.uart.receive(byte) == Received::Overrun {
+                world.overrun(now);
+            }
         }
     }
 }

@@ -173,9 +173,15 @@ pub trait World {
         let _ = what;
     }
 
-    /// The firmware uses a peripheral register that this crate does not have; it reads as zero and ignores writes.
+    /// The firmware uses a register, of a peripheral or of the core, that this crate does not have; it reads as zero and ignores
+    /// writes.
     fn not_emulated(&mut self, address: u32) {
         let _ = address;
+    }
+
+    /// A byte has arrived at a receiver that listens and is full: the byte is lost.
+    fn overrun(&mut self, now: Cycles) {
+        let _ = now;
     }
 
     /// When the outside does something by itself next: a byte arrives, a datagram arrives. The machine calls

@@ -7,6 +7,7 @@ pub mod fixture;
 pub mod flash_view;
 pub mod operation;
 pub mod oracle;
+pub mod outage;
 pub mod phase;
 pub mod rulings;
 pub mod seen;

@@ -11,6 +11,7 @@ use powercut_upgrade::wire::lean::Status;
 use powercut_package::words::Words;
 
 use crate::FlashOp;
+use crate::outage::Outage;
 
 /// Time that passes only as far as an emulated board has lived: shared by all who live beside it.
 #[derive(Debug, Clone, Default)]
@@ -115,6 +116,10 @@ pub enum What<'a> {
     Reset(ResetCause),
     /// The device did something that this board's silicon cannot do.
     NotOnSilicon(&'a str),
+    /// The device used the register at this address, which the emulator does not have: told once a case of each.
+    NotEmulated(u32),
+    /// The device's receiver was full when a byte came, and the byte was lost: told once a boot.
+    Overrun,
     /// The modem took one more byte of a payload of `length` bytes.
     Sending {
         /// The payload as far as it has come.
@@ -141,6 +146,8 @@ pub enum What<'a> {
     PowerOff {
         /// The cut, as case lines have it.
         cut: Option<&'a str>,
+        /// How it went.
+        outage: Outage,
     },
 }
 

@@ -32,6 +32,8 @@ pub struct Sight {
     pub off_proved: bool,
     /// It lives in a time of its own, so that a moment of it comes again exactly.
     pub moments: bool,
+    /// Its supply sags if it is told to, and its RAM outlasts a cut as far as it is told to.
+    pub outages: bool,
 }
 
 /// One thing that has to be seen.
@@ -49,6 +51,8 @@ pub enum Need {
     OffProved,
     /// Moments of the board's own time.
     Moments,
+    /// Brown-outs, and RAM that outlasts a cut.
+    Outages,
 }
 
 impl Sight {
@@ -61,6 +65,7 @@ impl Sight {
         marker: true,
         off_proved: true,
         moments: true,
+        outages: true,
     };
 
     /// Whether a board that shows this meets `need`.
@@ -72,6 +77,7 @@ impl Sight {
             Need::Datagrams => self.datagrams,
             Need::OffProved => self.off_proved,
             Need::Moments => self.moments,
+            Need::Outages => self.outages,
         }
     }
 
@@ -88,11 +94,13 @@ impl Sight {
             | What::Sending { .. }
             | What::Sent(_)
             | What::Delivered(_)
-            | What::RegistrationAsked { .. } => self.datagrams,
+            | What::RegistrationAsked { .. }
+            | What::Overrun => self.datagrams,
             What::Pins(_) => self.marker,
             What::Log(_) => self.log,
             What::Reset(_)
             | What::NotOnSilicon(_)
+            | What::NotEmulated(_)
             | What::Platform(_)
             | What::PowerOn
             | What::Due
@@ -119,6 +127,7 @@ impl Sight {
             marker: self.marker && other.marker,
             off_proved: self.off_proved && other.off_proved,
             moments: self.moments && other.moments,
+            outages: self.outages && other.outages,
         }
     }
 }
@@ -133,6 +142,9 @@ impl fmt::Display for Need {
             Self::Datagrams => "the datagrams of the device",
             Self::OffProved => "that power is off, without the relay's word",
             Self::Moments => "moments of a time of its own (a board with `engine: process` can)",
+            Self::Outages => {
+                "a brown-out, or RAM that outlasts a cut (a board with `engine: process` can)"
+            }
         })
     }
 }

@@ -6,6 +6,7 @@
 
 mod debug_access;
 mod driver;
+mod execution;
 pub mod suite;
 mod virtual_board;
 

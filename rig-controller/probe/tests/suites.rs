@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use powercut_emulator::Timing;
 use powercut_probe::VirtualBoard;
-use powercut_probe::suite::{
-    Suite, SuiteError, SuiteOptions, TestFailure, TestResult, TestVerdict,
-};
+use powercut_probe::suite::{self, Suite, SuiteOptions, TestFailure, TestResult, TestVerdict};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,9 +17,10 @@ fn run(name: &str, options: &SuiteOptions) -> Vec<TestResult> {
     let suite = Suite::read(&fixture(name)).unwrap();
     let board = VirtualBoard::erased(Timing::Silicon);
     let mut results = Vec::new();
-    suite
-        .run(&board, options, &mut |result| results.push(result.clone()))
-        .unwrap();
+    suite::run(&suite, &board, options, &mut |result| {
+        results.push(result.clone());
+    })
+    .unwrap();
     results
 }
 
@@ -35,7 +34,7 @@ fn named<'a>(results: &'a [TestResult], name: &str) -> &'a TestResult {
 #[test]
 fn a_suite_of_embedded_test_ends_in_every_way_there_is() {
     let results = run("faulty-board.elf", &SuiteOptions::default());
-    assert_eq!(results.len(), 9);
+    assert_eq!(results.len(), 11);
     let result = |name| named(&results, name);
     let failure = |name: &str| match &named(&results, name).verdict {
         TestVerdict::Failed(failure) => failure.clone(),
@@ -60,7 +59,11 @@ fn a_suite_of_embedded_test_ends_in_every_way_there_is() {
     assert_eq!(failure("returns_an_error"), TestFailure::Aborted);
     for (name, limit) in [("turns_in_circles", 1), ("sleeps_for_good", 2)] {
         let limit_of_test = Duration::from_secs(limit);
-        let TestFailure::OutOfTime { limit, pc } = failure(name) else {
+        let TestFailure::OutOfTime {
+            limit,
+            pc: Some(pc),
+        } = failure(name)
+        else {
             panic!("{name}: {}", failure(name));
         };
         assert_eq!(limit, limit_of_test);
@@ -73,6 +76,16 @@ fn a_suite_of_embedded_test_ends_in_every_way_there_is() {
         failure("reads_where_nothing_is"),
         TestFailure::HardFault { pc } if (0x100..0x2_0000).contains(&pc)
     ));
+    for name in [
+        "asks_with_a_block_that_is_nowhere",
+        "writes_a_text_that_is_nowhere",
+    ] {
+        assert!(
+            matches!(failure(name), TestFailure::BadRequest { pc, .. } if (0x100..0x2_0000).contains(&pc)),
+            "{name}: {}",
+            failure(name)
+        );
+    }
     assert_eq!(result("panics_as_it_should").verdict, TestVerdict::Passed);
     assert_eq!(
         failure("does_not_panic_as_it_should"),
@@ -124,42 +137,4 @@ fn the_same_suite_takes_the_same_time_each_time() {
         results.iter().map(|result| result.took).collect()
     };
     assert_eq!(times(), times());
-}
-
-/// An ELF header of a program for ARM without sections.
-fn empty_program() -> Vec<u8> {
-    let mut header = vec![0; 52];
-    header[..7].copy_from_slice(b"\x7fELF\x01\x01\x01");
-    header[16..20].copy_from_slice(&[2, 0, 40, 0]);
-    header[20] = 1;
-    header[40] = 52;
-    header
-}
-
-#[test]
-fn files_that_are_no_suites_are_refused_each_with_its_reason() {
-    let folder = std::env::temp_dir().join(format!("no-suites-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let refused = |name: &str, content: &[u8]| {
-        let path = folder.join(name);
-        std::fs::write(&path, content).unwrap();
-        Suite::read(&path).unwrap_err()
-    };
-    let text = refused("text", b"no program at all");
-    assert!(matches!(text, SuiteError::NotElf { .. }), "{text}");
-    let whole = std::fs::read(fixture("faulty-core.elf")).unwrap();
-    let cut = refused("cut", &whole[..whole.len() / 2]);
-    assert!(matches!(cut, SuiteError::NotElf { .. }), "{cut}");
-    let none = refused("none", &empty_program());
-    assert!(matches!(none, SuiteError::NoTests { .. }), "{none}");
-    let mut other = empty_program();
-    other[18] = 62;
-    let other = refused("other", &other);
-    assert!(
-        matches!(other, SuiteError::OtherProcessor { .. }),
-        "{other}"
-    );
-    std::fs::remove_dir_all(&folder).unwrap();
-    let missing = Suite::read(&folder.join("missing")).unwrap_err();
-    assert!(matches!(missing, SuiteError::Read { .. }), "{missing}");
 }

@@ -17,6 +17,7 @@ use powercut_bench::relay::{Power, Relay, RelayError, RelayFault};
 use powercut_bench::uart::UartToDevice;
 use powercut_bench::witness::{Proof, Witness};
 use powercut_oracle::fixture::{DeviceFlash, FLASH_BYTES, GEOMETRY, LAYOUT, OperationFate};
+use powercut_oracle::outage::Ram;
 use powercut_oracle::seen::{ResetCause, Source, What};
 use powercut_oracle::sight::Sight;
 use powercut_package::BoardFacts;
@@ -328,6 +329,11 @@ impl Board for FakeBoard {
         Arc::new(Uart(self.to_device.clone()))
     }
 
+    fn keep_ram(&mut self, _: Ram) -> bool {
+        assert!(!self.powered.load(Ordering::SeqCst), "it has power");
+        self.firmware == Firmware::Sound
+    }
+
     fn read_flash(&mut self) -> Result<Option<Vec<u8>>, BoardError> {
         Ok(Some(self.flash.0.bytes.clone()))
     }
@@ -377,6 +383,18 @@ impl Relay for FakeRelay {
                     wanted: Power::Off,
                     found: Power::On,
                 },
+            });
+        }
+        self.powered.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn sag(&mut self) -> Result<(), RelayError> {
+        if self.firmware == Firmware::RelaySticks {
+            return Err(RelayError {
+                relay: self.name().to_owned(),
+                to: Power::Off,
+                fault: RelayFault::CannotSag,
             });
         }
         self.powered.store(false, Ordering::SeqCst);

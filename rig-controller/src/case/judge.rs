@@ -172,6 +172,10 @@ pub(super) enum CaseError {
         witness: String,
         how: String,
     },
+    #[error(
+        "board {board} cannot be told how much its RAM keeps in a cut; leave `ram` out of the plan's cuts, or run them on a board with `engine: process`"
+    )]
+    RamNotKept { board: String },
     #[error(transparent)]
     Platform(#[from] PlatformError),
     #[error(transparent)]

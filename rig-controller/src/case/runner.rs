@@ -2,6 +2,8 @@
 //! end and rests. Then `judge` judges it.
 //!
 //! The board is off when this returns, whatever happened; if it cannot be said to be off, the case is a bench error.
+mod power;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,17 +17,15 @@ use super::monitor::{Monitor, Watched};
 pub use super::snapshot::{Snapshot, Taken};
 use super::trigger::FiredCut;
 use crate::plan::schedule::ReferenceProfile;
-use crate::plan::{Case, Cut};
-use powercut_bench::board::{Composed, Facts, Hold, Stopped};
+use crate::plan::{Case, Cut, Outage, Supply};
+use powercut_bench::board::{Composed, Facts, Stopped};
 use powercut_bench::cancel::Cancel;
-use powercut_bench::feed::{Feed, Order, Sink};
+use powercut_bench::feed::{Feed, Sink};
 use powercut_bench::link::LinkSetup;
-use powercut_bench::witness::Proof;
 use powercut_link::{Impairment, LinkCounters, LinkProfile, TimeScale};
 use powercut_oracle::oracle::{Images, Oracle, Violation};
 use powercut_oracle::rulings::Rulings;
 use powercut_oracle::seen::{Clock, Source, What};
-use powercut_oracle::sight::FlashSight;
 use powercut_oracle::verdict::{Invariant, Verdict};
 use powercut_package::BoardFacts;
 use powercut_platform::{Platform, PlatformEvent, PlatformEventKind, Watching};
@@ -231,8 +231,10 @@ impl Run<'_> {
             }
             if stopped == Stopped::Cut {
                 resting = false;
-                self.after_cut(on)?;
-                self.wait_off_time(on);
+                let outage = self.after_cut(on)?;
+                if outage.supply == Supply::Off {
+                    self.wait_off_time(on);
+                }
                 self.power_on(on)?;
                 continue;
             }
@@ -253,7 +255,7 @@ impl Run<'_> {
                 // It says it is done: see that it stays so over one more boot.
                 resting = true;
                 self.look_at_stack(on)?;
-                self.power_off(on, None)?;
+                self.power_off(on, None, Outage::default())?;
                 self.power_on(on)?;
                 continue;
             }
@@ -295,90 +297,6 @@ impl Run<'_> {
         self.setup.platform.watch(device, Arc::new(watcher))
     }
 
-    /// Gives power. Where the board can be held, what flash holds then is the finding after a cut.
-    fn power_on(&mut self, on: &mut Composed) -> Result<(), CaseError> {
-        // What an earlier boot sent must not count as said by this one.
-        self.setup.platform.settle()?;
-        self.told.store(false, Ordering::SeqCst);
-        self.power_ons += 1;
-        on.relay.on()?;
-        let flash = match on.board.hold()? {
-            Hold::Held => self.read_flash(on)?,
-            Hold::Running => None,
-        };
-        if let (Some(taken), Some(after)) = (self.unread_cut.take(), &flash) {
-            let after = after.clone();
-            self.snapshots.push(Snapshot { taken, after });
-        }
-        let (by, what) = (Source::Rig, What::PowerOn);
-        self.feed.tell(by, what, flash.as_deref());
-        Ok(on.board.release()?)
-    }
-
-    fn read_flash(&self, on: &mut Composed) -> Result<Option<Vec<u8>>, CaseError> {
-        if self.facts.sight.flash == FlashSight::Never {
-            return Ok(None);
-        }
-        Ok(on.board.read_flash()?)
-    }
-
-    /// Takes power, or makes sure that it is gone after `cut`: by the relay, and by the witness if there is one.
-    fn power_off(&self, on: &mut Composed, cut: Option<&str>) -> Result<(), CaseError> {
-        on.relay.off()?;
-        if let Some(witness) = &mut on.witness
-            && let Proof::StillOn(how) = witness.look()
-        {
-            return Err(CaseError::StillOn {
-                board: on.board.name().to_owned(),
-                relay: on.relay.name().to_owned(),
-                witness: witness.name().to_owned(),
-                how,
-            });
-        }
-        let (by, what) = (Source::Rig, What::PowerOff { cut });
-        self.feed.tell(by, what, None);
-        Ok(())
-    }
-
-    /// The moment has come at which power is to go.
-    fn cut_at_due(&self, on: &mut Composed) -> Result<Stopped, CaseError> {
-        let flash = self.read_flash(on)?;
-        let (by, what) = (Source::Rig, What::Due);
-        Ok(match self.feed.tell(by, what, flash.as_deref()) {
-            Order::GoOn => Stopped::TimedOut,
-            Order::Cut { .. } | Order::CutAfter => {
-                on.relay.off()?;
-                Stopped::Cut
-            }
-        })
-    }
-
-    fn after_cut(&mut self, on: &mut Composed) -> Result<(), CaseError> {
-        let (before, fired) = {
-            let mut monitor = self.monitor();
-            let before = monitor.flash_before_cut.take();
-            (before, monitor.trigger.fired().last().cloned())
-        };
-        let cut = fired.as_ref().map(|fired| fired.planned.to_string());
-        self.power_off(on, Some(cut.as_deref().unwrap_or_default()))?;
-        self.unread_cut = Some(Taken::AfterCut(before));
-        if let Some(fired) = &fired {
-            (self.setup.on_cut)(fired);
-        }
-        Ok(())
-    }
-
-    /// The off time is part of the case; it ends early only when the run is cancelled.
-    fn wait_off_time(&self, on: &mut Composed) {
-        if on.board.rest(self.setup.case.off_time) {
-            return;
-        }
-        let end = Instant::now() + self.setup.case.off_time;
-        while Instant::now() < end && !self.setup.cancel.is_cancelled() {
-            std::thread::sleep(Duration::from_millis(20).min(end - Instant::now()));
-        }
-    }
-
     /// The deepest stack of all boots that were not cut.
     fn look_at_stack(&mut self, on: &mut Composed) -> Result<(), CaseError> {
         let bytes = on.board.stack_high_water_bytes()?;
@@ -390,7 +308,7 @@ impl Run<'_> {
     fn finish(&mut self, on: &mut Composed) -> Result<(), CaseError> {
         self.look_at_stack(on)?;
         on.board.verify_record()?;
-        self.power_off(on, None)?;
+        self.power_off(on, None, Outage::default())?;
         if let Some(after) = self.flash_at_rest(on)? {
             self.snapshots.push(Snapshot {
                 taken: Taken::AtTheEnd,
@@ -398,23 +316,6 @@ impl Run<'_> {
             });
         }
         Ok(())
-    }
-
-    /// Flash of a board that was switched off: read as it is, or once more held.
-    fn flash_at_rest(&self, on: &mut Composed) -> Result<Option<Vec<u8>>, CaseError> {
-        match self.facts.sight.flash {
-            FlashSight::Never => Ok(None),
-            FlashSight::Always => Ok(on.board.read_flash()?),
-            FlashSight::Held => {
-                on.relay.on()?;
-                let flash = match on.board.hold()? {
-                    Hold::Held => on.board.read_flash()?,
-                    Hold::Running => None,
-                };
-                on.relay.off()?;
-                Ok(flash)
-            }
-        }
     }
 
     fn report(

@@ -1,4 +1,7 @@
 //! Whole cases without an emulator, on a board in this process, against the real virtual modem and a real platform.
+#[path = "runner/power_tests.rs"]
+mod power_tests;
+
 use std::net::{Ipv4Addr, SocketAddr};
 
 use powercut_upgrade::manifest::Suite;
@@ -12,7 +15,7 @@ use powercut_bench::modem::{ModemFault, ModemHabits, ModemPower};
 use powercut_bench::relay::Power;
 use powercut_oracle::fixture::{self, DEVICE, DEVICE_KEY, LAYOUT};
 use powercut_oracle::rulings::Ruling;
-use powercut_oracle::sight::Sight;
+use powercut_oracle::sight::{FlashSight, Sight};
 use powercut_oracle::verdict::Outcome;
 use powercut_platform::UdpPlatform;
 
@@ -293,28 +296,6 @@ fn whatever_the_board_cannot_do_is_an_error_of_the_bench_and_says_what() {
             text.starts_with("bench error: ") && text.contains(doing),
             "{text}"
         );
-    }
-}
-
-#[test]
-fn power_that_does_not_go_is_an_error_of_the_bench_and_never_a_pass() {
-    for (firmware, what) in [
-        (
-            Firmware::RelaySticks,
-            "relay 3: switching off failed: it was told off and reads back on",
-        ),
-        (
-            Firmware::FedFromElsewhere,
-            "the voltmeter says that 3.3 V are there",
-        ),
-    ] {
-        let report = ran(&Table::with_cuts(&["f5/after-data"]), firmware);
-        let text = verdict(&report);
-        assert!(
-            text.starts_with("bench error: ") && text.contains(what),
-            "{text}"
-        );
-        assert_eq!(report.rulings.checked(), []);
     }
 }
 

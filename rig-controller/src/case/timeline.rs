@@ -6,7 +6,7 @@ use std::time::Duration;
 use powercut_upgrade::wire::lean::{Downlink, Uplink, complete_index};
 use powercut_upgrade::wire::pcp;
 
-use crate::plan::Phase;
+use crate::plan::{Outage, Phase, Ram, Supply};
 use powercut_oracle::seen::{ResetCause, What};
 use powercut_oracle::view::{Effect, Moment};
 use powercut_oracle::{FlashOp, FlashOpKind};
@@ -20,6 +20,17 @@ pub enum Happening {
         /// To on.
         on: bool,
     },
+    /// The supply sagged below the level at which the chip is held in reset, or is back from there.
+    BrownOut {
+        /// It is back.
+        back: bool,
+    },
+    /// RAM has outlasted a cut, so far.
+    Ram(Ram),
+    /// The device used a register that the emulator does not have.
+    NotEmulated(u32),
+    /// A byte for the device was lost, its receiver being full.
+    Overrun,
     /// The device reset itself.
     Reset(ResetCause),
     /// The application began to run.
@@ -53,6 +64,8 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Timeline {
     entries: Vec<Entry>,
+    /// How power went last.
+    outage: Outage,
 }
 
 impl Timeline {
@@ -78,6 +91,8 @@ impl Timeline {
                 }
             }
             What::Reset(cause) => Happening::Reset(*cause),
+            What::NotEmulated(address) => Happening::NotEmulated(*address),
+            What::Overrun => Happening::Overrun,
             What::Log(line) => Happening::Log((*line).to_owned()),
             What::Sent(datagram) => Happening::Modem(sent(datagram)),
             What::Delivered(datagram) => Happening::Modem(delivered(datagram, moment)),
@@ -85,12 +100,20 @@ impl Timeline {
                 Happening::Modem(format!("registered: {registered}"))
             }
             What::Platform(kind) => Happening::Platform(kind.to_string()),
-            What::PowerOn => Happening::Relay { on: true },
-            What::PowerOff { cut } => {
+            What::PowerOn => {
+                let outage = std::mem::take(&mut self.outage);
+                self.add(at, phase, switched(outage.supply, true));
+                match outage.ram {
+                    Ram::Lost => return,
+                    kept => Happening::Ram(kept),
+                }
+            }
+            What::PowerOff { cut, outage } => {
                 if let Some(cut) = cut {
                     self.add(at, phase, Happening::Cut((*cut).to_owned()));
                 }
-                Happening::Relay { on: false }
+                self.outage = *outage;
+                switched(outage.supply, false)
             }
             What::Due
             | What::Byte(_)
@@ -117,6 +140,21 @@ impl Timeline {
                 Happening::Relay { on } => {
                     writeln!(text, "relay     {}", if *on { "on" } else { "off" })
                 }
+                Happening::BrownOut { back: false } => {
+                    writeln!(text, "supply    sags: brown-out")
+                }
+                Happening::BrownOut { back: true } => writeln!(text, "supply    back"),
+                Happening::NotEmulated(address) => writeln!(
+                    text,
+                    "emulator  has no register {address:#010x}: it reads as 0 and ignores writes"
+                ),
+                Happening::Overrun => {
+                    writeln!(
+                        text,
+                        "uart      overrun: the receiver was full, bytes were lost"
+                    )
+                }
+                Happening::Ram(kept) => writeln!(text, "ram       {kept}"),
                 Happening::Reset(cause) => {
                     let cause = match cause {
                         ResetCause::Software => "by software",
@@ -148,6 +186,14 @@ impl Timeline {
             };
         }
         text
+    }
+}
+
+/// Power came or went like this.
+fn switched(supply: Supply, on: bool) -> Happening {
+    match supply {
+        Supply::Off => Happening::Relay { on },
+        Supply::BrownOut => Happening::BrownOut { back: on },
     }
 }
 

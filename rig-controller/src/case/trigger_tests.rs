@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::*;
 use nor_flash_model::Unit;
 use powercut_oracle::fixture::{self, GEOMETRY, LAYOUT, NEW_BYTES};
+use powercut_oracle::outage::Outage;
 use powercut_oracle::seen::{Seen, Source};
 
 const GO_ON: Order = Order::GoOn;
@@ -379,7 +380,8 @@ fn a_moment_of_a_boot_comes_in_that_boot_alone_and_once() {
         (order, trigger.due())
     };
     assert_eq!(tell(1, What::PowerOn), (GO_ON, None));
-    tell(2, What::PowerOff { cut: None });
+    let outage = Outage::default();
+    tell(2, What::PowerOff { cut: None, outage });
     let first = Duration::from_micros(10_070);
     assert_eq!(tell(10, What::PowerOn), (GO_ON, Some(first)));
     assert_eq!(tell(11, What::Due), (CLEAN, None));

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(super) use super::local_address::local_address;
 use super::say;
 use powercut_bench::board::{Composed, compose};
 use powercut_bench::cancel::Cancel;
@@ -39,20 +40,6 @@ impl GdbError {
     pub(super) fn is_bad_input(&self) -> bool {
         !matches!(self, Self::Server(_))
     }
-}
-
-/// Reads an address of this computer.
-pub(super) fn local_address(text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| {
-        "an address looks like 127.0.0.1:3333; port 0 is any that is free".to_owned()
-    })?;
-    if !address.ip().is_loopback() {
-        return Err(
-            "gdb's protocol knows no password, so only addresses of this computer are served"
-                .to_owned(),
-        );
-    }
-    Ok(address)
 }
 
 /// Composes boards, and has gdb served at the first cut of one.
@@ -118,26 +105,6 @@ fn tell(told: &Told, symbols: &str) {
             say::complain(&format!(
                 "the session with gdb failed: {reason}; the case goes on as it was recorded"
             ));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_of_this_computer_are_taken() {
-        assert!(local_address("127.0.0.1:0").is_ok());
-        assert!(local_address("[::1]:3333").is_ok());
-        for (text, said) in [
-            ("3333", "looks like"),
-            ("localhost:3333", "looks like"),
-            ("0.0.0.0:3333", "no password"),
-            ("192.168.1.2:3333", "no password"),
-        ] {
-            let error = local_address(text).unwrap_err();
-            assert!(error.contains(said), "{text}: {error}");
         }
     }
 }

@@ -1,14 +1,21 @@
 //! The verbs of `rig`, one file each. A verb reads its options, calls the library and says what came of it; what
 //! goes wrong becomes one plain text on stderr and an exit code ([`exit`]).
-#[cfg(not(all(feature = "explore", feature = "hardware", feature = "service")))]
+#[cfg(not(all(
+    feature = "explore",
+    feature = "gdb",
+    feature = "hardware",
+    feature = "service"
+)))]
 mod absent;
 pub mod exit;
 mod figures;
 pub mod firmware;
+#[cfg(feature = "gdb")]
 mod gdb;
 #[cfg(feature = "explore")]
 mod in_process;
 mod link;
+mod local_address;
 mod m_sequence;
 mod pack;
 mod plan;
@@ -27,6 +34,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(not(feature = "gdb"))]
+use self::absent::gdb;
 #[cfg(not(feature = "explore"))]
 use self::absent::in_process;
 #[cfg(not(feature = "service"))]

@@ -5,6 +5,8 @@ use clap::{Args, Subcommand};
 
 use super::{CliError, say};
 use crate::plan::{CutSpec, Plan};
+use crate::run::check_sight;
+use powercut_bench::inventory::Bench;
 
 /// Options of `rig plan`.
 #[derive(Debug, Args)]
@@ -19,14 +21,20 @@ enum Verb {
     Check {
         /// The plan, a YAML file.
         plan: PathBuf,
+        /// Check too that every board of this bench can do what the plan's cuts and expectations need.
+        #[arg(long, value_name = "FILE")]
+        bench: Option<PathBuf>,
     },
 }
 
 /// Runs the verb.
 pub(super) fn plan(args: &PlanArgs) -> Result<(), CliError> {
-    let Verb::Check { plan: path } = &args.verb;
+    let Verb::Check { plan: path, bench } = &args.verb;
     let plan = Plan::load(path)?;
     let cases = plan.cases();
+    if let Some(bench) = bench {
+        check_sight(path, &cases, &Bench::load(bench)?)?;
+    }
     for case in &cases {
         let cuts: u32 = case
             .cuts

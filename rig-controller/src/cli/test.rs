@@ -7,7 +7,8 @@ use clap::Args;
 use powercut_emulator::Timing;
 use powercut_probe::VirtualBoard;
 use powercut_probe::suite::{
-    Suite, SuiteError, SuiteOptions, TIME_LIMIT, TestFailure, TestResult, TestVerdict,
+    self, Suite, SuiteError, SuiteOptions, SuiteRunError, TIME_LIMIT, TestFailure, TestResult,
+    TestVerdict,
 };
 
 use super::{CliError, exit, say};
@@ -29,11 +30,26 @@ pub(super) struct TestArgs {
 }
 
 /// Why nothing can be said of the tests.
-pub type TestError = SuiteError;
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    /// The file.
+    #[error(transparent)]
+    Suite(#[from] SuiteError),
+    /// The probe.
+    #[error(transparent)]
+    Run(#[from] SuiteRunError),
+}
+
+impl TestError {
+    /// Whether an input was bad.
+    pub(super) fn is_bad_input(&self) -> bool {
+        matches!(self, Self::Suite(_))
+    }
+}
 
 /// Runs the verb.
 pub(super) fn test(args: &TestArgs) -> Result<ExitCode, CliError> {
-    let suite = Suite::read(&args.suite)?;
+    let suite = Suite::read(&args.suite).map_err(TestError::from)?;
     let options = SuiteOptions {
         filter: args.filter.clone().unwrap_or_default(),
         limit: Duration::from_secs(args.timeout_s),
@@ -42,7 +58,7 @@ pub(super) fn test(args: &TestArgs) -> Result<ExitCode, CliError> {
     let mut junit = args.junit.as_ref().map(|path| JunitFile::new(path, &class));
     let mut counts = Counts::default();
     let board = VirtualBoard::erased(Timing::Silicon);
-    let ran = suite.run(&board, &options, &mut |result| {
+    let ran = suite::run(&suite, &board, &options, &mut |result| {
         counts.add(result);
         print(result);
         if let Some(junit) = &mut junit {
@@ -53,7 +69,7 @@ pub(super) fn test(args: &TestArgs) -> Result<ExitCode, CliError> {
     if let Some(junit) = &junit {
         junit.write()?;
     }
-    ran?;
+    ran.map_err(TestError::from)?;
     say::line(&counts.summary(&board));
     let failed = counts.failed > 0;
     Ok(if failed { exit::FIRMWARE } else { exit::PASS }.into())
@@ -143,6 +159,7 @@ fn kind_of(failure: &TestFailure) -> &'static str {
         TestFailure::LockedUp => "lock-up",
         TestFailure::Breakpoint { .. } => "breakpoint",
         TestFailure::Exited(_) => "exit",
+        TestFailure::BadRequest { .. } => "bad semihosting request",
         TestFailure::NotFinished => "not finished",
     }
 }

@@ -121,13 +121,17 @@ impl Case {
             .at(Place::whole(file))));
         }
         for (position, cut) in self.cuts.iter().enumerate() {
-            let Some(need) = sight.lacks(cut.needs()) else {
+            let Some(need) = cut.lacks(sight) else {
                 continue;
             };
-            let instead = if sight.meets(Need::Datagrams) {
-                "hang the cut on what the device sends, such as `at: { request: 17, byte: 3 }`"
-            } else {
-                "run the plan on a board that shows it"
+            let instead = match need {
+                Need::Outages => {
+                    "run the plan on another board, or leave `supply` and `ram` out of the cut"
+                }
+                Need::Operations | Need::RunningFlash if sight.meets(Need::Datagrams) => {
+                    "hang the cut on what the device sends, such as `at: { request: 17, byte: 3 }`"
+                }
+                _ => "run the plan on a board that shows it",
             };
             let fault = Fault::new(
                 format!("the cut {cut} cannot happen on board `{name}`, which cannot show {need}"),

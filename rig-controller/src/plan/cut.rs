@@ -14,12 +14,25 @@
 //! | `request17/3` | after payload byte 3 of the 17th request for fragments the device sends in the case |
 //! | `boot2/5000us` | 5,000 us of the board's own time after it has got power for the second time |
 //! | `status2/10` | after payload byte 10 of the second status message the device sends in the case |
+//!
+//! Behind it stands how power goes, unless the supply is switched off and RAM is lost:
+//!
+//! | text | power goes, and comes back |
+//! | --- | --- |
+//! | `op3121/half/ram-kept` | the supply is switched off, and RAM keeps its content |
+//! | `op3121/ram-decayed:10` | the supply is switched off; of 100 bits of RAM, 10 come up at random |
+//! | `op3121/brown-out` | the supply sags and is back at once; RAM keeps its content |
+//! | `op3121/brown-out/ram-decayed:10` | the same, and RAM suffers |
+mod outage;
+
 use std::fmt;
 use std::str::FromStr;
 
 use powercut_upgrade::wire::lean::{MIN_REQUEST_BYTES, MIN_STATUS_BYTES};
 
 use nor_flash_model::TornShape;
+pub(super) use outage::write as write_outage;
+pub use powercut_oracle::outage::{Outage, Ram, Supply};
 pub use powercut_oracle::phase::Phase;
 use powercut_oracle::sight::Need;
 
@@ -119,18 +132,21 @@ pub enum Torn {
     Shape(TornShape),
 }
 
-/// One cut: where, and what is left there.
+/// One cut: where, what is left there, and how power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cut {
     /// Where.
     pub at: CutAt,
     /// What is left.
     pub torn: Torn,
+    /// How power goes.
+    pub outage: Outage,
 }
 
 impl Cut {
-    /// Whether `torn` means anything at `at`; the reason if not.
+    /// Whether `torn` means anything at `at`, and power can go like this; the reason if not.
     pub(super) fn checked(self) -> Result<Self, &'static str> {
+        outage::check(self.outage)?;
         match (self.at, self.torn) {
             (CutAt::Fragment { .. }, Torn::Before) => Err(
                 "`before` belongs to operations; a fragment has before-data, after-data and after-record",
@@ -174,15 +190,16 @@ impl fmt::Display for Cut {
             CutAt::Boot { number, after_us } => write!(f, "boot{number}/{after_us}us")?,
         }
         match self.torn {
-            Torn::Whole => Ok(()),
-            Torn::Before => f.write_str("/before"),
-            Torn::Shape(TornShape::Half) => f.write_str("/half"),
-            Torn::Shape(TornShape::OtherHalf) => f.write_str("/other-half"),
-            Torn::Shape(TornShape::Bits(seed)) => write!(f, "/bits:{seed}"),
-            Torn::Shape(TornShape::Prefix(bytes)) => write!(f, "/prefix:{bytes}"),
-            Torn::Shape(TornShape::AllBut(byte)) => write!(f, "/all-but:{byte}"),
-            Torn::Shape(TornShape::ByteBits(seed)) => write!(f, "/byte-bits:{seed}"),
+            Torn::Whole => {}
+            Torn::Before => f.write_str("/before")?,
+            Torn::Shape(TornShape::Half) => f.write_str("/half")?,
+            Torn::Shape(TornShape::OtherHalf) => f.write_str("/other-half")?,
+            Torn::Shape(TornShape::Bits(seed)) => write!(f, "/bits:{seed}")?,
+            Torn::Shape(TornShape::Prefix(bytes)) => write!(f, "/prefix:{bytes}")?,
+            Torn::Shape(TornShape::AllBut(byte)) => write!(f, "/all-but:{byte}")?,
+            Torn::Shape(TornShape::ByteBits(seed)) => write!(f, "/byte-bits:{seed}")?,
         }
+        write_outage(self.outage, f)
     }
 }
 
@@ -252,7 +269,8 @@ fn parse(text: &str) -> Result<Cut, String> {
     } else {
         return Err("it names no fragment, operation, phase, payload or power-on".to_owned());
     };
-    let torn = match parts.next() {
+    let mut parts = parts.peekable();
+    let torn = match parts.next_if(|part| !outage::is_word(part)) {
         None => Torn::Whole,
         Some("before") => Torn::Before,
         Some("half") => Torn::Shape(TornShape::Half),
@@ -265,10 +283,11 @@ fn parse(text: &str) -> Result<Cut, String> {
             _ => return Err(format!("nothing is torn `{}`", shape.escape_debug())),
         }),
     };
+    let outage = outage::parse(&mut parts)?;
     if let Some(rest) = parts.next() {
         return Err(format!("`{}` is too much", rest.escape_debug()));
     }
-    Cut { at, torn }.checked().map_err(str::to_owned)
+    Cut { at, torn, outage }.checked().map_err(str::to_owned)
 }
 
 /// A number as [`fmt::Display`] writes it: no sign, no leading zero, so that a cut has one text only.
@@ -281,103 +300,5 @@ fn number_in<T: FromStr>(text: &str, what: &str) -> Result<T, String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn shape() -> impl Strategy<Value = TornShape> {
-        prop_oneof![
-            Just(TornShape::Half),
-            Just(TornShape::OtherHalf),
-            any::<u32>().prop_map(TornShape::Bits),
-            any::<u16>().prop_map(TornShape::Prefix),
-            any::<u16>().prop_map(TornShape::AllBut),
-            any::<u64>().prop_map(TornShape::ByteBits),
-        ]
-    }
-
-    pub(in crate::plan) fn any_cut() -> impl Strategy<Value = Cut> {
-        let at = prop_oneof![
-            (any::<u16>(), proptest::sample::select(&FragmentPhase::ALL))
-                .prop_map(|(index, phase)| CutAt::Fragment { index, phase }),
-            (1..u64::MAX).prop_map(CutAt::Operation),
-            (proptest::sample::select(&Phase::ALL), 1..u64::MAX)
-                .prop_map(|(phase, number)| CutAt::PhaseOperation { phase, number }),
-            (1..u16::MAX, 0..10_u16)
-                .prop_map(|(number, byte)| CutAt::RequestPayload { number, byte }),
-            (1..u16::MAX, any::<u32>())
-                .prop_map(|(number, after_us)| CutAt::Boot { number, after_us }),
-            (1..u16::MAX, 0..51_u16)
-                .prop_map(|(number, byte)| CutAt::StatusPayload { number, byte }),
-        ];
-        let torn = prop_oneof![
-            Just(Torn::Whole),
-            Just(Torn::Before),
-            shape().prop_map(Torn::Shape)
-        ];
-        (at, torn)
-            .prop_map(|(at, torn)| Cut { at, torn })
-            .prop_filter("only cuts that mean something", |cut| cut.checked().is_ok())
-    }
-
-    proptest! {
-        #[test]
-        fn a_cut_reads_back_from_its_own_text(cut in any_cut()) {
-            prop_assert_eq!(cut.to_string().parse::<Cut>(), Ok(cut));
-        }
-
-        #[test]
-        fn any_text_is_a_cut_that_prints_the_same_or_an_error(text in "(f|op|request|status|boot|swap\\+|trial\\+)?[0-9]{0,3}(/[a-z0-9:-]{0,8}){0,3}") {
-            if let Ok(cut) = text.parse::<Cut>() {
-                prop_assert_eq!(cut.to_string(), text);
-            }
-        }
-    }
-
-    #[test]
-    fn the_texts_in_the_documentation_are_cuts() {
-        for text in [
-            "f17/after-data",
-            "f17/after-data/half",
-            "op3121",
-            "op3121/before",
-            "op3121/bits:77",
-            "op3121/prefix:3",
-            "op3121/all-but:1",
-            "op3121/byte-bits:77",
-            "swap+45/other-half",
-            "request17/3",
-            "status2/10",
-            "boot2/5000us",
-        ] {
-            assert_eq!(text.parse::<Cut>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn what_means_nothing_is_refused_with_the_reason() {
-        for (text, reason) in [
-            ("f17", "phase is missing"),
-            ("f17/after-data/before", "belongs to operations"),
-            ("request17/3/half", "none can be torn"),
-            ("request17/10", "10 bytes of payload"),
-            ("status0/3", "numbered from 1"),
-            ("status1/51", "51 bytes of payload"),
-            ("boot0/3us", "numbered from 1"),
-            ("boot2/5000", "microseconds are missing"),
-            ("boot2/5us/half", "none can be torn"),
-            ("op0", "numbered from 1"),
-            ("op007", "no number"),
-            ("nap+3", "no phase `nap`"),
-            ("op1/bits:4294967296", "no number of a seed"),
-            ("op1/prefix:-1", "no number of a prefix"),
-            ("op1/halves:2", "nothing is torn"),
-            ("op1/half/half", "too much"),
-            ("", "names no fragment"),
-        ] {
-            let error = text.parse::<Cut>().unwrap_err().to_string();
-            assert!(error.contains(reason), "{error}");
-        }
-    }
-}
+#[path = "cut_tests.rs"]
+pub(super) mod tests;

@@ -16,6 +16,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use powercut_oracle::outage::{Outage, Ram, Supply};
+
 pub use case::{Case, Expect, FinalImage};
 pub use case_line::{CaseLine, LineCuts, ParseCaseLineError};
 pub use cut::{Cut, CutAt, FragmentPhase, ParseCutError, Phase, Torn};
@@ -25,7 +27,7 @@ use powercut_upgrade::wire::Dialect;
 
 use powercut_bench::modem::{ModemHabits, ModemPower};
 use powercut_document::{Document, Fault, Place};
-use powercut_oracle::sight::Need;
+use powercut_oracle::sight::{Need, Sight};
 
 /// A plan cannot be run as it is written. Says file, line and column where it can, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,18 +45,22 @@ pub enum CutSpec {
         during: Vec<Phase>,
         /// Draws the same cuts in every case; without it they follow from the case's seed.
         seed: Option<u64>,
+        /// How power goes in each of them.
+        outage: Outage,
     },
     /// One cut, exactly there.
     At(Cut),
 }
 
 impl CutSpec {
-    /// The needs of such cuts.
-    pub fn needs(&self) -> &'static [Need] {
-        match self {
-            Self::Random { .. } => cut::BY_OPERATION,
-            Self::At(cut) => cut.at.needs(),
-        }
+    /// The first need of such cuts that a board that shows `sight` does not meet.
+    pub fn lacks(&self, sight: Sight) -> Option<Need> {
+        let (place, outage) = match self {
+            Self::Random { outage, .. } => (cut::BY_OPERATION, *outage),
+            Self::At(cut) => (cut.at.needs(), cut.outage),
+        };
+        let lacking = sight.lacks(place);
+        lacking.or_else(|| sight.lacks(outage.needs()))
     }
 }
 
@@ -67,9 +73,11 @@ impl fmt::Display for CutSpec {
                 count,
                 during,
                 seed,
+                outage,
             } => {
                 let phases: Vec<&str> = during.iter().map(|phase| phase.name()).collect();
                 write!(f, "{count} random in {}", phases.join(" or "))?;
+                cut::write_outage(*outage, f)?;
                 seed.map_or(Ok(()), |seed| write!(f, " (seed {seed})"))
             }
         }

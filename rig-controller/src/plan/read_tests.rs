@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::plan::{CutSpec, FinalImage, Phase, Plan, PlanError};
+use crate::plan::{CutSpec, FinalImage, Outage, Phase, Plan, PlanError};
 use powercut_bench::modem::ModemPower;
 
 const FULL: &str = "\
@@ -66,7 +66,8 @@ fn every_key_arrives_in_every_case() {
         CutSpec::Random {
             count: 3,
             during: vec![Phase::Download, Phase::Swap],
-            seed: Some(7)
+            seed: Some(7),
+            outage: Outage::default()
         }
     );
     let fixed: Vec<String> = case
@@ -90,6 +91,65 @@ fn every_key_arrives_in_every_case() {
             "op4002/byte-bits:77"
         ]
     );
+}
+
+#[test]
+fn a_cut_says_how_power_goes_and_how_much_ram_keeps() {
+    let text = |cut: &str| {
+        let plan = with(&format!("cuts: [{{ {cut} }}]\n"));
+        parse(&plan).unwrap().cases()[0].cuts[0].to_string()
+    };
+    for (cut, expected) in [
+        ("at: { operation: 7, supply: brown-out }", "op7/brown-out"),
+        (
+            "at: { operation: 7, torn: half, supply: brown-out, ram: { decayed: 3 } }",
+            "op7/half/brown-out/ram-decayed:3",
+        ),
+        ("at: { operation: 7, supply: off }", "op7"),
+        ("at: { operation: 7, supply: off, ram: lost }", "op7"),
+        (
+            "at: { boot: 2, after_us: 70, ram: kept }",
+            "boot2/70us/ram-kept",
+        ),
+        (
+            "at: { request: 2, byte: 3, ram: { decayed: 99 } }",
+            "request2/3/ram-decayed:99",
+        ),
+        (
+            "at: { status: 2, byte: 3, ram: kept }",
+            "status2/3/ram-kept",
+        ),
+        (
+            "at: { fragment: 2, phase: after-data, ram: kept }",
+            "f2/after-data/ram-kept",
+        ),
+        (
+            "at: { phase: swap, number: 3, ram: kept }",
+            "swap+3/ram-kept",
+        ),
+        (
+            "random: { count: 3, during: [swap], supply: brown-out }",
+            "3 random in swap/brown-out",
+        ),
+    ] {
+        assert_eq!(text(cut), expected);
+    }
+    for (cut, expected) in [
+        ("at: { operation: 7, supply: brownout }", "brown-out"),
+        (
+            "at: { operation: 7, supply: brown-out, ram: lost }",
+            "over before RAM forgets; leave `ram` out",
+        ),
+        ("at: { operation: 7, ram: { decayed: 0 } }", "from 1 to 99"),
+        (
+            "at: { operation: 7, ram: { decayed: 100 } }",
+            "from 1 to 99",
+        ),
+        ("at: { operation: 7, ram: { decays: 10 } }", "decayed"),
+    ] {
+        let said = complaint(&with(&format!("cuts: [{{ {cut} }}]\n")));
+        assert!(said.contains(expected), "{cut}: {said}");
+    }
 }
 
 #[test]

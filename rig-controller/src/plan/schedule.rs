@@ -128,6 +128,7 @@ pub(super) fn resolve_placed(
             count,
             during,
             seed,
+            outage,
         } = spec
         {
             let mut rng = match seed {
@@ -135,9 +136,10 @@ pub(super) fn resolve_placed(
                 None => generator("case", case_seed, position as u64),
             };
             for _ in 0..*count {
-                let cut = draw(during, profile, &mut taken, &mut rng)
+                let (at, torn) = draw(during, profile, &mut taken, &mut rng)
                     .map_err(|fault| (position, fault))?;
-                cuts.push(cut);
+                let outage = *outage;
+                cuts.push(Cut { at, torn, outage });
             }
         }
     }
@@ -202,13 +204,13 @@ fn spends_trial(phase: Phase) -> bool {
     matches!(phase, Phase::Trial | Phase::Confirm)
 }
 
-/// Draw one cut that no other meets.
+/// Draw the place of one cut that no other meets, and what is left there.
 fn draw(
     during: &[Phase],
     profile: &ReferenceProfile,
     taken: &mut BTreeSet<(Phase, u64)>,
     rng: &mut ChaCha8Rng,
-) -> Result<Cut, Fault> {
+) -> Result<(CutAt, Torn), Fault> {
     // Every power cycle in a trial is an attempt; one must be left to confirm in.
     let attempts_spent = taken
         .iter()
@@ -251,10 +253,7 @@ fn draw(
         }
     }
     taken.insert((phase, number));
-    Ok(Cut {
-        at: CutAt::PhaseOperation { phase, number },
-        torn: draw_torn(rng),
-    })
+    Ok((CutAt::PhaseOperation { phase, number }, draw_torn(rng)))
 }
 
 /// What is left of the operation, in per cent: whole 40, before 10, half 15, other half 10, some bits 25.

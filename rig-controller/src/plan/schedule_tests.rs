@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::{Outage, Ram, Supply};
 
 fn profile() -> ReferenceProfile {
     ReferenceProfile {
@@ -21,6 +22,7 @@ fn random(count: u32, during: &[Phase]) -> CutSpec {
         count,
         during: during.to_vec(),
         seed: None,
+        outage: Outage::default(),
     }
 }
 
@@ -47,11 +49,31 @@ fn a_seed_means_the_same_cuts_in_every_version() {
 }
 
 #[test]
+fn how_power_goes_changes_neither_where_nor_what_is_left() {
+    let plain = resolve(&[random(6, &Phase::ALL)], &profile(), 7).unwrap();
+    let outage = Outage {
+        supply: Supply::BrownOut,
+        ram: Ram::Decayed { percent: 3 },
+    };
+    let mut spec = random(6, &Phase::ALL);
+    if let CutSpec::Random {
+        outage: of_spec, ..
+    } = &mut spec
+    {
+        *of_spec = outage;
+    }
+    let brown_outs = resolve(&[spec], &profile(), 7).unwrap();
+    let expected: Vec<Cut> = plain.iter().map(|cut| Cut { outage, ..*cut }).collect();
+    assert_eq!(brown_outs, expected);
+}
+
+#[test]
 fn a_seed_of_its_own_makes_random_cuts_the_same_in_every_case() {
     let spec = |seed| CutSpec::Random {
         count: 3,
         during: vec![Phase::Download],
         seed,
+        outage: Outage::default(),
     };
     assert_eq!(texts(&[spec(Some(7))], 1), texts(&[spec(Some(7))], 2));
     assert_ne!(texts(&[spec(None)], 1), texts(&[spec(None)], 2));

@@ -275,14 +275,7 @@ impl Inputs {
     /// # Errors
     /// The first cut or expectation that a board cannot show.
     pub fn check_sight(&self) -> Result<(), InputError> {
-        for case in &self.cases {
-            for board in &self.bench.boards {
-                if let Some(sight) = sight_of(board) {
-                    case.check_sight(&self.sources.plan, &board.name, sight)?;
-                }
-            }
-        }
-        Ok(())
+        Ok(check_sight(&self.sources.plan, &self.cases, &self.bench)?)
     }
 
     /// The board of this name.
@@ -328,6 +321,21 @@ impl Inputs {
             new: get(&case.to)?,
         })
     }
+}
+
+/// Checks that every board of `bench` shows what the `cases` of the plan in `file` need.
+///
+/// # Errors
+/// The first cut or expectation that a board cannot show.
+pub fn check_sight(file: &Path, cases: &[Case], bench: &Bench) -> Result<(), PlanError> {
+    for case in cases {
+        for board in &bench.boards {
+            if let Some(sight) = sight_of(board) {
+                case.check_sight(file, &board.name, sight)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// As a shell takes it for one word.

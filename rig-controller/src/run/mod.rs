@@ -25,7 +25,9 @@ mod swept;
 pub use foreign::distrust_program;
 #[cfg(feature = "explore")]
 pub use in_process::{upgrade, upgrades};
-pub use inputs::{DEFAULT_BENCH, DEFAULT_FIRMWARE, DEFAULT_LINKS, InputError, Inputs, Sources};
+pub use inputs::{
+    DEFAULT_BENCH, DEFAULT_FIRMWARE, DEFAULT_LINKS, InputError, Inputs, Sources, check_sight,
+};
 pub use judged::{Attempt, result_of};
 pub use out_folder::{OutFolder, OutFolderError};
 pub use plan_run::{Keep, Options, RunError, RunSummary, run_plan};

@@ -5,7 +5,7 @@ use std::fmt;
 use nor_flash_model::{Cut as CoreCut, CutEffect};
 
 use crate::case::runner::{Snapshot, Taken};
-use crate::plan::{Cut, CutAt, Torn};
+use crate::plan::{Cut, CutAt, Outage, Torn};
 use powercut_explore::{FlashFault, Flashes};
 
 /// A schedule cannot be played on the board.
@@ -52,6 +52,7 @@ pub fn cuts(cuts: &[CoreCut], faults: &[FlashFault]) -> Result<Vec<Cut>, NotOnBo
             Ok(Cut {
                 at: CutAt::Operation(cut.operation),
                 torn: torn(*cut)?,
+                outage: Outage::default(),
             })
         })
         .collect()

@@ -7,6 +7,7 @@ use powercut_bench::board::kind_of;
 use powercut_emulator::{Machine, Operation, PAGE_BYTES};
 use powercut_oracle::ending::Ending;
 use powercut_oracle::oracle::{Oracle, Violation};
+use powercut_oracle::outage::Outage;
 use powercut_oracle::seen::{Seen, Source, What};
 use powercut_oracle::sight::Sight;
 use powercut_oracle::verdict::{Invariant, Outcome};
@@ -165,7 +166,8 @@ impl Watch {
     pub(crate) fn power_off(&mut self, cut: bool) {
         self.cuts += u32::from(cut);
         let cut = cut.then_some("");
-        self.read(What::PowerOff { cut }, None);
+        let outage = Outage::default();
+        self.read(What::PowerOff { cut, outage }, None);
     }
 
     /// The device rests with this flash, and has reported `result` last: the right image, the right outcome, and no more

@@ -4,6 +4,7 @@
 //! says so, where it can. It knows nothing of plans, packages or journals. A [`Composed`] board is one with its relay, its
 //! witness and its link; [`KINDS`] lists the kinds there are.
 mod composed;
+mod cut_observer;
 mod in_process;
 mod nrf51;
 mod qemu;
@@ -15,10 +16,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nor_flash_model::Geometry;
+use powercut_oracle::outage::Ram;
 use powercut_oracle::seen::VirtualTime;
 use powercut_oracle::sight::Sight;
 
-use crate::debugger::CutObserver;
 use crate::feed::Feed;
 use crate::link::FarEnd;
 use crate::relay::Switched;
@@ -26,7 +27,8 @@ use crate::uart::UartToDevice;
 use crate::witness::Emulated;
 
 pub use composed::{Composed, KINDS, Kind, compose, sight_of};
-pub use nrf51::{kind_of, randomise};
+pub use cut_observer::{AtCut, CutObserver};
+pub use nrf51::{kind_of, randomise, randomise_but};
 #[cfg(feature = "fuzzing")]
 pub use qemu::fuzz_trace;
 
@@ -188,6 +190,11 @@ pub trait Board: Send {
     fn connect(&mut self, _line: Option<Arc<Mutex<dyn FarEnd>>>) {}
     /// Has `observer` told of every cut, with a copy of the chip; `false` for a kind of board that is not in this process.
     fn observe_cuts(&mut self, _observer: Arc<dyn CutObserver>) -> bool {
+        false
+    }
+    /// Decides how much of its content the RAM of a board that is off keeps up to the next power-on; without a call it keeps
+    /// nothing. `false` for a kind of board whose RAM cannot be told.
+    fn keep_ram(&mut self, _kept: Ram) -> bool {
         false
     }
     /// Lets the off time of a cut pass, for the board and all who live beside it; `false` if it passes by itself.

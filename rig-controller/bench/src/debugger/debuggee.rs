@@ -19,12 +19,13 @@ use gdbstub::target::ext::breakpoints::{
 use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps, outputln};
 use gdbstub::target::{Target, TargetError, TargetResult};
 use powercut_emulator::{
-    Alone, CLOCK_HZ, Cycles, DebugPort, FLASH_BYTES, Machine, Stop, Trap, Traps, Width,
+    Alone, CLOCK_HZ, Cycles, FLASH_BYTES, Machine, RAM_BYTES, Stop, Trap, Traps, Width,
 };
+use powercut_oracle::outage::Ram;
 
-use super::AtCut;
 use super::architecture::{CoreRegisters, CortexM0};
 use super::line::Line;
+use crate::board::AtCut;
 
 /// So long a copy that runs goes on in its own time before it is seen whether gdb wants something: a few milliseconds of the
 /// host's.
@@ -36,8 +37,9 @@ const OTHERS: [u32; 3] = [16, 17, 18];
 /// See the module's text.
 pub(super) struct Debuggee {
     machine: Machine,
-    port: DebugPort,
     after: Option<Machine>,
+    /// RAM as the cut finds it.
+    ram: Box<[u8; RAM_BYTES]>,
     breakpoints: BTreeSet<u32>,
     steps: bool,
     /// The step off a breakpoint came to this.
@@ -47,8 +49,8 @@ pub(super) struct Debuggee {
 impl Debuggee {
     pub(super) fn new(at: AtCut) -> Self {
         let mut debuggee = Self {
+            ram: Box::new(*at.before.ram()),
             machine: at.before,
-            port: DebugPort::new(),
             after: Some(at.after),
             breakpoints: BTreeSet::new(),
             steps: false,
@@ -97,19 +99,15 @@ impl Debuggee {
         }
     }
 
-    fn read_byte(&mut self, address: u32) -> Option<u8> {
-        let read = self
-            .port
-            .read(&mut self.machine, &mut Alone, address, Width::Byte);
-        read.ok().map(|byte| byte as u8)
-    }
-
-    /// The cut takes effect; the answer to the person who wants it.
-    fn cut(&mut self) -> &'static str {
+    /// The cut takes effect, and RAM is lost or kept; the answer to the person who wants it.
+    fn cut(&mut self, ram: Ram) -> &'static str {
         let Some(after) = self.after.take() else {
             return "power has been cut already";
         };
         self.machine = after;
+        if ram == Ram::Kept {
+            *self.machine.ram_mut() = *self.ram;
+        }
         self.machine.attach_debugger(true);
         self.set_breakpoints();
         "power was cut and is back: the next boot, before its first instruction; `maintenance flush register-cache` shows it"
@@ -126,6 +124,14 @@ impl Debuggee {
             self.machine.set_word(start, u32::from_le_bytes(word));
         }
     }
+}
+
+/// The widest transfer that begins at `address` and has at most `length` bytes.
+fn widest(address: u32, length: usize) -> Width {
+    let fits =
+        |width: &Width| address.is_multiple_of(width.bytes()) && width.bytes() as usize <= length;
+    let mut wide = [Width::Word, Width::Halfword].into_iter();
+    wide.find(fits).unwrap_or(Width::Byte)
 }
 
 fn reason(stop: Stop) -> SingleThreadStopReason<u32> {
@@ -194,13 +200,17 @@ impl SingleThreadBase for Debuggee {
     }
 
     fn read_addrs(&mut self, start: u32, data: &mut [u8]) -> TargetResult<usize, Self> {
+        // Registers are read once each: taking a byte from a receiver makes room for the next.
         let mut read = 0;
-        for (address, byte) in (start..).zip(data) {
-            match self.read_byte(address) {
-                Some(found) => *byte = found,
-                None => break,
-            }
-            read += 1;
+        while read < data.len() {
+            let address = start.wrapping_add(read as u32);
+            let width = widest(address, data.len() - read);
+            let Ok(found) = self.machine.bus_read(&mut Alone, address, width) else {
+                break;
+            };
+            let bytes = width.bytes() as usize;
+            data[read..read + bytes].copy_from_slice(&found.to_le_bytes()[..bytes]);
+            read += bytes;
         }
         if read == 0 {
             return Err(TargetError::NonFatal);
@@ -214,20 +224,19 @@ impl SingleThreadBase for Debuggee {
             self.patch(start, data);
             return Ok(());
         }
-        let is_words = start.is_multiple_of(4) && data.len().is_multiple_of(4);
-        let (bytes, width) = if is_words {
-            (4, Width::Word)
-        } else {
-            (1, Width::Byte)
-        };
-        for (address, unit) in (start..).step_by(bytes).zip(data.chunks(bytes)) {
+        let mut written = 0;
+        while written < data.len() {
+            let address = start.wrapping_add(written as u32);
+            let width = widest(address, data.len() - written);
+            let unit = &data[written..written + width.bytes() as usize];
             let value = unit
                 .iter()
                 .rev()
                 .fold(0, |value, byte| value << 8 | u32::from(*byte));
-            self.port
-                .write(&mut self.machine, &mut Alone, address, value, width)
+            self.machine
+                .bus_write(&mut Alone, address, value, width)
                 .map_err(|_| TargetError::NonFatal)?;
+            written += unit.len();
         }
         Ok(())
     }
@@ -305,7 +314,8 @@ impl MonitorCmd for Debuggee {
         mut out: ConsoleOutput<'_>,
     ) -> Result<(), Infallible> {
         match command {
-            b"cut" => outputln!(out, "{}", self.cut()),
+            b"cut" => outputln!(out, "{}", self.cut(Ram::Lost)),
+            b"brown-out" => outputln!(out, "{}", self.cut(Ram::Kept)),
             b"time" => {
                 let microseconds = self.machine.now() * 1_000_000 / CLOCK_HZ;
                 let instructions = self.machine.instructions();
@@ -313,7 +323,7 @@ impl MonitorCmd for Debuggee {
             }
             _ => outputln!(
                 out,
-                "monitor cut: let the cut take effect on this copy\nmonitor time: virtual time since the case began, and instructions"
+                "monitor cut: let the cut take effect on this copy; RAM is lost\nmonitor brown-out: the same; RAM is kept\nmonitor time: virtual time since the case began, and instructions"
             ),
         }
         Ok(())

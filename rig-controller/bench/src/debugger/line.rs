@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use gdbstub::conn::{Connection, ConnectionExt};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::readable;
@@ -65,7 +66,11 @@ impl ConnectionExt for Line {
             PollFd::new(self.cancelled.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.stream.as_fd(), PollFlags::POLLIN),
         ];
-        poll(&mut fds, PollTimeout::ZERO)?;
+        while let Err(error) = poll(&mut fds, PollTimeout::ZERO) {
+            if error != Errno::EINTR {
+                return Err(error.into());
+            }
+        }
         let [cancelled, gdb] = fds.map(|fd| fd.any().unwrap_or(true));
         if cancelled {
             return Err(io::ErrorKind::ConnectionAborted.into());
@@ -74,9 +79,13 @@ impl ConnectionExt for Line {
             return Ok(None);
         }
         let mut byte = [0];
-        match self.stream.peek(&mut byte)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(Some(byte[0])),
+        loop {
+            match self.stream.peek(&mut byte) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => return Ok(Some(byte[0])),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 }

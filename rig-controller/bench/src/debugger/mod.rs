@@ -17,29 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use gdbstub::stub::{DisconnectReason, GdbStub};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use powercut_emulator::Machine;
 
 use self::debuggee::{Debuggee, Session};
 use self::line::Line;
-use crate::board::Waker;
+use crate::board::{AtCut, CutObserver, Waker};
 use crate::cancel::Cancel;
-
-/// A board in this process at the moment of a cut.
-#[derive(Clone)]
-pub struct AtCut {
-    /// The board.
-    pub board: String,
-    /// The chip as the cut finds it. Before a torn operation the next instruction is the one that begins it.
-    pub before: Machine,
-    /// The chip in its next boot, before the first instruction, as if power had come back at once.
-    pub after: Machine,
-}
-
-/// Told of every cut of a board in this process, before power goes.
-pub trait CutObserver: Send + Sync {
-    /// The device stands still until this returns; `at` is a copy.
-    fn at_cut(&self, at: AtCut);
-}
 
 /// gdb cannot be served.
 #[derive(Debug, thiserror::Error)]

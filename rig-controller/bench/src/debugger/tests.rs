@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use powercut_emulator::{FLASH_BYTES, Timing};
+use powercut_emulator::{Cycles, FLASH_BYTES, Machine, Timing, Width, World};
 
 use super::gdb_client::GdbClient;
 use super::*;
@@ -41,13 +41,17 @@ struct Gdb {
 impl Gdb {
     /// Connected to a board that is at a cut before the first of these instructions.
     fn at_cut(program: &[u16]) -> Self {
+        Self::at(chip(program))
+    }
+
+    /// Connected to a board that is at a cut like this.
+    fn at(before: Machine) -> Self {
         let cancel = Cancel::default();
         let (tell, told) = mpsc::channel();
         let server = GdbServer::bind("127.0.0.1:0".parse().unwrap(), &cancel, move |what| {
             tell.send(what).unwrap();
         })
         .unwrap();
-        let before = chip(program);
         let at = AtCut {
             board: "mb-1".to_owned(),
             after: chip(&[0xE7FE]),
@@ -147,6 +151,68 @@ fn memory_and_registers_are_read_and_written_flash_too() {
     assert_eq!(gdb.leave(), Told::Left);
 }
 
+/// A line on which bytes have arrived.
+struct Arrived(Vec<u8>);
+
+impl World for Arrived {
+    fn next_at(&self) -> Option<Cycles> {
+        (!self.0.is_empty()).then_some(0)
+    }
+
+    fn next_byte(&mut self, _: Cycles) -> Option<u8> {
+        (!self.0.is_empty()).then(|| self.0.remove(0))
+    }
+}
+
+#[test]
+fn a_register_is_read_once_and_as_a_word() {
+    let mut before = chip(&COUNTS);
+    let mut line = Arrived(vec![0x41, 0x42]);
+    // A pin for the receiver, the UART on, the receiver started.
+    for (register, value) in [(0x4000_2514, 25), (0x4000_2500, 4), (0x4000_2000, 1)] {
+        before
+            .bus_write(&mut line, register, value, Width::Word)
+            .unwrap();
+    }
+    before.settle(&mut line);
+    let mut gdb = Gdb::at(before);
+    // RXDRDY, then the receiver's bytes, each of which a read takes.
+    assert_eq!(gdb.client.ask("m40002108,4"), "01000000");
+    assert_eq!(gdb.client.ask("m40002518,4"), "41000000");
+    assert_eq!(gdb.client.ask("m40002518,4"), "42000000");
+    // CPUID: the core's registers answer words alone.
+    assert_eq!(gdb.client.ask("me000ed00,4"), "00c20c41");
+    assert!(gdb.client.ask("me000ed00,1").starts_with('E'));
+    assert_eq!(gdb.leave(), Told::Left);
+}
+
+#[test]
+fn the_end_of_the_address_space_is_no_end_of_the_server() {
+    let mut gdb = Gdb::at_cut(&COUNTS);
+    for request in [
+        "mffffffff,1",
+        "mfffffffe,4",
+        "Mffffffff,1:00",
+        "Mfffffffe,4:00000000",
+    ] {
+        assert!(gdb.client.ask(request).starts_with('E'), "{request}");
+    }
+    assert_eq!(gdb.client.pc(), PROGRAM);
+    assert_eq!(gdb.leave(), Told::Left);
+}
+
+#[test]
+fn breakpoints_outlast_a_write_to_the_registers_of_the_debug_port() {
+    let mut gdb = Gdb::at_cut(&COUNTS);
+    assert_eq!(gdb.client.ask("Z1,104,2"), "OK");
+    // DEMCR: a debugger's habit, and a script's of OpenOCD.
+    gdb.client.ask("Me000edfc,4:01000000");
+    let stopped = gdb.client.ask("c");
+    assert!(stopped.starts_with("T05"), "{stopped}");
+    assert_eq!(gdb.client.pc(), PROGRAM + 4);
+    assert_eq!(gdb.leave(), Told::Left);
+}
+
 #[test]
 fn a_fault_stops_the_copy_in_the_handler() {
     let undefined = 0xDE00;
@@ -172,8 +238,22 @@ fn the_monitor_lets_the_cut_take_effect_on_the_copy() {
     assert_eq!(gdb.client.pc(), PROGRAM);
     assert_eq!(gdb.client.ask("m100,2"), "fee7");
     assert!(gdb.client.monitor("cut").contains("already"));
+    assert!(gdb.client.monitor("brown-out").contains("already"));
     assert!(gdb.client.monitor("help").contains("monitor cut"));
     assert_eq!(gdb.leave(), Told::Left);
+}
+
+#[test]
+fn the_monitor_lets_the_supply_sag_on_the_copy_whose_ram_is_then_as_the_cut_found_it() {
+    for (order, expected) in [("cut", "00000000"), ("brown-out", "01020304")] {
+        let mut before = chip(&COUNTS);
+        before.ram_mut()[0x10..0x14].copy_from_slice(&[1, 2, 3, 4]);
+        let mut gdb = Gdb::at(before);
+        assert_eq!(gdb.client.ask("M20000010,4:05060708"), "OK");
+        assert!(gdb.client.monitor(order).contains("next boot"));
+        assert_eq!(gdb.client.ask("m20000010,4"), expected, "{order}");
+        assert_eq!(gdb.leave(), Told::Left);
+    }
 }
 
 #[test]

@@ -43,6 +43,9 @@ pub enum RelayFault {
         /// The state that it reads back.
         found: Power,
     },
+    /// It switches on and off, and can do nothing between.
+    #[error("it can only switch on and off; a brown-out needs a supply whose voltage can be set")]
+    CannotSag,
 }
 
 /// A relay failed to do what it was told: always a *bench error*. Power is unknown then.
@@ -71,6 +74,18 @@ pub trait Relay: Send {
     /// # Errors
     /// Power may still be there.
     fn off(&mut self) -> Result<(), RelayError>;
+    /// Lets the supply sag until the board's chip is held in reset, and no further: its RAM keeps what it holds. [`Relay::on`]
+    /// ends it.
+    ///
+    /// # Errors
+    /// This relay cannot, or failed; power is unknown then.
+    fn sag(&mut self) -> Result<(), RelayError> {
+        Err(RelayError {
+            relay: self.name().to_owned(),
+            to: Power::Off,
+            fault: RelayFault::CannotSag,
+        })
+    }
     /// The board's power, as far as the relay knows.
     fn power(&self) -> Power;
 }
@@ -82,6 +97,7 @@ impl fmt::Display for RelayError {
             // The load names itself and says what to check; the relay did its part.
             RelayFault::Load(error) => error.fmt(f),
             RelayFault::Sticks { .. } => write!(f, "{relay}: switching {to} failed: {fault}"),
+            RelayFault::CannotSag => write!(f, "{relay}: {fault}"),
         }
     }
 }

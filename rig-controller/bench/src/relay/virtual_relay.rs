@@ -25,6 +25,11 @@ pub trait Switched: Send + Sync {
     fn close(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
     /// Contact open: power is gone when this returns. Idempotent.
     fn open(&self);
+    /// Supply below the level at which the board is held in reset, above the one at which RAM forgets; `false` for a load whose
+    /// supply cannot do that: then nothing has happened.
+    fn sag(&self) -> bool {
+        false
+    }
     /// Whether there is power.
     fn power(&self) -> Power;
 }
@@ -75,6 +80,14 @@ impl Relay for VirtualRelay {
         }
     }
 
+    fn sag(&mut self) -> Result<(), RelayError> {
+        if self.load.sag() {
+            Ok(())
+        } else {
+            Err(self.failed(Power::Off, RelayFault::CannotSag))
+        }
+    }
+
     fn power(&self) -> Power {
         self.load.power()
     }
@@ -112,6 +125,14 @@ mod tests {
                     .starts_with("relay 3: switching off failed")
             );
         }
+    }
+
+    #[test]
+    fn a_load_that_can_only_be_switched_refuses_to_sag_and_says_what_could() {
+        let mut relay = VirtualRelay::new("relay 3".to_owned(), Arc::new(Stuck(Power::On)));
+        let error = relay.sag().unwrap_err().to_string();
+        assert!(error.starts_with("relay 3: it can only switch"), "{error}");
+        assert!(error.contains("voltage can be set"), "{error}");
     }
 
     #[test]

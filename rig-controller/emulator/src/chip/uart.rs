@@ -45,6 +45,17 @@ pub(crate) enum Written {
     NotYet,
 }
 
+/// The fate of a byte that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// The firmware can take it.
+    Held,
+    /// The receiver listens and is full: it is lost.
+    Overrun,
+    /// The receiver does not listen.
+    Unheard,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Uart {
     timing: Timing,
@@ -128,20 +139,21 @@ impl Uart {
     }
 
     /// A byte has arrived.
-    pub(crate) fn receive(&mut self, byte: u8) {
+    pub(crate) fn receive(&mut self, byte: u8) -> Received {
         let connected = self.timing == Timing::Instant || self.rxd != NOT_CONNECTED;
         if !self.receives() || !connected {
-            return;
+            return Received::Unheard;
         }
         if self.held == FIFO_BYTES {
             self.error = true;
             self.error_source |= OVERRUN;
-            return;
+            return Received::Overrun;
         }
         // On the chip the event says that a byte has come up to be read; QEMU says it of each that arrives.
         self.rx_ready |= self.held == 0 || self.timing == Timing::Instant;
         self.fifo[self.held] = byte;
         self.held += 1;
+        Received::Held
     }
 
     /// The firmware takes the oldest byte, and the next comes up.

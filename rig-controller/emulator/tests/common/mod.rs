@@ -26,6 +26,7 @@ pub struct Notes {
     pub resets: Vec<(Cycles, ResetCause)>,
     pub absent: Vec<&'static str>,
     pub not_emulated: Vec<u32>,
+    pub overruns: Vec<Cycles>,
     pub not_written: Vec<u32>,
     /// Bytes for the device, and when they have arrived.
     pub incoming: VecDeque<(Cycles, u8)>,
@@ -85,6 +86,10 @@ impl World for Notes {
 
     fn not_emulated(&mut self, address: u32) {
         self.not_emulated.push(address);
+    }
+
+    fn overrun(&mut self, now: Cycles) {
+        self.overruns.push(now);
     }
 
     fn next_at(&self) -> Option<Cycles> {

@@ -200,6 +200,24 @@ fn peripherals_that_are_not_emulated_read_as_zero_and_are_told() {
 }
 
 #[test]
+fn registers_that_the_core_lacks_read_as_zero_and_are_told() {
+    // DHCSR, which belongs to the debug port; MPU_TYPE; SHCSR. CPUID and an enable register are there.
+    let code = [
+        vec![movs(0, 9)],
+        peek(0, 0xE000_EDF0),
+        poke(0xE000_ED90, 1),
+        poke(0xE000_ED24, 1),
+        peek(1, 0xE000_ED00),
+        poke(0xE000_E100, 1),
+        vec![bkpt(0)],
+    ]
+    .concat();
+    let (machine, notes) = run(&code);
+    assert_eq!(machine.registers()[..2], [0, 0x410C_C200]);
+    assert_eq!(notes.not_emulated, [0xE000_EDF0, 0xE000_ED90, 0xE000_ED24]);
+}
+
+#[test]
 fn a_clone_goes_the_same_way() {
     let code = [
         poke(RNG, 1),

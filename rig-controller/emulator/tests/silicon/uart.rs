@@ -177,10 +177,13 @@ fn a_seventh_byte_is_lost_while_flash_is_erased() {
     assert_eq!(machine.ram()[0x100..0x106], [0, 1, 2, 3, 4, 5]);
     assert_eq!(machine.registers()[1..4], [1, 1, 0]);
     assert_eq!(notes.turned.len(), 10, "each at its time");
+    let lost: Vec<u64> = (6..10).map(|index| 10_000 + index * BYTE).collect();
+    assert_eq!(notes.overruns, lost);
     // With instant timing none has come yet.
     let mut notes = Notes::with_bytes(bytes);
     let machine = to_the_end(&code, Timing::Instant, &mut notes);
     assert_eq!(machine.registers()[1..4], [0, 0, 0]);
+    assert_eq!(notes.overruns, []);
 }
 
 #[test]

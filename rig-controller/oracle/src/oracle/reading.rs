@@ -35,7 +35,7 @@ impl Oracle {
                 format!("the firmware uses {what}, which this board's silicon does not have"),
             ),
             What::Reset(_) => self.on_boot(),
-            What::PowerOff { cut } => self.was_cut |= cut.is_some(),
+            What::PowerOff { cut, .. } => self.was_cut |= cut.is_some(),
             What::PowerOn => {
                 if std::mem::take(&mut self.was_cut) {
                     match moment.flash {

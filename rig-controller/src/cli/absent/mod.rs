@@ -1,4 +1,6 @@
-//! Verbs in a rig that was built without them: they say so, and how to build them.
+//! Verbs and options in a rig that was built without them: they say so, and how to build them.
+#[cfg(not(feature = "gdb"))]
+pub(super) mod gdb;
 #[cfg(not(feature = "explore"))]
 pub(super) mod in_process;
 #[cfg(not(feature = "service"))]

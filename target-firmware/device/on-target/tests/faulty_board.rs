@@ -58,6 +58,22 @@ mod tests {
         defmt::info!("found {}", word);
     }
 
+    /// SYS_WRITE: its block holds a file, the address of bytes, and their number.
+    const WRITE: u32 = 0x05;
+
+    #[test]
+    fn asks_with_a_block_that_is_nowhere() {
+        // SAFETY: the debugger reads where nothing answers; it writes nothing.
+        unsafe { cortex_m::asm::semihosting_syscall(WRITE, NOWHERE as u32) };
+    }
+
+    #[test]
+    fn writes_a_text_that_is_nowhere() {
+        let block = [1, NOWHERE as u32, 4];
+        // SAFETY: the block is as it should be; the debugger reads where nothing answers, and writes nothing.
+        unsafe { cortex_m::asm::semihosting_syscall(WRITE, block.as_ptr() as u32) };
+    }
+
     #[test]
     #[should_panic]
     fn panics_as_it_should() {

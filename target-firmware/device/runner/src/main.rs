@@ -1,20 +1,23 @@
 //! Runs one on-target test suite in QEMU's micro:bit and says what came of each test.
 //!
 //! Cargo calls it with the ELF file of a suite (`runner` in `.cargo/config.toml`), so `cargo test` works as for any
-//! other package. Two kinds of suite are known: `embedded-test`, whose tests run each from a reset of its own, and
-//! `defmt-test`, whose tests run one after the other and report by defmt frames.
+//! other package. Two kinds of suite are known: `embedded-test`, whose tests run each in a machine of its own, and
+//! `defmt-test`, whose tests run one after the other and report by defmt frames, sent through semihosting.
 
-mod defmt_suite;
-mod embedded_suite;
 mod qemu;
 mod report;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use object::{Object, ObjectSection};
+use powercut_suite::{
+    EmbeddedTest, Suite, SuiteError, TestResult, TestVerdict, Tests, Transcript, judge,
+};
 use thiserror::Error;
 
+use crate::qemu::Outcome;
 use crate::report::Report;
 
 /// Why no verdict on the suite was possible.
@@ -22,25 +25,10 @@ use crate::report::Report;
 enum Error {
     #[error("usage: on-target SUITE.elf [FILTER]")]
     Usage,
-    #[error("reading the suite {path}: {source}; build it first")]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("{path} is no ELF file: {source}")]
-    Elf {
-        path: PathBuf,
-        source: object::Error,
-    },
-    #[error(
-        "{path} is no test suite: no embedded-test section and no defmt section in it; \
-         the bootloader and the application run on a bench, not here"
-    )]
-    NoSuite { path: PathBuf },
-    #[error(transparent)]
-    Embedded(#[from] embedded_suite::Error),
-    #[error(transparent)]
-    Defmt(#[from] defmt_suite::Error),
+    #[error("{0}; the bootloader and the application run on a bench, not here")]
+    Suite(#[from] SuiteError),
+    #[error("running the suite: {0}")]
+    Run(#[from] qemu::Error),
 }
 
 fn main() -> ExitCode {
@@ -61,31 +49,52 @@ fn run() -> Result<Report, Error> {
     if arguments.next().is_some() || filter.starts_with('-') {
         return Err(Error::Usage);
     }
-    let report = run_suite(&path, &filter)?;
+    let suite = Suite::read(&path)?;
+    let mut report = Report::default();
+    match suite.tests() {
+        Tests::Embedded(tests) => {
+            for test in tests.iter().filter(|test| test.name().contains(&filter)) {
+                report.add(&run_one(&path, &suite, test)?);
+            }
+        }
+        Tests::Defmt(names) => {
+            for result in run_all(&path, &suite, names)? {
+                report.add(&result);
+            }
+        }
+    }
     println!("{}", report.summary());
     Ok(report)
 }
 
-fn run_suite(path: &Path, filter: &str) -> Result<Report, Error> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let elf = object::File::parse(bytes.as_slice()).map_err(|source| Error::Elf {
-        path: path.to_owned(),
-        source,
-    })?;
-    let has = |name| {
-        elf.section_by_name(name)
-            .is_some_and(|section| section.size() > 0)
-    };
-    if has(".embedded_test") {
-        Ok(embedded_suite::run(path, &elf, filter)?)
-    } else if has(".defmt") {
-        Ok(defmt_suite::run(path, &bytes)?)
-    } else {
-        Err(Error::NoSuite {
-            path: path.to_owned(),
-        })
+fn run_one(path: &Path, suite: &Suite, test: &EmbeddedTest) -> Result<TestResult, Error> {
+    let name = test.name().to_owned();
+    if test.is_ignored() {
+        return Ok(TestResult {
+            name,
+            verdict: TestVerdict::Ignored,
+            said: Vec::new(),
+            took: Duration::ZERO,
+        });
     }
+    let outcome = qemu::run(path, &test.command_line())?;
+    Ok(TestResult {
+        name,
+        said: said(suite, &outcome).lines(),
+        took: outcome.took,
+        verdict: test.judge(outcome.end),
+    })
+}
+
+fn run_all(path: &Path, suite: &Suite, names: &BTreeSet<String>) -> Result<Vec<TestResult>, Error> {
+    let outcome = qemu::run(path, &[])?;
+    Ok(judge(names, &said(suite, &outcome), &outcome.end))
+}
+
+/// The words of a run. QEMU tells them at its end: when each was said is not known.
+fn said<'s>(suite: &'s Suite, outcome: &Outcome) -> Transcript<'s> {
+    let mut said = suite.transcript();
+    said.semihosting(&outcome.output, outcome.took);
+    said.end(outcome.took);
+    said
 }

@@ -4,12 +4,10 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use powercut_suite::{End, TIME_LIMIT, TestFailure};
 use thiserror::Error;
-
-/// Most tests take a fraction of a second; a signature check is 15 million instructions.
-const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// The exit code of a semihosting abort: what a panicking test ends with.
 const ABORTED: i32 = 134;
@@ -28,24 +26,18 @@ pub(crate) enum Error {
     },
 }
 
-/// How a test ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Returned,
-    Aborted,
-    OutOfTime,
-}
-
 /// What a run left behind.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) end: End,
     /// What the program wrote by semihosting.
     pub(crate) output: Vec<u8>,
+    /// In the time of this computer.
+    pub(crate) took: Duration,
 }
 
 /// Runs `elf` from a reset until it exits, with `arguments` as its semihosting command line.
-pub(crate) fn run(elf: &Path, arguments: &[&str]) -> Result<Outcome, Error> {
+pub(crate) fn run(elf: &Path, arguments: &[String]) -> Result<Outcome, Error> {
     let mut semihosting = String::from("enable=on,target=native");
     for argument in arguments {
         semihosting.push_str(",arg=");
@@ -65,6 +57,7 @@ pub(crate) fn run(elf: &Path, arguments: &[&str]) -> Result<Outcome, Error> {
 }
 
 fn wait(mut child: Child) -> Result<Outcome, Error> {
+    let begun = Instant::now();
     let output = read_to_end(child.stdout.take());
     let messages = read_to_end(child.stderr.take());
     // The pipe closes when QEMU ends, for whatever reason.
@@ -76,9 +69,12 @@ fn wait(mut child: Child) -> Result<Outcome, Error> {
     };
     let status = child.wait().map_err(Error::Wait)?;
     let end = match status.code() {
-        _ if !in_time => End::OutOfTime,
+        _ if !in_time => End::Failed(TestFailure::OutOfTime {
+            limit: TIME_LIMIT,
+            pc: None,
+        }),
         Some(0) => End::Returned,
-        Some(ABORTED) => End::Aborted,
+        Some(ABORTED) => End::Failed(TestFailure::Aborted),
         _ => {
             let messages = messages.recv().unwrap_or_default();
             return Err(Error::Unexpected {
@@ -87,7 +83,11 @@ fn wait(mut child: Child) -> Result<Outcome, Error> {
             });
         }
     };
-    Ok(Outcome { end, output })
+    Ok(Outcome {
+        end,
+        output,
+        took: begun.elapsed(),
+    })
 }
 
 /// Everything a pipe brings until it closes, read on a thread of its own so that no pipe fills up.

@@ -1,5 +1,7 @@
 //! What came of the tests, in the words cargo's own tests use.
 
+use powercut_suite::{TestResult, TestVerdict};
+
 /// Counts outcomes and prints each as it comes.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -9,22 +11,25 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn passed(&mut self, name: &str) {
-        println!("test {name} ... ok");
-        self.passed += 1;
-    }
-
-    pub(crate) fn failed_because(&mut self, name: &str, reason: &str) {
-        println!("test {name} ... FAILED");
-        for line in reason.lines() {
-            println!("    {line}");
+    pub(crate) fn add(&mut self, result: &TestResult) {
+        let name = &result.name;
+        match &result.verdict {
+            TestVerdict::Passed => {
+                println!("test {name} ... ok");
+                self.passed += 1;
+            }
+            TestVerdict::Ignored => {
+                println!("test {name} ... ignored");
+                self.ignored += 1;
+            }
+            TestVerdict::Failed(failure) => {
+                println!("test {name} ... FAILED: {failure}");
+                for line in &result.said {
+                    println!("    {line}");
+                }
+                self.failed += 1;
+            }
         }
-        self.failed += 1;
-    }
-
-    pub(crate) fn ignored(&mut self, name: &str) {
-        println!("test {name} ... ignored");
-        self.ignored += 1;
     }
 
     pub(crate) fn failed(&self) -> usize {

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use powercut_emulator::{
     self as emulator, Cycles, Machine, PAGE_BYTES, Stop, Timing, cycles_in, time_of,
 };
+use powercut_oracle::outage::Ram;
 use powercut_oracle::seen::VirtualTime;
 
-use super::world::{Cut, World};
+use super::world::{Cut, Told, World};
 use crate::board::stack::deepest_stack;
-use crate::board::{BoardError, Stopped, nrf51};
-use crate::debugger::{AtCut, CutObserver};
+use crate::board::{AtCut, BoardError, CutObserver, Stopped, nrf51};
 use crate::feed::Feed;
 use crate::link::FarEnd;
 
@@ -28,8 +28,13 @@ pub(super) struct Chip {
     operations: u64,
     seed: u64,
     boots: u64,
-    /// RAM as it was at power-on: empty without power.
-    garbage: Vec<u8>,
+    /// RAM as it was at power-on, if it was garbage.
+    garbage: Option<Vec<u8>>,
+    /// Core and peripherals hold their state.
+    is_fed: bool,
+    /// So much of its content RAM keeps up to the next power-on.
+    kept: Ram,
+    told: Told,
 }
 
 /// Whether the chip runs, and why not.
@@ -57,7 +62,10 @@ impl Chip {
             operations: 0,
             seed: 0,
             boots: 0,
-            garbage: Vec::new(),
+            garbage: None,
+            is_fed: false,
+            kept: Ram::Lost,
+            told: Told::default(),
         }
     }
 
@@ -81,9 +89,16 @@ impl Chip {
         !matches!(self.state, State::Off | State::Cut)
     }
 
-    /// Whether RAM has been kept since the last power-on.
-    pub(super) fn remembers(&self) -> bool {
-        !self.garbage.is_empty()
+    /// Whether core and peripherals have held their state since the last power-on.
+    pub(super) fn is_fed(&self) -> bool {
+        self.is_fed
+    }
+
+    /// So much of its content RAM keeps up to the next power-on, if power is off.
+    pub(super) fn keep_ram(&mut self, kept: Ram) {
+        if !self.is_fed {
+            self.kept = kept;
+        }
     }
 
     /// Why it does not run, if it has no power.
@@ -107,6 +122,8 @@ impl Chip {
         self.state = State::Off;
         self.operations = 0;
         self.boots = 0;
+        self.kept = Ram::Lost;
+        self.told = Told::default();
         self.seed = seed;
         Ok(())
     }
@@ -121,7 +138,11 @@ impl Chip {
         }
         self.boots += 1;
         let now = cycles_in(self.time.now());
-        self.garbage = boot(&mut self.machine, self.seed, self.boots, now);
+        let kept = std::mem::take(&mut self.kept);
+        boot(&mut self.machine, self.seed, self.boots, now, kept);
+        self.garbage = (kept == Ram::Lost).then(|| self.machine.ram().to_vec());
+        self.is_fed = true;
+        self.told.overrun = false;
         self.heard().clear();
         self.state = State::Held;
         Ok(())
@@ -143,7 +164,8 @@ impl Chip {
         if self.has_power() {
             self.state = State::Off;
         }
-        self.garbage.clear();
+        self.garbage = None;
+        self.is_fed = false;
         self.heard().clear();
     }
 
@@ -166,6 +188,7 @@ impl Chip {
             heard: &self.heard,
             operations: self.operations,
             cut: None,
+            told: &mut self.told,
         };
         let stop = self.machine.run(&mut world, until);
         self.operations = world.operations;
@@ -199,7 +222,13 @@ impl Chip {
         }
         if let (Some(observer), Some(before)) = (&self.observer, before) {
             let mut after = self.machine.clone();
-            boot(&mut after, self.seed, self.boots + 1, before.now());
+            boot(
+                &mut after,
+                self.seed,
+                self.boots + 1,
+                before.now(),
+                Ram::Lost,
+            );
             let board = board.to_owned();
             observer.at_cut(AtCut {
                 board,
@@ -229,10 +258,11 @@ impl Chip {
         self.time.advance_to(end);
     }
 
-    /// Bytes of stack that were in use at most since power-on, if it is on.
+    /// Bytes of stack that were in use at most since power-on, if it is on and RAM began as garbage: in RAM that was kept the
+    /// stack of the boot before looks like one of this boot.
     pub(super) fn stack_bytes(&self) -> Option<u32> {
-        self.has_power()
-            .then(|| deepest_stack(self.machine.ram(), &self.garbage))
+        let garbage = self.garbage.as_ref().filter(|_| self.has_power())?;
+        Some(deepest_stack(self.machine.ram(), garbage))
     }
 
     fn heard(&self) -> std::sync::MutexGuard<'_, VecDeque<u8>> {
@@ -240,9 +270,8 @@ impl Chip {
     }
 }
 
-/// Gives power to a machine at `now`, in its boot number `boots` from 1; returns the garbage that its RAM begins with.
-fn boot(machine: &mut Machine, seed: u64, boots: u64, now: Cycles) -> Vec<u8> {
-    nrf51::randomise(machine, seed, boots);
+/// Gives power to a machine at `now`, in its boot number `boots` from 1, whose RAM has kept so much.
+fn boot(machine: &mut Machine, seed: u64, boots: u64, now: Cycles, kept: Ram) {
+    nrf51::randomise_but(machine, seed, boots, kept);
     machine.power_on(now);
-    machine.ram().to_vec()
 }

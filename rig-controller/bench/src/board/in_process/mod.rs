@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use powercut_emulator::Timing;
+use powercut_oracle::outage::Ram;
 use powercut_oracle::seen::VirtualTime;
 use powercut_oracle::sight::Sight;
 
 use self::power::Supply;
-use super::{Board, BoardError, Facts, Hold, Kind, Stopped, Waker, nrf51};
-use crate::debugger::CutObserver;
+use super::{Board, BoardError, CutObserver, Facts, Hold, Kind, Stopped, Waker, nrf51};
 use crate::entry::{BoardEntry, BoardTiming};
 use crate::feed::Feed;
 use crate::link::FarEnd;
@@ -125,6 +125,11 @@ impl Board for InProcessBoard {
         true
     }
 
+    fn keep_ram(&mut self, kept: Ram) -> bool {
+        self.supply.chip().keep_ram(kept);
+        true
+    }
+
     fn rest(&mut self, time: Duration) -> bool {
         self.supply.rest(time);
         true
@@ -147,3 +152,6 @@ impl Board for InProcessBoard {
         Ok(self.supply.chip().stack_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests;

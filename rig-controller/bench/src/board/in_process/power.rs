@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use powercut_emulator::{Timing, cycles_in};
+use powercut_oracle::outage::Ram;
 use powercut_oracle::seen::VirtualTime;
 
 use super::chip::Chip;
@@ -94,6 +95,13 @@ impl Switched for Supply {
         self.opening.store(false, Ordering::SeqCst);
     }
 
+    fn sag(&self) -> bool {
+        // To core and peripherals it is the same; RAM is told apart.
+        self.open();
+        self.chip().keep_ram(Ram::Kept);
+        true
+    }
+
     fn power(&self) -> Power {
         if self.chip().has_power() {
             Power::On
@@ -109,11 +117,11 @@ impl Emulated for Supply {
     }
 
     fn look(&self) -> Proof {
-        // RAM forgets without power, whoever took it.
-        if self.chip().remembers() {
-            Proof::StillOn("the core's memory is kept".to_owned())
+        // Core and peripherals forget without power, whoever took it; RAM may take its time.
+        if self.chip().is_fed() {
+            Proof::StillOn("its registers hold their state".to_owned())
         } else {
-            Proof::Off("the core's memory is gone".to_owned())
+            Proof::Off("its registers have lost their state".to_owned())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The world of a chip in this process: tells a feed what the device does, cuts where it is ordered to, and has those who live
 //! beside the board live as far as the device has lived.
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +32,17 @@ pub(super) struct World<'a> {
     pub(super) operations: u64,
     /// The cut that was ordered.
     pub(super) cut: Option<Cut>,
+    /// Shortcomings that have been told.
+    pub(super) told: &'a mut Told,
+}
+
+/// Shortcomings of emulator and firmware that the feed has heard of, and need not hear of again.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Registers that the emulator does not have, in this case.
+    pub(super) registers: BTreeSet<u32>,
+    /// Bytes were lost in this boot, the receiver being full.
+    pub(super) overrun: bool,
 }
 
 impl World<'_> {
@@ -110,6 +121,20 @@ impl emulator::World for World<'_> {
     fn not_on_silicon(&mut self, what: &'static str) {
         self.feed
             .tell(Source::Board, What::NotOnSilicon(what), None);
+    }
+
+    fn not_emulated(&mut self, address: u32) {
+        if self.told.registers.insert(address) {
+            self.feed
+                .tell(Source::Board, What::NotEmulated(address), None);
+        }
+    }
+
+    fn overrun(&mut self, now: Cycles) {
+        if !std::mem::replace(&mut self.told.overrun, true) {
+            self.time.advance_to(time_of(now));
+            self.feed.tell(Source::Board, What::Overrun, None);
+        }
     }
 
     fn next_at(&self) -> Option<Cycles> {

@@ -53,6 +53,8 @@ pub(super) const KIND: Kind = Kind {
     sight: Sight {
         // The host's time passes differently every time.
         moments: false,
+        // A new process knows nothing of the RAM of the last.
+        outages: false,
         ..Sight::EVERYTHING
     },
     relay: "virtual",

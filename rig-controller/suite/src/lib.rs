@@ -1,13 +1,13 @@
-//! On-target test suites, run through a debug probe.
+//! On-target test suites as files: which tests a program has, and what became of each, going by what the program said and how
+//! it ended. Running programs is for others: through a debug probe, or in QEMU.
 //!
 //! Two kinds are known. Tests of the crate `embedded-test` each start from a reset: the suite is told by semihosting which
 //! one to run, and exits with its result. Tests of the crate `defmt-test` run one after the other in one program, which says
-//! by defmt frames which one it has come to. Both may log by semihosting or by RTT, as text or as defmt frames. Time is that
-//! of the board.
+//! by defmt frames which one it has come to. Both may log by semihosting or by RTT, as text or as defmt frames.
+#![forbid(unsafe_code)]
 
 mod defmt_tests;
 mod embedded_tests;
-mod execution;
 mod transcript;
 
 use std::collections::BTreeSet;
@@ -18,14 +18,14 @@ use std::time::Duration;
 use defmt_decoder::Table;
 use object::{Architecture, Object, ObjectSymbol};
 
-use crate::virtual_board::VirtualBoard;
-use embedded_tests::EmbeddedTest;
-use execution::Execution;
+pub use defmt_tests::judge;
+pub use embedded_tests::EmbeddedTest;
+pub use transcript::{Message, Transcript};
 
-/// A test may take so long, in the board's time, if neither it nor the caller says otherwise.
+/// A test may take so long if neither it nor the caller says otherwise.
 pub const TIME_LIMIT: Duration = Duration::from_mins(1);
 
-/// A suite cannot be read or run; of the tests nothing is said.
+/// A suite cannot be read; of its tests nothing is said.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
     /// The file cannot be read.
@@ -75,39 +75,6 @@ pub enum SuiteError {
         /// The reason.
         reason: String,
     },
-    /// The probe failed.
-    #[error("{doing}: {reason}")]
-    Probe {
-        /// The step that failed.
-        doing: &'static str,
-        /// The reasons, the outermost first.
-        reason: String,
-    },
-}
-
-impl SuiteError {
-    /// Whether the file is the reason.
-    pub fn is_bad_input(&self) -> bool {
-        !matches!(self, Self::Probe { .. })
-    }
-}
-
-/// The error of a step of the probe, with all its reasons.
-fn probe_error(
-    doing: &'static str,
-) -> impl FnOnce(&(dyn std::error::Error + 'static)) -> SuiteError {
-    move |error| {
-        let mut reasons = vec![error.to_string()];
-        let mut source = error.source();
-        while let Some(error) = source {
-            reasons.push(error.to_string());
-            source = error.source();
-        }
-        SuiteError::Probe {
-            doing,
-            reason: reasons.join(": "),
-        }
-    }
 }
 
 /// How a test ended.
@@ -132,8 +99,8 @@ pub enum TestFailure {
     OutOfTime {
         /// The time it had.
         limit: Duration,
-        /// The next instruction.
-        pc: u32,
+        /// The next instruction, where that can be seen.
+        pc: Option<u32>,
     },
     /// It did what the core does not do.
     HardFault {
@@ -147,6 +114,13 @@ pub enum TestFailure {
         /// The breakpoint.
         pc: u32,
     },
+    /// It asked something by semihosting, with a pointer that leads nowhere.
+    BadRequest {
+        /// The breakpoint by which it asked.
+        pc: u32,
+        /// The reason why that cannot be read.
+        reason: String,
+    },
     /// It ended with an exit code of its own.
     Exited(String),
     /// The program ended and had not come to it, or to its end.
@@ -158,14 +132,18 @@ impl fmt::Display for TestFailure {
         match self {
             Self::Aborted => f.write_str("panicked or returned an error"),
             Self::DidNotPanic => f.write_str("did not panic as it should"),
-            Self::OutOfTime { limit, pc } => write!(
-                f,
-                "ran out of time: not at its end after {} s of the board's time, stopped at {pc:#010x}",
-                limit.as_secs_f64()
-            ),
+            Self::OutOfTime { limit, pc } => {
+                let limit = limit.as_secs_f64();
+                write!(f, "ran out of time: not at its end after {limit} s")?;
+                pc.map_or(Ok(()), |pc| write!(f, ", stopped at {pc:#010x}"))
+            }
             Self::HardFault { pc } => write!(f, "hard fault at {pc:#010x}"),
             Self::LockedUp => f.write_str("locked up: a fault in the handler of faults"),
             Self::Breakpoint { pc } => write!(f, "stopped at the breakpoint in {pc:#010x}"),
+            Self::BadRequest { pc, reason } => write!(
+                f,
+                "asked by semihosting at {pc:#010x} with a pointer that leads nowhere: {reason}"
+            ),
             Self::Exited(how) => write!(f, "exited with {how}"),
             Self::NotFinished => f.write_str("not run to its end: the suite ended before"),
         }
@@ -181,26 +159,17 @@ pub struct TestResult {
     pub verdict: TestVerdict,
     /// The lines that the board has said meanwhile, by semihosting and RTT.
     pub said: Vec<String>,
-    /// How long it took, in the board's time.
+    /// How long it took, in the time of what ran it.
     pub took: Duration,
 }
 
-/// Which tests to run, and for how long.
+/// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SuiteOptions {
-    /// Tests whose names contain this. A suite of defmt-test always runs as a whole.
-    pub filter: String,
-    /// A test fails after so long, in the board's time, unless it says itself how long it may take.
-    pub limit: Duration,
-}
-
-impl Default for SuiteOptions {
-    fn default() -> Self {
-        Self {
-            filter: String::new(),
-            limit: TIME_LIMIT,
-        }
-    }
+pub enum End {
+    /// It exited with success.
+    Returned,
+    /// In any other way.
+    Failed(TestFailure),
 }
 
 /// A program with tests in it.
@@ -212,9 +181,12 @@ pub struct Suite {
     tests: Tests,
 }
 
-enum Tests {
+/// The tests of a suite.
+#[derive(Debug)]
+pub enum Tests {
+    /// Of embedded-test, by their names.
     Embedded(Vec<EmbeddedTest>),
-    /// Names; the program knows the order.
+    /// Of defmt-test: names alone; the program knows the order.
     Defmt(BTreeSet<String>),
 }
 
@@ -226,6 +198,9 @@ impl fmt::Debug for Suite {
 
 impl Suite {
     /// Reads a suite from an ELF file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no suite.
     pub fn read(path: &Path) -> Result<Self, SuiteError> {
         let elf = std::fs::read(path).map_err(|source| SuiteError::Read {
             path: path.to_owned(),
@@ -280,20 +255,23 @@ impl Suite {
         })
     }
 
-    /// Flashes the suite to `board`, verifies it, and runs its tests. `listener` is told of each as soon as it has ended.
-    ///
-    /// # Errors
-    /// The probe failed. Tests that fail are no error.
-    pub fn run(
-        &self,
-        board: &VirtualBoard,
-        options: &SuiteOptions,
-        listener: &mut dyn FnMut(&TestResult),
-    ) -> Result<(), SuiteError> {
-        let mut execution = Execution::begin(board, self)?;
-        match &self.tests {
-            Tests::Embedded(tests) => embedded_tests::run(tests, &mut execution, options, listener),
-            Tests::Defmt(names) => defmt_tests::run(names, &mut execution, options, listener),
-        }
+    /// The ELF file.
+    pub fn elf(&self) -> &[u8] {
+        &self.elf
+    }
+
+    /// Where the control block of RTT is, if the program has one.
+    pub fn rtt(&self) -> Option<u32> {
+        self.rtt
+    }
+
+    /// Its tests.
+    pub fn tests(&self) -> &Tests {
+        &self.tests
+    }
+
+    /// An empty transcript of a run of it.
+    pub fn transcript(&self) -> Transcript<'_> {
+        Transcript::new(self.table.as_ref(), self.rtt.is_some())
     }
 }

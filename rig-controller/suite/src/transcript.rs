@@ -1,4 +1,4 @@
-//! The words of a board, in the order in which they came: text, and defmt frames decoded.
+//! The words of a program, in the order in which they came: text, and defmt frames decoded.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,12 +7,13 @@ use defmt_decoder::{DecodeError, StreamDecoder, Table};
 
 /// A line of text, or a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Message {
+pub struct Message {
     /// When it came, in the board's time since its reset.
-    pub(super) at: Duration,
+    pub at: Duration,
     /// The level of a frame that has one.
-    pub(super) level: Option<String>,
-    pub(super) text: String,
+    pub level: Option<String>,
+    /// The words.
+    pub text: String,
 }
 
 impl fmt::Display for Message {
@@ -92,8 +93,8 @@ fn decode(decoder: &mut dyn StreamDecoder, at: Duration, messages: &mut Vec<Mess
     }
 }
 
-/// See the module's text.
-pub(super) struct Transcript<'a> {
+/// The words of one run, in the order in which they came; bytes go in as they come.
+pub struct Transcript<'a> {
     messages: Vec<Message>,
     semihosting: Stream<'a>,
     rtt: Stream<'a>,
@@ -102,7 +103,7 @@ pub(super) struct Transcript<'a> {
 
 impl<'a> Transcript<'a> {
     /// Where a program has RTT, its defmt frames come there and its semihosting is text; else they come by semihosting.
-    pub(super) fn new(table: Option<&'a Table>, has_rtt: bool) -> Self {
+    pub(crate) fn new(table: Option<&'a Table>, has_rtt: bool) -> Self {
         Self {
             messages: Vec::new(),
             semihosting: Stream::new(table.filter(|_| !has_rtt)),
@@ -112,37 +113,39 @@ impl<'a> Transcript<'a> {
     }
 
     /// Bytes have come by semihosting.
-    pub(super) fn semihosting(&mut self, bytes: &[u8], at: Duration) {
+    pub fn semihosting(&mut self, bytes: &[u8], at: Duration) {
         self.semihosting.receive(bytes, at, &mut self.messages);
     }
 
     /// Bytes have come by RTT.
-    pub(super) fn rtt(&mut self, bytes: &[u8], at: Duration) {
+    pub fn rtt(&mut self, bytes: &[u8], at: Duration) {
         self.rtt.receive(bytes, at, &mut self.messages);
     }
 
     /// Nothing more comes.
-    pub(super) fn end(&mut self, at: Duration) {
+    pub fn end(&mut self, at: Duration) {
         self.now = at;
         self.semihosting.end(at, &mut self.messages);
         self.rtt.end(at, &mut self.messages);
     }
 
-    pub(super) fn messages(&self) -> &[Message] {
+    /// All that was said, in order.
+    pub fn messages(&self) -> &[Message] {
         &self.messages
     }
 
     /// When it ended, in the board's time since its reset.
-    pub(super) fn ended_at(&self) -> Duration {
+    pub fn ended_at(&self) -> Duration {
         self.now
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    /// The same as lines.
+    pub fn lines(&self) -> Vec<String> {
         self.messages.iter().map(ToString::to_string).collect()
     }
 
     #[cfg(test)]
-    pub(super) fn of_messages(messages: &[&str]) -> Self {
+    pub(crate) fn of_messages(messages: &[&str]) -> Self {
         let mut transcript = Self::new(None, false);
         for message in messages {
             transcript.semihosting(message.as_bytes(), Duration::ZERO);

@@ -13,29 +13,22 @@ use probe_rs::{
     VectorCatchCondition,
 };
 
-use super::transcript::Transcript;
-use super::{Suite, SuiteError, TestFailure, probe_error};
+use crate::suite::{SuiteRunError, in_words, probe_error};
 use crate::virtual_board::{CHIP, VirtualBoard};
+use powercut_suite::{End, Suite, TestFailure, Transcript};
 
 /// How long probe-rs waits for a core that it halts or resets, in the host's time.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The exit code of a semihosting abort: a test that panicked.
 const ABORTED: u32 = 134;
+/// The breakpoint by which a program asks: BKPT 0xAB.
+const REQUEST: u16 = 0xBEAB;
 /// The file that every open file is: the console.
 const CONSOLE: NonZeroU32 = NonZeroU32::MIN;
 /// In the value that LR has in a handler: the frame is on the process stack.
 const PROCESS_STACK: u32 = 1 << 2;
 /// Where in the frame of an exception the address of the instruction is.
 const FRAME_PC: u64 = 24;
-
-/// How a program ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
-    /// It exited with success.
-    Returned,
-    /// In any other way.
-    Failed(TestFailure),
-}
 
 /// One run of the program.
 pub(super) struct Ran<'a> {
@@ -53,12 +46,12 @@ pub(super) struct Execution<'a> {
 
 impl<'a> Execution<'a> {
     /// Flashes and verifies the program.
-    pub(super) fn begin(board: &'a VirtualBoard, suite: &'a Suite) -> Result<Self, SuiteError> {
+    pub(super) fn begin(board: &'a VirtualBoard, suite: &'a Suite) -> Result<Self, SuiteRunError> {
         let mut session = board
             .probe()
             .attach(CHIP, Permissions::default())
             .map_err(|error| probe_error("attaching to the board")(&error))?;
-        flash(&mut session, &suite.elf)?;
+        flash(&mut session, suite.elf())?;
         Ok(Self {
             board,
             suite,
@@ -71,19 +64,18 @@ impl<'a> Execution<'a> {
         &mut self,
         command_line: &str,
         limit: Duration,
-    ) -> Result<Ran<'a>, SuiteError> {
+    ) -> Result<Ran<'a>, SuiteRunError> {
         let core = self
             .session
             .core(0)
             .map_err(|error| probe_error("finding the core")(&error))?;
-        let rtt = self.suite.rtt;
         let mut run = Run {
             core,
             board: self.board,
             command_line,
             began: Duration::ZERO,
-            said: Transcript::new(self.suite.table.as_ref(), rtt.is_some()),
-            rtt_at: rtt.map(u64::from),
+            said: self.suite.transcript(),
+            rtt_at: self.suite.rtt().map(u64::from),
             rtt: None,
         };
         let end = run
@@ -99,7 +91,7 @@ impl<'a> Execution<'a> {
     }
 }
 
-fn flash(session: &mut Session, elf: &[u8]) -> Result<(), SuiteError> {
+fn flash(session: &mut Session, elf: &[u8]) -> Result<(), SuiteRunError> {
     let Some(format) = image_format("elf") else {
         unreachable!("built in by the feature `builtin-formats`");
     };
@@ -141,24 +133,27 @@ impl Run<'_, '_> {
             .enable_vector_catch(VectorCatchCondition::HardFault)?;
         self.core.run()?;
         loop {
-            let status = self.core.status()?;
+            // probe-rs reads the parameters of a request as it looks.
+            let status = match self.core.status() {
+                Ok(status) => status,
+                Err(error) => return self.bad_request(error),
+            };
             self.listen()?;
             match status {
                 CoreStatus::Running | CoreStatus::Sleeping | CoreStatus::Unknown => {
                     if self.now() >= limit {
-                        let pc = self.core.halt(PATIENCE)?.pc as u32;
+                        let pc = Some(self.core.halt(PATIENCE)?.pc as u32);
                         return Ok(End::Failed(TestFailure::OutOfTime { limit, pc }));
                     }
                 }
                 CoreStatus::LockedUp => return Ok(End::Failed(TestFailure::LockedUp)),
                 CoreStatus::Halted(HaltReason::Breakpoint(BreakpointCause::Semihosting(
                     command,
-                ))) => {
-                    if let Some(end) = self.answer(command)? {
-                        return Ok(end);
-                    }
-                    self.core.run()?;
-                }
+                ))) => match self.answer(command) {
+                    Ok(None) => self.core.run()?,
+                    Ok(Some(end)) => return Ok(end),
+                    Err(error) => return self.bad_request(error),
+                },
                 CoreStatus::Halted(HaltReason::Exception) => {
                     let pc = self.faulted_at()?;
                     return Ok(End::Failed(TestFailure::HardFault { pc }));
@@ -168,6 +163,20 @@ impl Run<'_, '_> {
                     return Ok(End::Failed(TestFailure::Breakpoint { pc }));
                 }
             }
+        }
+    }
+
+    /// The test's failure if the program stands at a request, which then led to this error of the probe; else the error.
+    fn bad_request(&mut self, error: Error) -> Result<End, Error> {
+        let Ok(pc) = self.register(15) else {
+            return Err(error);
+        };
+        match self.core.read_word_16(pc.into()) {
+            Ok(REQUEST) => Ok(End::Failed(TestFailure::BadRequest {
+                pc,
+                reason: in_words(&error),
+            })),
+            _ => Err(error),
         }
     }
 

@@ -7,19 +7,19 @@ use std::time::Duration;
 use object::{Object, ObjectSection, ObjectSymbol};
 use serde::Deserialize;
 
-use super::execution::{End, Execution};
-use super::{SuiteError, SuiteOptions, TestFailure, TestResult, TestVerdict};
+use super::{End, SuiteError, TestFailure, TestVerdict};
 
 const SECTION: &str = ".embedded_test";
 
-/// One test.
-pub(super) struct EmbeddedTest {
+/// One test of embedded-test.
+#[derive(Debug)]
+pub struct EmbeddedTest {
     described: Description,
     address: u32,
 }
 
 /// The name of the symbol.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Description {
     name: String,
     ignored: bool,
@@ -59,51 +59,36 @@ fn word(elf: &object::File<'_>, at: u64) -> Option<u32> {
     Some(u32::from_le_bytes(word.try_into().ok()?))
 }
 
-pub(super) fn run(
-    tests: &[EmbeddedTest],
-    execution: &mut Execution<'_>,
-    options: &SuiteOptions,
-    listener: &mut dyn FnMut(&TestResult),
-) -> Result<(), SuiteError> {
-    for test in tests {
-        if test.described.name.contains(&options.filter) {
-            listener(&test.run(execution, options.limit)?);
-        }
-    }
-    Ok(())
-}
-
 impl EmbeddedTest {
-    fn run(
-        &self,
-        execution: &mut Execution<'_>,
-        limit: Duration,
-    ) -> Result<TestResult, SuiteError> {
-        let test = &self.described;
-        if test.ignored {
-            return Ok(TestResult {
-                name: test.name.clone(),
-                verdict: TestVerdict::Ignored,
-                said: Vec::new(),
-                took: Duration::ZERO,
-            });
-        }
-        let limit = test
-            .timeout
-            .map_or(limit, |seconds| Duration::from_secs(seconds.into()));
-        let ran = execution.run(&format!("run_addr {}", self.address), limit)?;
-        let verdict = match (ran.end, test.should_panic) {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.described.name
+    }
+
+    /// The suite leaves it out.
+    pub fn is_ignored(&self) -> bool {
+        self.described.ignored
+    }
+
+    /// The time that it says itself it may take.
+    pub fn time_limit(&self) -> Option<Duration> {
+        let seconds = self.described.timeout?;
+        Some(Duration::from_secs(seconds.into()))
+    }
+
+    /// The words of the command line by which the suite runs this test alone.
+    pub fn command_line(&self) -> [String; 2] {
+        ["run_addr".to_owned(), self.address.to_string()]
+    }
+
+    /// The verdict on it when a run of it ended like this.
+    pub fn judge(&self, end: End) -> TestVerdict {
+        match (end, self.described.should_panic) {
             (End::Returned, false) | (End::Failed(TestFailure::Aborted), true) => {
                 TestVerdict::Passed
             }
             (End::Returned, true) => TestVerdict::Failed(TestFailure::DidNotPanic),
             (End::Failed(failure), _) => TestVerdict::Failed(failure),
-        };
-        Ok(TestResult {
-            name: test.name.clone(),
-            verdict,
-            said: ran.said.lines(),
-            took: ran.took,
-        })
+        }
     }
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 use object::{Object, ObjectSymbol};
 use serde::Deserialize;
 
-use super::execution::{End, Execution};
 use super::transcript::{Message, Transcript};
-use super::{SuiteError, SuiteOptions, TestFailure, TestResult, TestVerdict};
+use super::{End, TestFailure, TestResult, TestVerdict};
 
 /// A frame of defmt-test, without the number of the test.
 enum Announcement<'a> {
@@ -47,21 +46,9 @@ pub(super) fn of(elf: &object::File<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-pub(super) fn run(
-    names: &BTreeSet<String>,
-    execution: &mut Execution<'_>,
-    options: &SuiteOptions,
-    listener: &mut dyn FnMut(&TestResult),
-) -> Result<(), SuiteError> {
-    let ran = execution.run("", options.limit)?;
-    for result in judge(names, &ran.said, &ran.end) {
-        listener(&result);
-    }
-    Ok(())
-}
-
-/// A test has passed when the next one is announced; lines in between belong to it.
-fn judge(names: &BTreeSet<String>, said: &Transcript<'_>, end: &End) -> Vec<TestResult> {
+/// The results of the tests of defmt-test with these `names`, of a run that `said` this and came to this `end`: a test has passed
+/// when the next one is announced, and lines in between belong to it.
+pub fn judge(names: &BTreeSet<String>, said: &Transcript<'_>, end: &End) -> Vec<TestResult> {
     let mut judged = Judged::default();
     let mut all_passed = false;
     for message in said.messages() {
@@ -166,7 +153,7 @@ mod tests {
         let messages = ["(1/3) running `a`...", "(2/3) running `b`..."];
         let out_of_time = TestFailure::OutOfTime {
             limit: Duration::from_secs(1),
-            pc: 0,
+            pc: None,
         };
         assert_eq!(
             verdicts(&messages, &End::Failed(out_of_time.clone())),
