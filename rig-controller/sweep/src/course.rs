@@ -223,7 +223,7 @@ impl World for Course<'_> {
         self.go()
     }
 
-    fn pins(&mut self, written: u32, _: u32, view: &View<'_>) -> Go {
+    fn pins(&mut self, written: u32, outputs: u32, view: &View<'_>) -> Go {
         let is_sign = outputs & self.upgrade.board.marker_pin.mask() != 0;
         self.sign(What::Pins(written), is_sign, view);
         self.go()
