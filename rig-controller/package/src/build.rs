@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use object::{Object, ObjectSection};
+use powercut_upgrade::seeded::Bug;
 use sha2::{Digest, Sha256};
 
 use super::board_facts::{FlashDescription, LayoutDescription};
@@ -87,6 +88,13 @@ const VARIANTS: [Variant; 12] = [
     cannot_run("1.1.0-locks-up", Ruin::LocksUp),
 ];
 
+/// Bugs that can be planted in the device's own code: those of `microbit::seeded`.
+pub const DEVICE_BUGS: [&str; 3] = [
+    "erase-by-first-word",
+    "program-if-different",
+    "trial-without-watchdog",
+];
+
 /// What to build, and where.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
@@ -100,7 +108,7 @@ pub struct BuildOptions {
     pub out: PathBuf,
     /// Names of the images to build; all if empty.
     pub only: Vec<String>,
-    /// A bug of the core to plant on purpose, by the name of its feature without `seeded-bug-`.
+    /// A bug to plant on purpose, by its name: one of the core's, or of [`DEVICE_BUGS`].
     pub seeded_bug: Option<String>,
 }
 
@@ -170,6 +178,18 @@ impl BuildOptions {
 
     fn check_names(&self) -> Result<(), FirmwareError> {
         let known = |name: &&String| VARIANTS.iter().any(|variant| variant.name == **name);
+        // A bug that nobody knows would be planted nowhere.
+        if let Some(bug) = &self.seeded_bug
+            && Bug::named(bug).is_none()
+            && !DEVICE_BUGS.contains(&bug.as_str())
+        {
+            let core = Bug::ALL.iter().map(|bug| bug.name());
+            let known: Vec<&str> = DEVICE_BUGS.into_iter().chain(core).collect();
+            return Err(FirmwareError::NoBug {
+                name: bug.clone(),
+                known: known.join(", "),
+            });
+        }
         match self.only.iter().find(|name| !known(name)) {
             None => Ok(()),
             Some(name) => Err(FirmwareError::NoImage {
@@ -224,7 +244,9 @@ fn compile_one(options: &BuildOptions, job: usize, program: &str) -> Result<(), 
         .arg("--config")
         .arg(same_paths_everywhere(options, &target_dir));
     if let Some(bug) = &options.seeded_bug {
-        cargo.arg(format!("--features=powercut-upgrade/seeded-bug-{bug}"));
+        cargo
+            .arg("--features=powercut-upgrade/seeded-bug,microbit/seeded-bug")
+            .env("POWERCUT_SEEDED_BUG", bug);
     }
     cargo.env("POWERCUT_PLATFORM", BOARD.platform.to_string());
     if let Some(variant) = variant {

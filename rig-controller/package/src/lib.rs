@@ -33,7 +33,7 @@ use std::path::Path;
 use powercut_document::input_file::{self, ReadFileError};
 
 pub use board_facts::{BoardFacts, Pin};
-pub use build::{BuildOptions, MemoryFootprint, build, static_ram_bytes};
+pub use build::{BuildOptions, DEVICE_BUGS, MemoryFootprint, build, static_ram_bytes};
 pub use description::SET_FILE;
 pub use error::FirmwareError;
 pub use hardware::active_range;

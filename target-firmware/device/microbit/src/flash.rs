@@ -9,6 +9,7 @@ use embedded_storage::nor_flash::{
 };
 
 use crate::register::Register;
+use crate::seeded::{self, Bug};
 
 const NVMC: u32 = 0x4001_E000;
 const READY: Register = Register::at(NVMC, 0x400);
@@ -72,6 +73,12 @@ impl Flash {
     }
 }
 
+/// Whether the word at this address, which is inside flash and aligned, reads so. Only bugs ask.
+fn reads(address: u32, word: u32) -> bool {
+    // SAFETY: as the caller says; flash is always readable.
+    unsafe { (address as *const u32).read_volatile() == word }
+}
+
 fn wait_until_ready() {
     while !READY.is_set() {}
 }
@@ -107,6 +114,9 @@ impl NorFlash for Flash {
         CONFIG.write(ERASE_ENABLED);
         wait_until_ready();
         for page in (from..to).step_by(PAGE_BYTES as usize) {
+            if seeded::is_planted(Bug::EraseByFirstWord) && reads(page, u32::MAX) {
+                continue;
+            }
             ERASE_PAGE.write(page);
             wait_until_ready();
         }
@@ -121,6 +131,11 @@ impl NorFlash for Flash {
         CONFIG.write(WRITE_ENABLED);
         wait_until_ready();
         for (address, word) in (offset..).step_by(4).zip(words) {
+            if seeded::is_planted(Bug::ProgramIfDifferent)
+                && reads(address, u32::from_le_bytes(*word))
+            {
+                continue;
+            }
             // SAFETY: an aligned word inside flash (`check`), with programming enabled. What is programmed is the
             // caller's choice by the contract of `NorFlash`; no Rust object lives in flash that it may change.
             unsafe { (address as *mut u32).write_volatile(u32::from_le_bytes(*word)) };
