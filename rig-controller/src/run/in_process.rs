@@ -66,25 +66,16 @@ pub fn upgrades(inputs: &Inputs, chosen: &[usize]) -> Result<Vec<Arc<PlannedUpgr
 ///
 /// # Errors
 /// When the plan has no such case.
-pub(super) fn firsts<'i>(
+fn firsts<'i>(
     inputs: &'i Inputs,
     chosen: &[usize],
 ) -> Result<Vec<(&'i Case, &'i BoardEntry)>, InputError> {
-    let count = inputs.cases.len();
-    if let Some(asked) = chosen.iter().find(|asked| !(1..=count).contains(asked)) {
-        return Err(InputError::NoCase {
-            plan: inputs.sources.plan.clone(),
-            asked: *asked,
-            count,
-        });
-    }
+    inputs.check_cases(chosen)?;
+    let board = inputs.first_board()?;
     let is_chosen = |cases: &&Vec<&Case>| {
         chosen.is_empty() || cases.iter().any(|case| chosen.contains(&case.index))
     };
     let upgrades = distinct_upgrades(&inputs.cases, |case| inputs.link(case));
-    let Some(board) = inputs.bench.boards.first() else {
-        return Ok(Vec::new());
-    };
     let firsts = upgrades
         .iter()
         .filter(is_chosen)
