@@ -103,16 +103,19 @@ impl Schedule {
             faults,
             ..self.clone()
         });
-        let by_cuts = smaller_cuts(&self.cuts).into_iter().map(|cuts| Self {
-            cuts,
-            ..self.clone()
-        });
+        let by_cuts = smaller_cuts(&self.cuts, EARLIER)
+            .into_iter()
+            .map(|cuts| Self {
+                cuts,
+                ..self.clone()
+            });
         by_cuts.chain(by_faults).collect()
     }
 }
 
-/// Cuts that are one step smaller than these: fewer of them, then earlier ones, then simpler ones.
-pub fn smaller_cuts(cuts: &[Cut]) -> Vec<Vec<Cut>> {
+/// Cuts that are one step smaller than these: fewer of them, then earlier ones, then simpler ones. An earlier place is looked
+/// for halfway, and up to `reach` operations back.
+pub fn smaller_cuts(cuts: &[Cut], reach: u64) -> Vec<Vec<Cut>> {
     let fewer = (0..cuts.len()).map(|gone| {
         let mut cuts = cuts.to_vec();
         cuts.remove(gone);
@@ -128,7 +131,7 @@ pub fn smaller_cuts(cuts: &[Cut]) -> Vec<Vec<Cut>> {
     let earlier = (0..cuts.len()).flat_map(|at| {
         let after = at.checked_sub(1).map_or(0, |before| cuts[before].operation);
         let now = cuts[at].operation;
-        let near = now.saturating_sub(EARLIER).max(after + 1)..now;
+        let near = now.saturating_sub(reach).max(after + 1)..now;
         let halfway = after + (now - after) / 2;
         std::iter::once(halfway)
             .filter(move |half| *half > after && *half < now)

@@ -90,8 +90,8 @@ const VARIANTS: [Variant; 12] = [
 
 /// Bugs that can be planted in the device's own code: those of `microbit::seeded`.
 pub const DEVICE_BUGS: [&str; 3] = [
-    "erase-by-first-word",
     "program-if-different",
+    "program-again-if-different",
     "trial-without-watchdog",
 ];
 

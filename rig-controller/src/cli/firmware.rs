@@ -41,7 +41,7 @@ struct BuildArgs {
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Plant a bug on purpose, to see the rig find it: record-before-data, any other that `rig mutants` plants in the core, or
-    /// one of the device's own code, such as erase-by-first-word.
+    /// one of the device's own code, such as program-if-different.
     #[arg(long)]
     seeded_bug: Option<String>,
 }

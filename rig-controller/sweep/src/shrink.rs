@@ -6,6 +6,9 @@ use powercut_platform::PlatformError;
 use crate::replay::replay;
 use crate::upgrade::Upgrade;
 
+/// How many operations back an earlier place is looked for: a run of the firmware takes a second or two.
+const EARLIER: u64 = 8;
+
 /// Shrinks these cuts of `upgrade`; `None` if they break nothing. `may_try` says whether one more schedule may be run after so
 /// many.
 ///
@@ -17,5 +20,6 @@ pub fn shrink(
     may_try: impl FnMut(u32) -> bool,
 ) -> Result<Option<Shrunk<Vec<Cut>>>, PlatformError> {
     let run = |cuts: &Vec<Cut>| Ok(replay(upgrade, cuts)?.judged);
-    shrink_by(cuts.to_vec(), |cuts| smaller_cuts(cuts), run, may_try)
+    let smaller = |cuts: &Vec<Cut>| smaller_cuts(cuts, EARLIER);
+    shrink_by(cuts.to_vec(), smaller, run, may_try)
 }

@@ -73,9 +73,17 @@ impl Flash {
     }
 }
 
-/// Whether the word at this address, which is inside flash and aligned, reads so. Only bugs ask.
+/// Programs an aligned word inside flash.
+fn program(address: u32, word: u32) {
+    // SAFETY: an aligned word inside flash, as the caller has checked, with programming enabled. What is programmed is the
+    // choice of the caller of `NorFlash::write`; no Rust object lives in flash that it may change.
+    unsafe { (address as *mut u32).write_volatile(word) };
+    wait_until_ready();
+}
+
+/// Whether an aligned word inside flash reads so. Only bugs ask.
 fn reads(address: u32, word: u32) -> bool {
-    // SAFETY: as the caller says; flash is always readable.
+    // SAFETY: inside flash, as the caller has checked, which is always readable.
     unsafe { (address as *const u32).read_volatile() == word }
 }
 
@@ -114,9 +122,6 @@ impl NorFlash for Flash {
         CONFIG.write(ERASE_ENABLED);
         wait_until_ready();
         for page in (from..to).step_by(PAGE_BYTES as usize) {
-            if seeded::is_planted(Bug::EraseByFirstWord) && reads(page, u32::MAX) {
-                continue;
-            }
             ERASE_PAGE.write(page);
             wait_until_ready();
         }
@@ -131,15 +136,14 @@ impl NorFlash for Flash {
         CONFIG.write(WRITE_ENABLED);
         wait_until_ready();
         for (address, word) in (offset..).step_by(4).zip(words) {
-            if seeded::is_planted(Bug::ProgramIfDifferent)
-                && reads(address, u32::from_le_bytes(*word))
-            {
+            let word = u32::from_le_bytes(*word);
+            if seeded::is_planted(Bug::ProgramIfDifferent) && reads(address, word) {
                 continue;
             }
-            // SAFETY: an aligned word inside flash (`check`), with programming enabled. What is programmed is the
-            // caller's choice by the contract of `NorFlash`; no Rust object lives in flash that it may change.
-            unsafe { (address as *mut u32).write_volatile(u32::from_le_bytes(*word)) };
-            wait_until_ready();
+            program(address, word);
+            if seeded::is_planted(Bug::ProgramAgainIfDifferent) && !reads(address, word) {
+                program(address, word);
+            }
         }
         CONFIG.write(READ_ONLY);
         wait_until_ready();

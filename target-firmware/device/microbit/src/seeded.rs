@@ -6,10 +6,10 @@
 /// One bug.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// The flash driver does not erase a page whose first word reads blank.
-    EraseByFirstWord,
     /// The flash driver does not program a word that reads as it should.
     ProgramIfDifferent,
+    /// The flash driver programs a word again that does not read as it should.
+    ProgramAgainIfDifferent,
     /// The bootloader starts an image on probation without the watchdog.
     TrialWithoutWatchdog,
 }
@@ -21,8 +21,8 @@ const BUILT_IN: Option<Bug> = match option_env!("POWERCUT_SEEDED_BUG") {
 
 const fn named(name: &[u8]) -> Option<Bug> {
     match name {
-        b"erase-by-first-word" => Some(Bug::EraseByFirstWord),
         b"program-if-different" => Some(Bug::ProgramIfDifferent),
+        b"program-again-if-different" => Some(Bug::ProgramAgainIfDifferent),
         b"trial-without-watchdog" => Some(Bug::TrialWithoutWatchdog),
         _ => None,
     }
