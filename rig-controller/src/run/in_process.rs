@@ -6,7 +6,6 @@ use crate::plan::Case;
 use powercut_bench::entry::BoardEntry;
 use powercut_explore::{CaseName, PlannedCase, PlannedUpgrade, loss_permille};
 use powercut_link::LinkProfile;
-use powercut_package::DeviceIdentity;
 
 /// The upgrade of `case` as it would run on `board`.
 ///
@@ -18,16 +17,12 @@ pub fn upgrade(
     board: &BoardEntry,
 ) -> Result<Arc<PlannedUpgrade>, InputError> {
     let plan = || inputs.sources.plan.clone();
-    let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
-    let images = inputs.images(case)?;
-    let flash = inputs
-        .firmware
-        .provisioned_flash(&images.old, &device)
-        .map_err(|source| InputError::Image {
-            plan: plan(),
-            case: case.index,
-            source,
-        })?;
+    let provisioned = inputs.provisioned(case, board);
+    let (images, _, flash) = provisioned.map_err(|source| InputError::Image {
+        plan: plan(),
+        case: case.index,
+        source,
+    })?;
     let map = (inputs.firmware.geometry(), inputs.firmware.layout());
     let link = inputs.link(case);
     let planned = PlannedCase {

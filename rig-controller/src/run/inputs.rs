@@ -348,6 +348,21 @@ impl Inputs {
             .unwrap_or_else(LinkProfile::ideal)
     }
 
+    /// The images of one of the run's cases, who the device on `board` is, and its whole flash before the case.
+    ///
+    /// # Errors
+    /// When it is a case of another run, and the set does not have its images, or they do not fit the board.
+    pub fn provisioned(
+        &self,
+        case: &Case,
+        board: &BoardEntry,
+    ) -> Result<(Images, DeviceIdentity, Vec<u8>), FirmwareError> {
+        let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
+        let images = self.images(case)?;
+        let flash = self.firmware.provisioned_flash(&images.old, &device)?;
+        Ok((images, device, flash))
+    }
+
     /// The images of one of the run's cases.
     ///
     /// # Errors

@@ -8,7 +8,6 @@ use super::rig::modem_power;
 use crate::plan::Case;
 use powercut_bench::entry::BoardEntry;
 use powercut_explore::CaseName;
-use powercut_package::DeviceIdentity;
 use powercut_sweep::Upgrade;
 
 /// The upgrade of `case` as it would run on `board`.
@@ -16,12 +15,8 @@ use powercut_sweep::Upgrade;
 /// # Errors
 /// When the images do not fit the board.
 pub fn swept(inputs: &Inputs, case: &Case, board: &BoardEntry) -> Result<Upgrade, InputError> {
-    let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
-    let prepared = inputs.images(case).and_then(|images| {
-        let flash = inputs.firmware.provisioned_flash(&images.old, &device)?;
-        Ok((images, flash))
-    });
-    let (images, flash) = prepared.map_err(|source| InputError::Image {
+    let provisioned = inputs.provisioned(case, board);
+    let (images, device, flash) = provisioned.map_err(|source| InputError::Image {
         plan: inputs.sources.plan.clone(),
         case: case.index,
         source,

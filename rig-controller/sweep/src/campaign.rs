@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nor_flash_model::Cut;
+use powercut_explore::CaseName;
 use powercut_explore::campaign::FailureRecord;
 use powercut_explore::results::Recorded;
-use powercut_explore::{CaseName, Partition};
 use powercut_platform::PlatformError;
 use serde::{Deserialize, Serialize};
 
@@ -106,15 +106,6 @@ pub fn slices(
         search,
     };
     Ok(parts.into_iter().map(slice).collect())
-}
-
-/// Those of `slices` that fall to `partition`.
-pub fn share(slices: Vec<Slice>, partition: Partition) -> Vec<Slice> {
-    (0_u64..)
-        .zip(slices)
-        .filter(|(number, _)| number % partition.of == partition.index)
-        .map(|(_, slice)| slice)
-        .collect()
 }
 
 impl Slice {

@@ -101,7 +101,7 @@ pub(super) fn explore(args: &ExploreArgs, plan: &Path) -> Result<ExitCode, CliEr
     for (upgrade, operations) in &uncut {
         slices.extend(campaign::slices(upgrade, *operations, &search)?);
     }
-    let slices = campaign::share(slices, args.partition);
+    let slices = args.partition.of_all(slices);
     if slices.is_empty() {
         say::line("no slice falls to this part: there are more parts than slices");
     }
