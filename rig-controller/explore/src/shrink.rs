@@ -30,11 +30,11 @@ const MOST_TRIES: u32 = 3_000;
 
 /// Shrinks a schedule of any kind; `None` if it does not fail. `smaller` lists the schedules that are one step smaller, in the
 /// order in which they are tried; `run` runs one; `may_try` says whether one more may be run after so many. The first that
-/// breaks the invariant of `schedule` takes its place, and so on.
+/// breaks the invariant of `schedule` takes its place, and so on. No schedule is run twice.
 ///
 /// # Errors
 /// When `run` cannot run a schedule.
-pub fn shrink_by<S, E>(
+pub fn shrink_by<S: PartialEq, E>(
     schedule: S,
     smaller: impl Fn(&S) -> Vec<S>,
     mut run: impl FnMut(&S) -> Result<Result<(), Breach>, E>,
@@ -49,8 +49,13 @@ pub fn shrink_by<S, E>(
         tried: 1,
         is_minimal: false,
     };
+    // Those that break nothing, or something else.
+    let mut others = Vec::new();
     'smaller: loop {
         for schedule in smaller(&shrunk.schedule) {
+            if others.contains(&schedule) {
+                continue;
+            }
             if !may_try(shrunk.tried) {
                 return Ok(Some(shrunk));
             }
@@ -62,6 +67,7 @@ pub fn shrink_by<S, E>(
                 shrunk.breach = breach;
                 continue 'smaller;
             }
+            others.push(schedule);
         }
         shrunk.is_minimal = true;
         return Ok(Some(shrunk));
@@ -203,14 +209,16 @@ mod tests {
             invariant,
             reason: String::new(),
         };
+        let mut tried = std::collections::BTreeSet::new();
         let run = |number: &u32| {
+            assert!(tried.insert(*number), "{number} was run twice");
             Ok::<_, Infallible>(match number {
                 0..10 => Ok(()),
                 10..20 => Err(breach(Invariant::L1)),
                 _ => Err(breach(Invariant::S2)),
             })
         };
-        let smaller = |number: &u32| vec![number / 2, number - 1];
+        let smaller = |number: &u32| vec![7, number / 2, number - 1];
         let Ok(shrunk) = shrink_by(number, smaller, run, |tried| tried < most_tries);
         shrunk.unwrap()
     }
@@ -225,8 +233,8 @@ mod tests {
 
     #[test]
     fn what_was_not_tried_to_the_end_is_not_called_minimal() {
-        let shrunk = shrunk_number(83, 2);
-        assert_eq!((shrunk.schedule, shrunk.tried), (41, 2));
+        let shrunk = shrunk_number(83, 3);
+        assert_eq!((shrunk.schedule, shrunk.tried), (41, 3));
         assert!(!shrunk.is_minimal);
     }
 
