@@ -6,12 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use object::{Object, ObjectSection};
-use powercut_upgrade::seeded::Bug;
 use sha2::{Digest, Sha256};
 
 use super::board_facts::{FlashDescription, LayoutDescription};
 use super::description::{Description, DeviceDescription, ImageDescription};
 use super::hardware::{MICROBIT, MICROBIT_FACTS, addresses};
+use super::planted::check_bug;
 use super::ruin::Ruin;
 use super::{BoardFacts, FirmwareError, Image, active_range, read, read_text, write};
 use crate::Parameters;
@@ -88,13 +88,6 @@ const VARIANTS: [Variant; 12] = [
     cannot_run("1.1.0-locks-up", Ruin::LocksUp),
 ];
 
-/// Bugs that can be planted in the device's own code: those of `microbit::seeded`.
-pub const DEVICE_BUGS: [&str; 3] = [
-    "program-if-different",
-    "program-again-if-different",
-    "trial-without-watchdog",
-];
-
 /// What to build, and where.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
@@ -108,7 +101,7 @@ pub struct BuildOptions {
     pub out: PathBuf,
     /// Names of the images to build; all if empty.
     pub only: Vec<String>,
-    /// A bug to plant on purpose, by its name: one of the core's, or of [`DEVICE_BUGS`].
+    /// A bug to plant on purpose, by its name: one of the core's, or of [`DEVICE_BUGS`](super::DEVICE_BUGS).
     pub seeded_bug: Option<String>,
 }
 
@@ -178,17 +171,8 @@ impl BuildOptions {
 
     fn check_names(&self) -> Result<(), FirmwareError> {
         let known = |name: &&String| VARIANTS.iter().any(|variant| variant.name == **name);
-        // A bug that nobody knows would be planted nowhere.
-        if let Some(bug) = &self.seeded_bug
-            && Bug::named(bug).is_none()
-            && !DEVICE_BUGS.contains(&bug.as_str())
-        {
-            let core = Bug::ALL.iter().map(|bug| bug.name());
-            let known: Vec<&str> = DEVICE_BUGS.into_iter().chain(core).collect();
-            return Err(FirmwareError::NoBug {
-                name: bug.clone(),
-                known: known.join(", "),
-            });
+        if let Some(bug) = &self.seeded_bug {
+            check_bug(bug)?;
         }
         match self.only.iter().find(|name| !known(name)) {
             None => Ok(()),
