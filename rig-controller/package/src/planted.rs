@@ -6,7 +6,7 @@ use super::FirmwareError;
 /// Bugs that can be planted in the device's own code: those of `microbit::seeded`. The others are the core's.
 pub const DEVICE_BUGS: [&str; 3] = [
     "program-if-different",
-    "program-again-if-different",
+    "program-in-halves",
     "trial-without-watchdog",
 ];
 

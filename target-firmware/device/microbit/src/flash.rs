@@ -140,10 +140,10 @@ impl NorFlash for Flash {
             if seeded::is_planted(Bug::ProgramIfDifferent) && reads(address, word) {
                 continue;
             }
-            program(address, word);
-            if seeded::is_planted(Bug::ProgramAgainIfDifferent) && !reads(address, word) {
-                program(address, word);
+            if seeded::is_planted(Bug::ProgramInHalves) {
+                program(address, word | 0xFFFF_0000);
             }
+            program(address, word);
         }
         CONFIG.write(READ_ONLY);
         wait_until_ready();

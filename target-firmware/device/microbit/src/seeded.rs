@@ -8,8 +8,8 @@
 pub enum Bug {
     /// The flash driver does not program a word that reads as it should.
     ProgramIfDifferent,
-    /// The flash driver programs a word again that does not read as it should.
-    ProgramAgainIfDifferent,
+    /// The flash driver programs each half of a word by itself, which takes both programs that the flash allows.
+    ProgramInHalves,
     /// The bootloader starts an image on probation without the watchdog.
     TrialWithoutWatchdog,
 }
@@ -22,7 +22,7 @@ const BUILT_IN: Option<Bug> = match option_env!("POWERCUT_SEEDED_BUG") {
 const fn named(name: &[u8]) -> Option<Bug> {
     match name {
         b"program-if-different" => Some(Bug::ProgramIfDifferent),
-        b"program-again-if-different" => Some(Bug::ProgramAgainIfDifferent),
+        b"program-in-halves" => Some(Bug::ProgramInHalves),
         b"trial-without-watchdog" => Some(Bug::TrialWithoutWatchdog),
         _ => None,
     }
