@@ -150,11 +150,7 @@ pub fn slices(surveys: &[Survey], partition: Partition) -> Vec<Slice> {
             name: format!("{survey}/{index}"),
         })
     });
-    (0_u64..)
-        .zip(all)
-        .filter(|(number, _)| number % partition.of == partition.index)
-        .map(|(_, slice)| slice)
-        .collect()
+    partition.of_all(all)
 }
 
 impl Slice {

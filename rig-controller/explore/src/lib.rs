@@ -44,5 +44,5 @@ pub use plan_scene::{CaseName, PlannedCase, PlannedUpgrade, SceneError, loss_per
 pub use scenario::Scenario;
 pub use scene::SMALL_PAGES;
 pub use schedule::{ParseScheduleError, Schedule};
-pub use shrink::{Shrunk, shrink, smaller_cuts};
+pub use shrink::{Shrunk, shrink, shrink_by, smaller_cuts};
 pub use survey::{Depth, Flashes, Partition, Survey, replay, replay_with_flash};

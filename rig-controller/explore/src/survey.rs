@@ -54,6 +54,17 @@ pub struct Partition {
     pub of: u64,
 }
 
+impl Partition {
+    /// Those of `all` that fall to this partition: each `of`th.
+    pub fn of_all<T>(self, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        (0_u64..)
+            .zip(all)
+            .filter(|(number, _)| number % self.of == self.index)
+            .map(|(_, one)| one)
+            .collect()
+    }
+}
+
 /// One exploration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {

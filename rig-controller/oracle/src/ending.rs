@@ -4,10 +4,17 @@ use powercut_package::words::Words;
 use powercut_upgrade::journal::Phase;
 use powercut_upgrade::slots::{Layout, Placement, Slot};
 use powercut_upgrade::wire::ResultCode;
+use powercut_upgrade::wire::lean::{Activity, Status};
 
 use crate::flash_view;
 use crate::oracle::Images;
 use crate::verdict::Outcome;
+
+/// Whether a device that reports `status` has nothing more to do about the new image.
+pub fn is_final(status: &Status, images: &Images) -> bool {
+    let new = images.new.signed().image_id();
+    status.activity == Activity::Idle && (status.result_image == new || status.running == new)
+}
 
 /// The end of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::board_facts::{FlashDescription, LayoutDescription};
 use super::description::{Description, DeviceDescription, ImageDescription};
 use super::hardware::{MICROBIT, MICROBIT_FACTS, addresses};
+use super::planted::check_bug;
 use super::ruin::Ruin;
 use super::{BoardFacts, FirmwareError, Image, active_range, read, read_text, write};
 use crate::Parameters;
@@ -100,7 +101,7 @@ pub struct BuildOptions {
     pub out: PathBuf,
     /// Names of the images to build; all if empty.
     pub only: Vec<String>,
-    /// A bug of the core to plant on purpose, by the name of its feature without `seeded-bug-`.
+    /// A bug to plant on purpose, by its name: one of the core's, or of [`DEVICE_BUGS`](super::DEVICE_BUGS).
     pub seeded_bug: Option<String>,
 }
 
@@ -170,6 +171,9 @@ impl BuildOptions {
 
     fn check_names(&self) -> Result<(), FirmwareError> {
         let known = |name: &&String| VARIANTS.iter().any(|variant| variant.name == **name);
+        if let Some(bug) = &self.seeded_bug {
+            check_bug(bug)?;
+        }
         match self.only.iter().find(|name| !known(name)) {
             None => Ok(()),
             Some(name) => Err(FirmwareError::NoImage {
@@ -224,7 +228,9 @@ fn compile_one(options: &BuildOptions, job: usize, program: &str) -> Result<(), 
         .arg("--config")
         .arg(same_paths_everywhere(options, &target_dir));
     if let Some(bug) = &options.seeded_bug {
-        cargo.arg(format!("--features=powercut-upgrade/seeded-bug-{bug}"));
+        cargo
+            .arg("--features=powercut-upgrade/seeded-bug,microbit/seeded-bug")
+            .env("POWERCUT_SEEDED_BUG", bug);
     }
     cargo.env("POWERCUT_PLATFORM", BOARD.platform.to_string());
     if let Some(variant) = variant {

@@ -126,6 +126,14 @@ pub enum FirmwareError {
         /// The file that would describe it.
         path: PathBuf,
     },
+    /// There is no such bug to plant.
+    #[error("there is no bug `{name}` to plant; there are {known}")]
+    NoBug {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
     /// The set has no such image.
     #[error("the firmware set in {} has no image `{name}`; it has {known}", .folder.display())]
     NoImage {

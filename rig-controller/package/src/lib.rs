@@ -20,6 +20,7 @@ pub mod m_sequence;
 pub mod made_up;
 mod package;
 mod package_file;
+mod planted;
 mod provisioning;
 mod ruin;
 mod set;
@@ -45,6 +46,7 @@ pub use m_sequence::Parameters;
 pub use made_up::put_vectors;
 pub use package::{Package, PackageError};
 pub use package_file::{PackageFacts, is_package, load_package, pack, read_package, save_package};
+pub use planted::DEVICE_BUGS;
 pub use set::{DeviceIdentity, FirmwareSet};
 
 /// Files larger than this hold no firmware of a microcontroller, debug information included.

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
-use powercut_upgrade::wire::lean::{Activity, Status};
 
 use super::Counts;
 use super::judge::{CaseError, End};
@@ -23,6 +22,7 @@ use powercut_bench::cancel::Cancel;
 use powercut_bench::feed::{Feed, Sink};
 use powercut_bench::link::LinkSetup;
 use powercut_link::{Impairment, LinkCounters, LinkProfile, TimeScale};
+use powercut_oracle::ending::is_final;
 use powercut_oracle::oracle::{Images, Oracle, Violation};
 use powercut_oracle::rulings::Rulings;
 use powercut_oracle::seen::{Clock, Source, What};
@@ -192,12 +192,6 @@ pub(super) struct Run<'a> {
     power_ons: u64,
     stack_bytes: Option<u32>,
     start: Instant,
-}
-
-/// Whether the device has nothing more to do about `images.new`.
-fn is_final(status: &Status, images: &Images) -> bool {
-    let new = images.new.signed().image_id();
-    status.activity == Activity::Idle && (status.result_image == new || status.running == new)
 }
 
 impl Run<'_> {

@@ -40,7 +40,8 @@ struct BuildArgs {
     /// Build only these images, such as 1.0.0,1.1.0.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Plant a bug on purpose, such as record-before-data, to see the rig find it.
+    /// Plant a bug on purpose, to see the rig find it: record-before-data, any other that `rig mutants` plants in the core, or
+    /// one of the device's own code, such as program-if-different.
     #[arg(long)]
     seeded_bug: Option<String>,
 }

@@ -25,14 +25,6 @@ pub enum GdbError {
         /// The board.
         board: String,
     },
-    /// Schedules run the core of the upgrade as a part of the rig, not a binary.
-    #[error(
-        "--gdb needs a board, and the schedule {line} runs on none; add --on-board if it is of a test plan (core:smoke:1:mb-1:...)"
-    )]
-    Schedule {
-        /// The schedule.
-        line: String,
-    },
 }
 
 impl GdbError {

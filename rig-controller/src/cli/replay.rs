@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::gdb::{AtFirstCut, GdbError, local_address};
+use super::gdb::{AtFirstCut, local_address};
 use super::progress::Display;
 use super::signals::Signals;
+use super::sources::CaseSourceArgs;
 use super::{CliError, exit, in_process, say};
 use crate::plan::CaseLine;
 use crate::report::CaseResult;
@@ -22,21 +23,11 @@ use powercut_platform::UdpPlatform;
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
     /// A case as it was printed (smoke:7:mb-1:seed=1:cuts=op3121), a schedule of `rig explore`
-    /// (core:tiny:longer:seed=1:cuts=op700/before or core:smoke:1:mb-1:seed=1:cuts=op37/before), or a folder of evidence, which brings along everything the
-    /// options name.
+    /// (core:tiny:longer:seed=1:cuts=op700/before, core:smoke:1:mb-1:seed=1:cuts=op37/before or
+    /// elf:smoke:1:mb-1:seed=1:cuts=op37/before), or a folder of evidence, which brings along everything the options name.
     pub(super) case: String,
-    /// The plan the case is of [default: test-plans/PLAN.yaml].
-    #[arg(long, value_name = "FILE")]
-    plan: Option<PathBuf>,
-    /// The bench it ran on [default: fixtures/benches/virtual.yaml].
-    #[arg(long, value_name = "FILE")]
-    bench: Option<PathBuf>,
-    /// Folder of the firmware set it ran with [default: target/firmware/default].
-    #[arg(long, value_name = "DIR")]
-    firmware: Option<PathBuf>,
-    /// Folder of the link profiles [default: fixtures/links].
-    #[arg(long, value_name = "DIR")]
-    links: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) sources: CaseSourceArgs,
     /// Run it this often, and compare verdict and flash after every cut.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) times: u32,
@@ -58,24 +49,22 @@ pub(super) struct ReplayArgs {
 }
 
 impl ReplayArgs {
-    /// Where inputs are, `defaults` where the options do not say.
-    pub(super) fn sources(&self, defaults: Sources) -> Sources {
-        let given = |path: &Option<PathBuf>, default| path.clone().unwrap_or(default);
-        Sources {
-            plan: given(&self.plan, defaults.plan),
-            bench: given(&self.bench, defaults.bench),
-            firmware: given(&self.firmware, defaults.firmware),
-            links: given(&self.links, defaults.links),
-        }
+    /// The options given that only a run on a board has.
+    #[cfg(feature = "explore")]
+    pub(super) fn of_a_board(&self) -> impl Iterator<Item = &'static str> {
+        [
+            ("--gdb", self.gdb.is_some()),
+            ("--out", self.out.is_some()),
+            ("--trust", self.trust),
+        ]
+        .into_iter()
+        .filter(|(_, is_given)| *is_given)
+        .map(|(option, _)| option)
     }
 }
 
 /// Runs the verb.
 pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
-    if args.gdb.is_some() && args.case.starts_with("core:") && !args.on_board {
-        let line = args.case.clone();
-        return Err(GdbError::Schedule { line }.into());
-    }
     if let Some(replayed) = in_process::replay(args) {
         return replayed;
     }
@@ -88,9 +77,9 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
         let defaults = Sources::defaults(&line.plan);
         (line, defaults, None)
     };
-    let mut inputs = Inputs::load_case(args.sources(defaults), &line)?;
+    let mut inputs = Inputs::load_case(args.sources.or(defaults), &line)?;
     if recorded.is_some()
-        && args.bench.is_none()
+        && args.sources.bench.is_none()
         && !args.trust
         && let Some(named) = distrust_program(&mut inputs)
     {

@@ -10,6 +10,8 @@ mod cut;
 mod expand;
 mod read;
 pub mod schedule;
+#[cfg(feature = "explore")]
+mod smaller;
 
 use powercut_package::ImageName;
 use std::fmt;
@@ -21,6 +23,8 @@ pub use powercut_oracle::outage::{Outage, Ram, Supply};
 pub use case::{Case, Expect, FinalImage};
 pub use case_line::{CaseLine, LineCuts, ParseCaseLineError};
 pub use cut::{Cut, CutAt, FragmentPhase, ParseCutError, Phase, Torn};
+#[cfg(feature = "explore")]
+pub use smaller::smaller_cuts;
 
 use powercut_upgrade::manifest::Suite;
 use powercut_upgrade::wire::Dialect;

@@ -6,7 +6,6 @@ use crate::plan::Case;
 use powercut_bench::entry::BoardEntry;
 use powercut_explore::{CaseName, PlannedCase, PlannedUpgrade, loss_permille};
 use powercut_link::LinkProfile;
-use powercut_package::DeviceIdentity;
 
 /// The upgrade of `case` as it would run on `board`.
 ///
@@ -18,16 +17,12 @@ pub fn upgrade(
     board: &BoardEntry,
 ) -> Result<Arc<PlannedUpgrade>, InputError> {
     let plan = || inputs.sources.plan.clone();
-    let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
-    let images = inputs.images(case)?;
-    let flash = inputs
-        .firmware
-        .provisioned_flash(&images.old, &device)
-        .map_err(|source| InputError::Image {
-            plan: plan(),
-            case: case.index,
-            source,
-        })?;
+    let provisioned = inputs.provisioned(case, board);
+    let (images, _, flash) = provisioned.map_err(|source| InputError::Image {
+        plan: plan(),
+        case: case.index,
+        source,
+    })?;
     let map = (inputs.firmware.geometry(), inputs.firmware.layout());
     let link = inputs.link(case);
     let planned = PlannedCase {
@@ -66,25 +61,16 @@ pub fn upgrades(inputs: &Inputs, chosen: &[usize]) -> Result<Vec<Arc<PlannedUpgr
 ///
 /// # Errors
 /// When the plan has no such case.
-pub(super) fn firsts<'i>(
+fn firsts<'i>(
     inputs: &'i Inputs,
     chosen: &[usize],
 ) -> Result<Vec<(&'i Case, &'i BoardEntry)>, InputError> {
-    let count = inputs.cases.len();
-    if let Some(asked) = chosen.iter().find(|asked| !(1..=count).contains(asked)) {
-        return Err(InputError::NoCase {
-            plan: inputs.sources.plan.clone(),
-            asked: *asked,
-            count,
-        });
-    }
+    inputs.check_cases(chosen)?;
+    let board = inputs.first_board()?;
     let is_chosen = |cases: &&Vec<&Case>| {
         chosen.is_empty() || cases.iter().any(|case| chosen.contains(&case.index))
     };
     let upgrades = distinct_upgrades(&inputs.cases, |case| inputs.link(case));
-    let Some(board) = inputs.bench.boards.first() else {
-        return Ok(Vec::new());
-    };
     let firsts = upgrades
         .iter()
         .filter(is_chosen)

@@ -141,6 +141,13 @@ pub enum InputError {
         /// How many there are.
         count: usize,
     },
+    /// A bench that was not read from a file has no board to explore on.
+    #[cfg(feature = "explore")]
+    #[error("{}: the bench has no boards; list at least one under `boards`", .bench.display())]
+    EmptyBench {
+        /// The bench.
+        bench: PathBuf,
+    },
     /// A case is to be replayed on a board the bench does not have.
     #[error(
         "{}: there is no board `{board}`; it has {known}; a case is repeated byte for byte only on the board it ran on, so give the bench it ran on with --bench, or write another board into the case", .bench.display()
@@ -204,14 +211,7 @@ impl Inputs {
             None => plan,
         };
         let mut cases = plan.cases();
-        let count = cases.len();
-        if let Some(asked) = only.iter().find(|asked| !(1..=count).contains(asked)) {
-            return Err(InputError::NoCase {
-                plan: sources.plan,
-                asked: *asked,
-                count,
-            });
-        }
+        known_cases(&sources.plan, cases.len(), only)?;
         cases.retain(|case| only.contains(&case.index));
         Self::check(sources, plan, cases)
     }
@@ -278,6 +278,40 @@ impl Inputs {
         Ok(check_sight(&self.sources.plan, &self.cases, &self.bench)?)
     }
 
+    /// The case with this number.
+    ///
+    /// # Errors
+    /// When it is none of this run.
+    #[cfg(feature = "explore")]
+    pub fn case(&self, number: usize) -> Result<&Case, InputError> {
+        let found = self.cases.iter().find(|case| case.index == number);
+        found.ok_or_else(|| InputError::NoCase {
+            plan: self.sources.plan.clone(),
+            asked: number,
+            count: self.cases.len(),
+        })
+    }
+
+    /// Checks that the plan has all cases with these numbers.
+    ///
+    /// # Errors
+    /// The first number that it has not.
+    #[cfg(feature = "explore")]
+    pub(super) fn check_cases(&self, numbers: &[usize]) -> Result<(), InputError> {
+        known_cases(&self.sources.plan, self.cases.len(), numbers)
+    }
+
+    /// The board of the bench that upgrades are explored on.
+    ///
+    /// # Errors
+    /// When the bench has no board.
+    #[cfg(feature = "explore")]
+    pub(super) fn first_board(&self) -> Result<&BoardEntry, InputError> {
+        let bench = || self.sources.bench.clone();
+        let first = self.bench.boards.first();
+        first.ok_or_else(|| InputError::EmptyBench { bench: bench() })
+    }
+
     /// The board of this name.
     ///
     /// # Errors
@@ -305,6 +339,21 @@ impl Inputs {
             .get(&case.link)
             .cloned()
             .unwrap_or_else(LinkProfile::ideal)
+    }
+
+    /// The images of one of the run's cases, who the device on `board` is, and its whole flash before the case.
+    ///
+    /// # Errors
+    /// When it is a case of another run, and the set does not have its images, or they do not fit the board.
+    pub fn provisioned(
+        &self,
+        case: &Case,
+        board: &BoardEntry,
+    ) -> Result<(Images, DeviceIdentity, Vec<u8>), FirmwareError> {
+        let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
+        let images = self.images(case)?;
+        let flash = self.firmware.provisioned_flash(&images.old, &device)?;
+        Ok((images, device, flash))
     }
 
     /// The images of one of the run's cases.
@@ -336,6 +385,17 @@ pub fn check_sight(file: &Path, cases: &[Case], bench: &Bench) -> Result<(), Pla
         }
     }
     Ok(())
+}
+
+fn known_cases(plan: &Path, count: usize, asked: &[usize]) -> Result<(), InputError> {
+    match asked.iter().find(|asked| !(1..=count).contains(asked)) {
+        None => Ok(()),
+        Some(asked) => Err(InputError::NoCase {
+            plan: plan.to_owned(),
+            asked: *asked,
+            count,
+        }),
+    }
 }
 
 /// As a shell takes it for one word.

@@ -5,6 +5,7 @@
 //! out to the boards by number, one worker a board; what comes out of a case does not depend on when or beside what it ran.
 //! [`upgrade`] makes the upgrade of a case ready for the exploration in process, and [`on_board`] plays a schedule of it on the
 //! board. [`evidence`] keeps what is needed to look into a case, and to run it again anywhere; [`replay`] does that.
+//! `shrink` makes a failing case small.
 pub mod evidence;
 mod foreign;
 #[cfg(feature = "explore")]
@@ -19,6 +20,8 @@ mod progress;
 mod references;
 pub mod replay;
 mod rig;
+#[cfg(feature = "explore")]
+pub mod shrink;
 #[cfg(feature = "explore")]
 mod swept;
 

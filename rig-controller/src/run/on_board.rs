@@ -29,6 +29,16 @@ pub enum NotOnBoardError {
         /// The fault.
         fault: FlashFault,
     },
+    /// The option is for cases and for schedules on the board.
+    #[error("{option} needs a board, and the schedule {line} runs on none; {remedy}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// The schedule.
+        line: String,
+        /// What to write instead.
+        remedy: &'static str,
+    },
     /// The images are no firmware.
     #[error(
         "{line} is of images made up for exploration, which no board can run; --on-board takes schedules of a test plan, such as core:smoke:1:mb-1:seed=20261122:cuts=op37/before"

@@ -16,7 +16,6 @@ use powercut_bench::entry::BoardEntry;
 use powercut_bench::modem::ModemPower;
 use powercut_link::LinkProfile;
 use powercut_oracle::verdict::Verdict;
-use powercut_package::DeviceIdentity;
 use powercut_platform::Platform;
 
 /// Composes the board of an entry of the bench file, off and erased; [`compose`](powercut_bench::board::compose) does.
@@ -140,13 +139,8 @@ impl<'a> Rig<'a> {
         on_cut: &dyn Fn(&FiredCut),
     ) -> CaseReport {
         let firmware = &self.inputs.firmware;
-        let device = DeviceIdentity::for_tests(board.device_id, case.dialect);
-        let prepared = self.inputs.images(case).and_then(|images| {
-            let flash = firmware.provisioned_flash(&images.old, &device)?;
-            Ok((images, flash))
-        });
-        let (images, flash) = match prepared {
-            Ok(prepared) => prepared,
+        let (images, device, flash) = match self.inputs.provisioned(case, board) {
+            Ok(provisioned) => provisioned,
             // It could be when the inputs were checked.
             Err(error) => {
                 return CaseReport::not_run(Verdict::BenchError {

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nor_flash_model::Cut;
-use powercut_explore::Partition;
+use powercut_explore::CaseName;
 use powercut_explore::campaign::FailureRecord;
 use powercut_explore::results::Recorded;
 use powercut_platform::PlatformError;
@@ -26,10 +26,6 @@ pub type Stop<'a> = dyn Fn() -> bool + Sync + 'a;
 
 /// Version of the record's schema.
 const SCHEMA: u32 = 1;
-/// Slices of an upgrade, at most. Fixed, so that a record made with another number of cores is still of use.
-const MOST_SLICES: u64 = 64;
-/// Operations of a slice, at least: each slice begins with a run up to its first one.
-const LEAST_OPERATIONS: u64 = 500;
 /// How often a campaign says that it is under way.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -72,35 +68,44 @@ impl Recorded for SliceRecord {
     }
 }
 
-/// The slices of `upgrade`, whose run without a cut has so many operations, explored as `search` says.
-pub fn slices(upgrade: &Arc<Upgrade>, operations: u64, search: &Search) -> Vec<Slice> {
-    let first = *search.operations.start();
-    let last = operations.min(*search.operations.end());
-    let count = (last + 1).saturating_sub(first);
-    let of = (count / LEAST_OPERATIONS).clamp(1, MOST_SLICES);
-    let at = |slice: u64| first + count * slice / of;
-    (0..of)
-        .map(|index| (index, at(index)..=at(index + 1) - 1))
-        .filter(|(_, operations)| !operations.is_empty())
-        .map(|(index, operations)| Slice {
-            upgrade: Arc::clone(upgrade),
-            name: format!("{}:{search}/{index}", upgrade.described()),
-            search: Search {
-                stride_from: first,
-                operations,
-                ..search.clone()
-            },
-        })
-        .collect()
+/// There is no operation that a first cut may hit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{upgrade}: no operation from {first} on can be cut, for the upgrade takes {operations} without a cut; write --operations FROM-TO with a FROM of at most {operations}"
+)]
+pub struct NothingToCutError {
+    /// The case of the upgrade.
+    pub upgrade: CaseName,
+    /// The first operation that was to be hit.
+    pub first: u64,
+    /// Operations of the upgrade without a cut.
+    pub operations: u64,
 }
 
-/// Those of `slices` that fall to `partition`.
-pub fn share(slices: Vec<Slice>, partition: Partition) -> Vec<Slice> {
-    (0_u64..)
-        .zip(slices)
-        .filter(|(number, _)| number % partition.of == partition.index)
-        .map(|(_, slice)| slice)
-        .collect()
+/// The slices of `upgrade`, whose run without a cut has so many operations, explored as `search` says: at least one.
+///
+/// # Errors
+/// When `search` hits none of the operations.
+pub fn slices(
+    upgrade: &Arc<Upgrade>,
+    operations: u64,
+    search: &Search,
+) -> Result<Vec<Slice>, NothingToCutError> {
+    let parts = search.parts(operations);
+    if parts.is_empty() {
+        return Err(NothingToCutError {
+            upgrade: upgrade.name.clone(),
+            first: *search.operations.start(),
+            operations,
+        });
+    }
+    let described = upgrade.described();
+    let slice = |search: Search| Slice {
+        upgrade: Arc::clone(upgrade),
+        name: format!("{described}:{search}"),
+        search,
+    };
+    Ok(parts.into_iter().map(slice).collect())
 }
 
 impl Slice {
@@ -225,6 +230,9 @@ pub fn run(
         told: Mutex::new(Instant::now()),
         open,
     };
+    // What one thread cannot do ends the work of all.
+    let has_failed = AtomicBool::new(false);
+    let stop = &|| stop() || has_failed.load(Ordering::Relaxed);
     let one_after_the_other = || {
         while !stop() {
             let at = work.next.fetch_add(1, Ordering::Relaxed);
@@ -240,7 +248,9 @@ pub fn run(
                     tell(None, progress);
                 }
             };
-            let Some(record) = slice.run(stop, &on_progress)? else {
+            let explored = slice.run(stop, &on_progress);
+            has_failed.fetch_or(explored.is_err(), Ordering::Relaxed);
+            let Some(record) = explored? else {
                 break;
             };
             let progress = work.note(at, &record.tally, 1.0);

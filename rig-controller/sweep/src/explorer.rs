@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use nor_flash_model::{Cut, CutEffect, Flicker, fold};
 use powercut_emulator::{Core, Machine, Operation};
-use powercut_explore::{Breach, Depth, effects};
+use powercut_explore::{Breach, Depth, Failure, effects};
 use powercut_oracle::seen::What;
 use powercut_oracle::verdict::Invariant;
 use powercut_platform::PlatformError;
@@ -26,15 +26,6 @@ const MOST_FAILURES: usize = 20;
 /// Moments of a run at which known futures are looked for, power-on included. Runs that meet do so early.
 const MOST_MARKS: usize = 6;
 
-/// A schedule that broke an invariant, or T1 if two ways to judge it disagreed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// The cuts, in order.
-    pub cuts: Vec<Cut>,
-    /// The first invariant that broke.
-    pub breach: Breach,
-}
-
 /// Hears of each first cut that is done: its operation's number and the work so far.
 pub type OnProgress<'a> = dyn Fn(u64, &Tally) + 'a;
 
@@ -43,14 +34,12 @@ pub struct Explorer<'u> {
     pub(crate) upgrade: &'u Upgrade,
     pub(crate) search: Search,
     effects: Vec<CutEffect>,
-    /// A device for each number of cuts; one that runs is taken out.
-    pub(crate) devices: Vec<Option<Device>>,
     futures: Futures,
     pub(crate) path: Vec<Cut>,
     pub(crate) stage: Stage,
     /// The work so far.
     pub tally: Tally,
-    /// The first failures.
+    /// The first failures; T1 says that two ways to judge a schedule disagreed.
     pub failures: Vec<Failure>,
     stop: &'u (dyn Fn() -> bool + 'u),
     on_progress: &'u OnProgress<'u>,
@@ -70,9 +59,6 @@ impl<'u> Explorer<'u> {
         Self {
             upgrade,
             effects: effects(search.tearing, programs_twice),
-            devices: (0..=search.levels())
-                .map(|_| Some(Device::new(machine(&upgrade.flash))))
-                .collect(),
             search,
             futures: Futures::default(),
             path: Vec::new(),
@@ -91,15 +77,14 @@ impl<'u> Explorer<'u> {
     /// When the platform cannot serve the package.
     pub fn explore(&mut self) -> Result<(), PlatformError> {
         let mut course = Course::new(self.upgrade)?;
-        let Some(mut device) = self.devices[0].take() else {
-            return Ok(());
-        };
-        course.power_on(&mut device.machine);
-        let end = self.follow(&mut device, &mut course, Vec::new());
+        let device = || Device::new(machine(&self.upgrade.flash));
+        let mut uncut = device();
+        let mut after_cuts: Vec<Device> = (0..self.search.levels()).map(|_| device()).collect();
+        course.power_on(&mut uncut.machine);
+        let end = self.follow((&mut uncut, &mut after_cuts), &mut course, Vec::new());
         if let Err(breach) = end {
             self.fail(breach);
         }
-        self.devices[0] = Some(device);
         Ok(())
     }
 
@@ -112,16 +97,16 @@ impl<'u> Explorer<'u> {
     }
 
     /// Follows a run that has these marks to its end, or to a future that is known, and explores each of its
-    /// cuts.
+    /// cuts: a device behind `device` is there for each cut that may still come.
     fn follow(
         &mut self,
-        device: &mut Device,
+        (device, after_cuts): (&mut Device, &mut [Device]),
         course: &mut Course<'u>,
         mut marks: Vec<Mark>,
     ) -> Result<(), Breach> {
         let level = self.path.len();
         let begun = length(course, &device.machine);
-        let is_cut = level < self.search.levels();
+        let is_cut = !after_cuts.is_empty();
         let is_merging = self.search.merging && level > 0;
         let (mut resting, mut in_journal) = (false, true);
         let end = loop {
@@ -146,8 +131,8 @@ impl<'u> Explorer<'u> {
                 }
                 Halt::Broken(breach) => return Err(breach),
             };
-            if is_cut {
-                self.cut_here(device, course, operation);
+            if let Some((next, deeper)) = after_cuts.split_first_mut() {
+                self.cut_here(device, (next, deeper), course, operation);
                 if self.stopped {
                     // What is left undone is not judged.
                     return Ok(());
@@ -211,7 +196,13 @@ impl<'u> Explorer<'u> {
     }
 
     /// `device` is about to do `pending`: explores each way to lose power now.
-    fn cut_here(&mut self, device: &Device, course: &Course<'u>, pending: Operation) {
+    fn cut_here(
+        &mut self,
+        device: &Device,
+        (next, deeper): (&mut Device, &mut [Device]),
+        course: &Course<'u>,
+        pending: Operation,
+    ) {
         let operation = course.watch.operations + 1;
         if self.path.is_empty() {
             if operation > *self.search.operations.end() {
@@ -232,7 +223,8 @@ impl<'u> Explorer<'u> {
                 for index in 0..self.effects.len() {
                     let effect = self.effects[index];
                     self.path.push(Cut { operation, effect });
-                    if let Err(breach) = self.branch(device, course, pending, effect) {
+                    let to = (&mut *next, &mut *deeper);
+                    if let Err(breach) = self.judge(to, (device, course), pending, effect) {
                         self.fail(breach);
                     }
                     self.path.pop();
@@ -245,7 +237,12 @@ impl<'u> Explorer<'u> {
             } => {
                 for sample in 0..samples {
                     let random = seed ^ operation << 24 ^ u64::from(sample);
-                    self.sample(device, course, pending, RandomCuts::new(random, cuts));
+                    self.sample(
+                        next,
+                        (device, course),
+                        pending,
+                        RandomCuts::new(random, cuts),
+                    );
                 }
             }
         }
@@ -255,28 +252,11 @@ impl<'u> Explorer<'u> {
         self.stopped |= (self.stop)();
     }
 
-    /// Power is lost at `pending`, which `from` is about to do, with this effect.
-    fn branch(
-        &mut self,
-        from: &Device,
-        course: &Course<'u>,
-        pending: Operation,
-        effect: CutEffect,
-    ) -> Result<(), Breach> {
-        let level = self.path.len();
-        let Some(mut device) = self.devices[level].take() else {
-            return Ok(());
-        };
-        let end = self.judge(&mut device, from, course, pending, effect);
-        self.devices[level] = Some(device);
-        end
-    }
-
+    /// Power is lost at `pending`, which the device and course of `from` are about to do, with this effect.
     fn judge(
         &mut self,
-        device: &mut Device,
-        from: &Device,
-        before: &Course<'u>,
+        (device, deeper): (&mut Device, &mut [Device]),
+        (from, before): (&Device, &Course<'u>),
         pending: Operation,
         effect: CutEffect,
     ) -> Result<(), Breach> {
@@ -294,7 +274,7 @@ impl<'u> Explorer<'u> {
                 reason: violation.reason.clone(),
             });
         }
-        let cuts_to_come = self.path.len() < self.search.levels();
+        let cuts_to_come = !deeper.is_empty();
         let timer = Instant::now();
         let place = Place {
             key: before.memory_once_parted(&watch, now, cuts_to_come),
@@ -303,11 +283,13 @@ impl<'u> Explorer<'u> {
             records: watch.records(),
             core: None,
         };
-        let known = self.search.merging.then(|| self.futures.find(&place));
-        let mark = Mark::new(&place, Length::default());
+        let is_merging = self.search.merging;
+        let known = is_merging.then(|| self.futures.find(&place)).flatten();
+        let is_new = is_merging && known.is_none();
+        let mark = is_new.then(|| Mark::new(&place, Length::default()));
         let (counts, times) = self.tally.of(stage);
         times.lookup += timer.elapsed();
-        if let Some(future) = known.flatten() {
+        if let Some(future) = known {
             counts.merged += 1;
             if !counts.merged.is_multiple_of(self.search.check_one_in) {
                 return Ok(());
@@ -320,20 +302,21 @@ impl<'u> Explorer<'u> {
             return checked;
         }
         counts.distinct += 1;
-        self.recover(device, before.part(watch, now, effect), mark)
+        let course = before.part(watch, now, effect);
+        self.recover((device, deeper), course, mark)
     }
 
-    /// Follows a future that is not known.
+    /// Follows a future that is not known, to be kept if there is a mark of its beginning.
     fn recover(
         &mut self,
-        device: &mut Device,
+        (device, deeper): (&mut Device, &mut [Device]),
         mut course: Course<'u>,
-        mark: Mark,
+        mark: Option<Mark>,
     ) -> Result<(), Breach> {
         let timer = Instant::now();
         let lookup = self.tally.of(self.stage).1.total();
         let mut marks = Vec::new();
-        if self.search.merging {
+        if let Some(mark) = mark {
             let mut versions = Box::<Versions>::default();
             versions.clear();
             course.versions = Some(versions);
@@ -349,7 +332,7 @@ impl<'u> Explorer<'u> {
             course.begin_boot(&mut device.machine);
         }
         let begun = length(&course, &device.machine);
-        let end = self.follow(device, &mut course, marks);
+        let end = self.follow((device, deeper), &mut course, marks);
         let ran = length(&course, &device.machine) - begun;
         let booted = course.booted_at.map_or(timer.elapsed(), |at| at - timer);
         let (counts, times) = self.tally.of(self.stage);

@@ -23,10 +23,10 @@ mod tally;
 mod upgrade;
 mod watch;
 
-pub use explorer::{Explorer, Failure, OnProgress};
+pub use explorer::{Explorer, OnProgress};
 pub use line::ElfLine;
 pub use replay::{Replayed, replay};
 pub use search::Search;
-pub use shrink::{Shrunk, shrink};
+pub use shrink::shrink;
 pub use tally::{Stage, StageCounts, StageTimes, Tally};
 pub use upgrade::Upgrade;

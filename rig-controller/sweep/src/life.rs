@@ -60,6 +60,9 @@ pub(crate) fn go_on(machine: &mut Machine, course: &mut Course<'_>, resting: &mu
             // No debugger is attached.
             Stop::World | Stop::Budget | Stop::Breakpoint { .. } | Stop::Trapped { .. } => {}
         }
+        if let Some(error) = course.outside.take_failure() {
+            course.watch.report(Invariant::T1, error.to_string());
+        }
         if let Some(breach) = breach(course) {
             return Halt::Broken(breach);
         }

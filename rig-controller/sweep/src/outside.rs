@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nor_flash_model::fold;
-use powercut_bench::modem::{ModemEvent, TimedModem, TimedModemConfig};
+use powercut_bench::modem::{ModemError, ModemEvent, TimedModem, TimedModemConfig};
 use powercut_link::Impairment;
+use powercut_oracle::ending::is_final;
 use powercut_platform::{DeviceState, InProcessPlatform, Peer, PlatformError, PlatformEventKind};
-use powercut_upgrade::wire::lean::{Activity, Status};
 
 use crate::upgrade::Upgrade;
 
@@ -70,6 +70,11 @@ impl Outside {
         self.told
     }
 
+    /// The modem's own trouble since this was last asked, if there was any: no fault of the device.
+    pub(crate) fn take_failure(&mut self) -> Option<ModemError> {
+        self.modem.take_failure()
+    }
+
     /// The platform's knowledge of the device.
     pub(crate) fn device_state(&self) -> DeviceState {
         self.platform.device_state()
@@ -104,7 +109,7 @@ impl Outside {
             self.told |= answered
                 .events
                 .iter()
-                .any(|event| matches!(event, PlatformEventKind::Hello { status, .. } if is_final(status, upgrade)));
+                .any(|event| matches!(event, PlatformEventKind::Hello { status, .. } if is_final(status, &upgrade.images)));
             for answer in answered.answers {
                 self.modem.answer(there.way_back, &answer, there.at);
             }
@@ -130,10 +135,4 @@ impl Outside {
         self.told = false;
         self.modem.board_power_restored();
     }
-}
-
-/// Whether the device has nothing more to do about the new image.
-fn is_final(status: &Status, upgrade: &Upgrade) -> bool {
-    let new = upgrade.images.new.signed().image_id();
-    status.activity == Activity::Idle && (status.result_image == new || status.running == new)
 }

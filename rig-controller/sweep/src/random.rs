@@ -42,20 +42,18 @@ impl RandomCuts {
 }
 
 impl<'u> Explorer<'u> {
-    /// One random schedule, whose first cut is at `pending`, which `from` is about to do.
+    /// One random schedule, whose first cut is at `pending`, which the device and course of `from` are about to do; `device`
+    /// lives on from there.
     pub(crate) fn sample(
         &mut self,
-        from: &Device,
-        before: &Course<'u>,
+        device: &mut Device,
+        (from, before): (&Device, &Course<'u>),
         pending: Operation,
         cuts: RandomCuts,
     ) {
-        let Some(mut device) = self.devices[1].take() else {
-            return;
-        };
         let begun = Instant::now();
         device.copy_flash(from);
-        let end = self.live(&mut device, from, before, pending, cuts);
+        let end = self.live(device, from, before, pending, cuts);
         let (counts, times) = self.tally.of(self.stage);
         counts.states += 1;
         counts.distinct += 1;
@@ -64,7 +62,6 @@ impl<'u> Explorer<'u> {
             self.fail(breach);
         }
         self.path.clear();
-        self.devices[1] = Some(device);
     }
 
     fn live(

@@ -4,6 +4,11 @@ use std::ops::RangeInclusive;
 
 use powercut_explore::{Depth, Tearing};
 
+/// Parts of a search, at most. Fixed, so that a record made with another number of cores is still of use.
+const MOST_PARTS: u64 = 64;
+/// Operations of a part, at least: each part begins with a run up to its first one.
+const LEAST_OPERATIONS: u64 = 500;
+
 /// See the module's text.
 #[derive(Debug, Clone)]
 pub struct Search {
@@ -13,10 +18,8 @@ pub struct Search {
     pub tearing: Tearing,
     /// Operations that may be hit by the first cut, numbered from 1.
     pub operations: RangeInclusive<u64>,
-    /// Of those, each so-manieth is, counted from `stride_from` on.
+    /// Of those, each so-manieth is, beginning with the first.
     pub stride: u64,
-    /// See `stride`.
-    pub stride_from: u64,
     /// Whether futures that are known are not followed again.
     pub merging: bool,
     /// Of the states whose future is known, each so-manieth is followed all the same, and has to agree.
@@ -31,7 +34,6 @@ impl Default for Search {
             tearing: Tearing::Weak,
             operations: 1..=u64::MAX,
             stride: 1,
-            stride_from: 1,
             merging: true,
             check_one_in: 1000,
         }
@@ -50,9 +52,26 @@ impl Search {
     /// Whether the first cut may hit this operation.
     pub(crate) fn hits(&self, operation: u64) -> bool {
         self.operations.contains(&operation)
-            && operation
-                .abs_diff(self.stride_from)
-                .is_multiple_of(self.stride)
+            && (operation - self.operations.start()).is_multiple_of(self.stride)
+    }
+
+    /// The same search in parts, each of which can be explored by itself, of an upgrade that takes so many operations without
+    /// a cut. An operation that the search may hit is hit by one part and no other. None if there is no such operation.
+    pub(crate) fn parts(&self, operations: u64) -> Vec<Self> {
+        let (first, stride) = (*self.operations.start(), self.stride);
+        let last = operations.min(*self.operations.end());
+        let span = (last + 1).saturating_sub(first);
+        let of = (span / LEAST_OPERATIONS).clamp(1, MOST_PARTS);
+        let hits = span.div_ceil(stride);
+        let at = |part: u64| first + hits * part / of * stride;
+        (0..of)
+            .map(|part| at(part)..=last.min(at(part + 1) - 1))
+            .filter(|operations| !operations.is_empty())
+            .map(|operations| Self {
+                operations,
+                ..self.clone()
+            })
+            .collect()
     }
 }
 
@@ -68,10 +87,9 @@ impl fmt::Display for Search {
                 seed,
             } => write!(f, "random-{samples}x{cuts}-seed-{seed}")?,
         }
-        let (from, to) = (self.stride_from, self.operations.end());
-        write!(f, ":from-{from}")?;
-        if *to != u64::MAX {
-            write!(f, ":to-{to}")?;
+        match (self.operations.start(), self.operations.end()) {
+            (from, &u64::MAX) => write!(f, ":from-{from}")?,
+            (from, to) => write!(f, ":from-{from}-to-{to}")?,
         }
         if self.stride != 1 {
             write!(f, ":stride-{}", self.stride)?;
@@ -80,5 +98,73 @@ impl fmt::Display for Search {
             return write!(f, ":check-{}", self.check_one_in);
         }
         f.write_str(":unmerged")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn search(operations: RangeInclusive<u64>, stride: u64) -> Search {
+        Search {
+            operations,
+            stride,
+            ..Search::default()
+        }
+    }
+
+    /// Operations that a search hits.
+    fn hit(search: &Search, operations: u64) -> Vec<u64> {
+        (1..=operations)
+            .filter(|operation| search.hits(*operation))
+            .collect()
+    }
+
+    #[test]
+    fn parts_hit_what_the_whole_hits_each_operation_once() {
+        let operations = 57_400;
+        for whole in [
+            search(1..=u64::MAX, 1),
+            search(1..=u64::MAX, 401),
+            search(1_000..=1_030, 4),
+            search(57_380..=60_000, 7),
+            search(3..=3, 1_000),
+            search(999..=41_111, 13),
+        ] {
+            let parts = whole.parts(operations);
+            let by_parts: Vec<u64> = parts
+                .iter()
+                .flat_map(|part| hit(part, operations))
+                .collect();
+            assert_eq!(by_parts, hit(&whole, operations), "{whole}");
+            assert!(parts.len() as u64 <= MOST_PARTS, "{whole}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_that_ends_before_the_first_operation_leaves_no_part() {
+        assert!(search(101..=200, 1).parts(100).is_empty());
+        assert!(search(1..=200, 1).parts(0).is_empty());
+    }
+
+    #[test]
+    fn searches_that_hit_other_operations_have_other_names() {
+        let parts: Vec<Search> = [
+            search(1_000..=1_030, 1),
+            search(1_001..=1_030, 1),
+            search(1_000..=1_029, 1),
+            search(1_000..=1_030, 5),
+            search(1_005..=1_030, 5),
+            search(1..=u64::MAX, 5),
+            search(2..=u64::MAX, 5),
+        ]
+        .iter()
+        .flat_map(|search| search.parts(3_000))
+        .collect();
+        let names: BTreeSet<String> = parts.iter().map(Search::to_string).collect();
+        let work: BTreeSet<Vec<u64>> = parts.iter().map(|part| hit(part, 3_000)).collect();
+        assert_eq!(names.len(), work.len());
     }
 }

@@ -2,13 +2,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nor_flash_model::fold;
 use powercut_bench::modem::{ModemHabits, ModemPower};
 use powercut_explore::CaseName;
 use powercut_link::LinkProfile;
 use powercut_oracle::oracle::Images;
 use powercut_oracle::verdict::Outcome;
 use powercut_package::{BoardFacts, DeviceIdentity, Package};
+use sha2::{Digest, Sha256};
 
 /// One upgrade of one device.
 #[derive(Debug, Clone)]
@@ -44,13 +44,60 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// Its case and what it is made of: equal for equal work.
+    /// Its case and all that a run depends on: equal for equal work.
     pub fn described(&self) -> String {
-        let (chunks, _) = self.flash.as_chunks::<8>();
-        let manifest = self.images.new.signed().encode();
-        let (signed, _) = manifest.as_chunks::<8>();
-        let words = chunks.iter().chain(signed);
-        let digest = words.fold(0, |digest, word| fold(digest, u64::from_le_bytes(*word)));
-        format!("elf:{}:images={:08x}", self.name, digest as u32)
+        let digest = self.digest(Some(self.seed));
+        format!("elf:{}:of={}", self.name, hex::encode(&digest[..8]))
+    }
+
+    /// A digest of all that a run depends on but the seed: equal for repetitions of one upgrade.
+    pub fn without_seed(&self) -> [u8; 32] {
+        self.digest(None)
+    }
+
+    /// Of all that a run depends on, with this seed in place of its own. The fields are named one by one, so that a new one
+    /// cannot be forgotten here.
+    fn digest(&self, seed: Option<u64>) -> [u8; 32] {
+        let Self {
+            name: _,
+            board,
+            flash,
+            images,
+            package,
+            device,
+            link,
+            habits,
+            modem_power,
+            window,
+            seed: _,
+            off_time,
+            refetch_fragments_per_cut,
+            outcome,
+        } = self;
+        let mut hasher = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update((bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        add(flash);
+        for package in [&images.old, &images.new, &**package] {
+            add(&package.signed().encode());
+            add(package.image());
+            add(format!("{:?}", package.m_sequence()).as_bytes());
+        }
+        let DeviceIdentity { id, key, dialect } = device;
+        add(&id.0);
+        add(&key.0);
+        // Names for people change nothing.
+        let link = LinkProfile {
+            name: String::new(),
+            description: String::new(),
+            ..link.clone()
+        };
+        let settings = (dialect, board, link, habits, modem_power, window, seed);
+        add(format!("{settings:?}").as_bytes());
+        let judged_by = (off_time, refetch_fragments_per_cut, outcome);
+        add(format!("{judged_by:?}").as_bytes());
+        hasher.finalize().into()
     }
 }

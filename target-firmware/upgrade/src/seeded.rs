@@ -1,6 +1,6 @@
 //! Bugs planted on purpose, one at a time, so that the tools can be shown to find them. Compiled in only by the
-//! features `seeded-bugs` and `seeded-bug-record-before-data`, which no product has; without them `is_planted` is `false`
-//! for the compiler too.
+//! features `seeded-bugs`, which lets the process choose one, and `seeded-bug`, which builds one in. No product has them; without
+//! them `is_planted` is `false` for the compiler too.
 //!
 //! A bug that is read at a glance stands where it does its harm. The effect of a bug that would make a function of the core
 //! harder to follow stands here, in a function whose first line says what holds without the bug; the core calls it as
@@ -31,6 +31,18 @@ macro_rules! bugs {
                 match self {
                     $(Self::$bug => $name,)+
                 }
+            }
+
+            /// The bug that is called so.
+            pub const fn named(name: &str) -> Option<Self> {
+                let mut at = 0;
+                while at < Self::ALL.len() {
+                    if is_same(Self::ALL[at].name(), name) {
+                        return Some(Self::ALL[at]);
+                    }
+                    at += 1;
+                }
+                None
             }
         }
     };
@@ -155,6 +167,22 @@ bugs! {
     SlotErasedOnCrcError = "slot-erased-on-crc-error",
 }
 
+/// Whether two texts are the same, also for the compiler.
+const fn is_same(one: &str, two: &str) -> bool {
+    let (one, two) = (one.as_bytes(), two.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < two.len() && one[at] == two[at] {
+        at += 1;
+    }
+    at == one.len() && at == two.len()
+}
+
+/// The bug that is built in, where the environment of the build names one of the core's.
+const BUILT_IN: Option<Bug> = match option_env!("POWERCUT_SEEDED_BUG") {
+    Some(name) if cfg!(feature = "seeded-bug") => Bug::named(name),
+    _ => None,
+};
+
 #[cfg(feature = "seeded-bugs")]
 mod switch {
     use core::sync::atomic::{AtomicU8, Ordering};
@@ -178,17 +206,17 @@ pub use switch::plant;
 /// The digest of all fragments as they were received, for [`Bug::ReadyFromRam`]. Without the feature it is nothing.
 #[derive(Clone, Default)]
 pub(crate) struct Received {
-    #[cfg(feature = "seeded-bugs")]
+    #[cfg(any(feature = "seeded-bugs", feature = "seeded-bug"))]
     hasher: Option<sha2::Sha256>,
 }
 
 impl core::hash::Hash for Received {
     #[cfg_attr(
-        not(feature = "seeded-bugs"),
+        not(any(feature = "seeded-bugs", feature = "seeded-bug")),
         expect(unused_variables, reason = "there is nothing")
     )]
     fn hash<H: core::hash::Hasher>(&self, hasher: &mut H) {
-        #[cfg(feature = "seeded-bugs")]
+        #[cfg(any(feature = "seeded-bugs", feature = "seeded-bug"))]
         if let Some(received) = &self.hasher {
             sha2::Digest::finalize(received.clone()).hash(hasher);
         }
@@ -196,7 +224,7 @@ impl core::hash::Hash for Received {
 }
 
 #[cfg_attr(
-    not(feature = "seeded-bugs"),
+    not(any(feature = "seeded-bugs", feature = "seeded-bug")),
     expect(
         unused_variables,
         clippy::unused_self,
@@ -207,13 +235,13 @@ impl Received {
     /// Begins where a download does; one that goes on after a reset has not received everything.
     pub(crate) fn from(committed: u32) -> Self {
         Self {
-            #[cfg(feature = "seeded-bugs")]
+            #[cfg(any(feature = "seeded-bugs", feature = "seeded-bug"))]
             hasher: (committed == 0).then(sha2::Digest::new),
         }
     }
 
     pub(crate) fn add(&mut self, fragment: &[u8]) {
-        #[cfg(feature = "seeded-bugs")]
+        #[cfg(any(feature = "seeded-bugs", feature = "seeded-bug"))]
         if let Some(hasher) = &mut self.hasher {
             sha2::Digest::update(hasher, fragment);
         }
@@ -221,7 +249,7 @@ impl Received {
 
     /// The digest to believe, where `in_flash` is what flash holds.
     pub(crate) fn believed(self, in_flash: [u8; 32]) -> [u8; 32] {
-        #[cfg(feature = "seeded-bugs")]
+        #[cfg(any(feature = "seeded-bugs", feature = "seeded-bug"))]
         if is_planted(Bug::ReadyFromRam)
             && let Some(hasher) = self.hasher
         {
@@ -234,7 +262,7 @@ impl Received {
 /// Whether `bug` is planted.
 #[inline]
 pub(crate) fn is_planted(bug: Bug) -> bool {
-    if cfg!(feature = "seeded-bug-record-before-data") && matches!(bug, Bug::RecordBeforeData) {
+    if matches!(BUILT_IN, Some(built_in) if built_in as u8 == bug as u8) {
         return true;
     }
     #[cfg(feature = "seeded-bugs")]

@@ -14,6 +14,8 @@ pub(in crate::cli) enum Verb {
     Attack(AbsentArgs),
     /// Not in this build: cut power at every flash operation of upgrades in process.
     Explore(AbsentArgs),
+    /// Not in this build: make a failing case or schedule small.
+    Shrink(AbsentArgs),
     /// Not in this build: simulate whole upgrades in virtual time.
     Simulate(AbsentArgs),
 }
@@ -35,10 +37,10 @@ pub(in crate::cli) enum InProcessMeasure {
     Attack(AbsentArgs),
 }
 
-/// Exploration, simulation and attack are not there.
+/// Exploration, shrinking, simulation and attack are not there.
 pub type InProcessError = NotBuiltIn;
 
-const ABSENT: NotBuiltIn = NotBuiltIn("exploration, simulation and attack");
+const ABSENT: NotBuiltIn = NotBuiltIn("exploration, shrinking, simulation and attack");
 
 /// Says that the verb is not there.
 pub(in crate::cli) fn run(_: &Verb) -> Result<ExitCode, CliError> {
@@ -52,6 +54,6 @@ pub(in crate::cli) fn measure(_: &InProcessMeasure) -> Result<ExitCode, CliError
 
 /// Says that schedules of the exploration cannot be replayed; `None` if `args.case` is none.
 pub(in crate::cli) fn replay(args: &ReplayArgs) -> Option<Result<ExitCode, CliError>> {
-    let is_schedule = args.case.starts_with("core:");
+    let is_schedule = ["core:", "elf:"].iter().any(|of| args.case.starts_with(of));
     is_schedule.then(|| Err(ABSENT.into()))
 }

@@ -1,5 +1,6 @@
 //! `rig explore`: the upgrade core in process, with power cut at every flash operation. Needs no board and no emulator.
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io::Write as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use serde::de::DeserializeOwned;
 
 use super::explore_board::{self, BoardArgs};
 use super::explore_results;
+use super::repeat::compare_runs;
+use super::shrink::say_shrunk;
 use crate::cli::signals::Signals;
 use crate::cli::sources::SourceArgs;
 use crate::cli::{CliError, exit, say};
@@ -23,7 +26,7 @@ use powercut_explore::campaign::{self, CampaignProgress, News, Profile, Slice, S
 use powercut_explore::results::Recorded;
 use powercut_explore::{
     Breach, Depth, ExplorationCounts, FlashPart, Partition, SMALL_PAGES, Scenario, Schedule,
-    Survey, Tearing, shrink,
+    Survey, Tearing, replay_with_flash, shrink,
 };
 use powercut_oracle::verdict::Invariant;
 
@@ -356,34 +359,21 @@ fn summary(records: &[SliceRecord], slices: &[Slice], begun: Instant, options: &
 
 fn report_shrunk(schedule: &Schedule, options: &str) {
     if let Some(shrunk) = shrink(schedule) {
-        say::line(&format!(
-            "  shrunk ({}, {} tried): rig replay {}{options}",
-            if shrunk.is_minimal {
-                "locally minimal"
-            } else {
-                "perhaps not minimal"
-            },
-            shrunk.tried,
-            shrunk.schedule
-        ));
-        say::line(&format!("  {}", shrunk.breach));
+        say_shrunk(&shrunk, &shrunk.schedule, options);
     }
 }
 
 /// Runs one schedule again, for `rig replay`; `options` are what that needs for it.
 pub(super) fn replay(schedule: &Schedule, times: u32, options: &str) -> ExitCode {
-    let first = powercut_explore::replay(schedule);
-    let same = (1..times)
-        .filter(|_| powercut_explore::replay(schedule) == first)
-        .count();
-    say_judged(schedule, &first);
-    if times > 1 {
-        say::line(&format!("{} of {times} runs identical", same + 1));
-    }
-    if first.is_err() {
+    let first = replay_with_flash(schedule);
+    let judged = &first.0;
+    say_judged(schedule, judged);
+    let run = || Ok::<_, Infallible>(replay_with_flash(schedule));
+    let Ok(differs) = compare_runs(&first, times, run);
+    if judged.is_err() {
         report_shrunk(schedule, options);
     }
-    code(&first).into()
+    differs.unwrap_or_else(|| code(judged)).into()
 }
 
 /// Says how a schedule came out in process.

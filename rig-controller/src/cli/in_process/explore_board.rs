@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use super::compare_core::compare_core;
 use super::explore::{ExploreArgs, append, code, depth, jobs, read};
 use super::explore_results::merged;
+use super::shrink::say_shrunk;
 use crate::cli::signals::Signals;
 use crate::cli::{CliError, exit, say};
 use crate::run::{Inputs, Sources, all_swept};
@@ -19,6 +20,9 @@ use powercut_bench::cancel::Cancel;
 use powercut_explore::Depth;
 use powercut_sweep::campaign::{self, Progress, Slice, SliceRecord};
 use powercut_sweep::{ElfLine, Search, StageCounts, StageTimes, Tally, Upgrade, replay, shrink};
+
+/// Schedules that are tried to make a failing one small, unless `rig shrink` is asked for more.
+pub(super) const MOST_TRIES: u32 = 40;
 
 /// Options of `rig explore` for the firmware itself.
 #[derive(Debug, Args)]
@@ -63,34 +67,44 @@ pub(super) fn explore(args: &ExploreArgs, plan: &Path) -> Result<ExitCode, CliEr
         links: args.sources.links.clone(),
     };
     let inputs = Inputs::load(sources, args.seed)?;
-    let upgrades = all_swept(&inputs, &args.case)?;
     let options = inputs.sources.options(inputs.plan.name());
+    let mut uncut = Vec::new();
+    for upgrade in all_swept(&inputs, &args.case)? {
+        let run = replay(&upgrade, &[])?;
+        if let Err(breach) = &run.judged {
+            say::line(&format!("FAILED {}: {}", breach.invariant, breach.reason));
+            let line = ElfLine {
+                case: upgrade.name.clone(),
+                cuts: Vec::new(),
+            };
+            say::line(&format!("  rig replay {line}{options}"));
+            return Ok(code(&run.judged).into());
+        }
+        say::line(&format!(
+            "{}: {} flash operations without a cut",
+            upgrade.name, run.operations
+        ));
+        uncut.push((Arc::new(upgrade), run.operations));
+    }
     if let Some(count) = args.on_board.compare_core {
-        return Ok(compare_core(&inputs, upgrades, count.get(), args.seed)?.into());
+        return Ok(compare_core(&inputs, &uncut, count.get(), args.seed)?.into());
     }
     let search = Search {
         depth: depth(args).unwrap_or(Depth::Exhaustive { cuts: 1 }),
         tearing: args.tearing,
         operations: args.on_board.operations.clone().unwrap_or(1..=u64::MAX),
         stride: args.on_board.stride.get(),
-        stride_from: 1,
         merging: !args.no_merge,
         check_one_in: args.on_board.check_one_in.get(),
     };
     let mut slices = Vec::new();
-    for upgrade in upgrades.into_iter().map(Arc::new) {
-        let uncut = replay(&upgrade, &[])?;
-        if let Err(breach) = &uncut.judged {
-            say::line(&format!("FAILED without a cut: {}: {breach}", upgrade.name));
-            return Ok(code(&uncut.judged).into());
-        }
-        say::line(&format!(
-            "{}: {} flash operations without a cut",
-            upgrade.name, uncut.operations
-        ));
-        slices.extend(campaign::slices(&upgrade, uncut.operations, &search));
+    for (upgrade, operations) in &uncut {
+        slices.extend(campaign::slices(upgrade, *operations, &search)?);
     }
-    let slices = campaign::share(slices, args.partition);
+    let slices = args.partition.of_all(slices);
+    if slices.is_empty() {
+        say::line("no slice falls to this part: there are more parts than slices");
+    }
     let names: Vec<&str> = slices.iter().map(Slice::name).collect();
     if !args.merge.is_empty() {
         let begun = Instant::now();
@@ -253,22 +267,12 @@ pub(super) fn report_shrunk(
     line: &ElfLine,
     options: &str,
 ) -> Result<(), CliError> {
-    let Some(shrunk) = shrink(upgrade, &line.cuts)? else {
-        return Ok(());
-    };
-    let minimal = if shrunk.is_minimal {
-        "locally minimal"
-    } else {
-        "perhaps not minimal"
-    };
-    let small = ElfLine {
-        cuts: shrunk.cuts,
-        ..line.clone()
-    };
-    say::line(&format!(
-        "  shrunk ({minimal}, {} tried): rig replay {small}{options}",
-        shrunk.tried
-    ));
-    say::line(&format!("  {}", shrunk.breach));
+    if let Some(shrunk) = shrink(upgrade, &line.cuts, |tried| tried < MOST_TRIES)? {
+        let small = ElfLine {
+            cuts: shrunk.schedule.clone(),
+            ..line.clone()
+        };
+        say_shrunk(&shrunk, &small, options);
+    }
     Ok(())
 }

@@ -11,8 +11,10 @@ mod explore_results;
 #[cfg(feature = "seeded-bugs")]
 mod mutants;
 mod progress_cost;
+mod repeat;
 mod replay_elf;
 mod replay_schedule;
+mod shrink;
 mod simulate;
 
 use std::path::PathBuf;
@@ -37,6 +39,8 @@ pub(super) enum Verb {
     /// Plant bugs in the upgrade core and see whether exploration finds them.
     #[cfg(feature = "seeded-bugs")]
     Mutants(mutants::MutantsArgs),
+    /// Make a failing case or schedule small: fewer cuts, then earlier ones, then simpler ones.
+    Shrink(shrink::ShrinkArgs),
     /// Simulate whole upgrades in virtual time: link, serial line, flash and power.
     Simulate(simulate::SimulateArgs),
 }
@@ -74,6 +78,12 @@ pub enum InProcessError {
     /// The record of an exploration.
     #[error(transparent)]
     Record(#[from] explore::RecordError),
+    /// No operation of an upgrade can be cut.
+    #[error(transparent)]
+    NothingToCut(#[from] powercut_sweep::campaign::NothingToCutError),
+    /// A case that cannot be made small.
+    #[error(transparent)]
+    NotShrunk(#[from] shrink::AsPlannedError),
     /// Records of explorations do not go together.
     #[error(transparent)]
     Merge(#[from] powercut_explore::results::MergeError),
@@ -114,6 +124,8 @@ also_errors_of_the_command!(
     ParseScheduleError,
     NotOnBoardError,
     explore::RecordError,
+    powercut_sweep::campaign::NothingToCutError,
+    shrink::AsPlannedError,
     powercut_explore::results::MergeError,
     powercut_simulate::CampaignError,
     coap_peer::CoapError,
@@ -129,6 +141,7 @@ pub(super) fn run(verb: &Verb) -> Result<ExitCode, CliError> {
         Verb::Explore(args) => explore::explore(args),
         #[cfg(feature = "seeded-bugs")]
         Verb::Mutants(args) => mutants::mutants(args),
+        Verb::Shrink(args) => shrink::shrink(args),
         Verb::Simulate(args) => simulate::simulate(args),
     }
 }
@@ -153,18 +166,38 @@ pub(super) fn measure(measure: &InProcessMeasure) -> Result<ExitCode, CliError> 
 
 /// Replays `args.case` if it is a schedule of the exploration; `None` if it is a case.
 pub(super) fn replay(args: &ReplayArgs) -> Option<Result<ExitCode, CliError>> {
-    if ElfLine::is_one(&args.case) {
-        return Some(replay_elf::replay(args));
+    let line = &args.case;
+    let refused = |option: Option<&'static str>, remedy| {
+        let line = line.clone();
+        let option = option?;
+        let error = NotOnBoardError::Option {
+            option,
+            line,
+            remedy,
+        };
+        Some(Err(error.into()))
+    };
+    if ElfLine::is_one(line) {
+        let on_board = args.on_board.then_some("--on-board");
+        let remedy = "it runs the firmware in this process: leave the option out, or write `core:` in place of `elf:` and add --on-board";
+        return refused(on_board.or(args.of_a_board().next()), remedy)
+            .or_else(|| Some(replay_elf::replay(args)));
     }
-    if PlannedLine::is_one(&args.case) {
-        return Some(replay_schedule::replay(args));
+    let of_a_board = args.of_a_board().next().filter(|_| !args.on_board);
+    if PlannedLine::is_one(line) {
+        return refused(of_a_board, "add --on-board, or leave the option out")
+            .or_else(|| Some(replay_schedule::replay(args)));
     }
-    Schedule::is_one(&args.case).then(|| {
+    Schedule::is_one(line).then(|| {
         if args.on_board {
-            let line = args.case.clone();
+            let line = line.clone();
             return Err(NotOnBoardError::MadeUp { line }.into());
         }
-        let schedule = args.case.parse()?;
-        Ok(explore::replay(&schedule, args.times, ""))
+        let remedy =
+            "leave the option out, or give a schedule of a test plan, such as core:smoke:1:mb-1:seed=1:cuts=op37/before, with --on-board";
+        refused(of_a_board, remedy).unwrap_or_else(|| {
+            let schedule = line.parse()?;
+            Ok(explore::replay(&schedule, args.times, ""))
+        })
     })
 }

@@ -5,29 +5,29 @@ use sha2::{Digest, Sha256};
 
 use super::explore::code;
 use super::explore_board::report_shrunk;
+use super::repeat::compare_runs;
+use super::replay_schedule::case_of;
 use crate::cli::replay::ReplayArgs;
-use crate::cli::{CliError, exit, say};
-use crate::plan::{CaseLine, LineCuts};
-use crate::run::{Inputs, Sources, swept};
-use powercut_sweep::{ElfLine, replay as play};
+use crate::cli::sources::CaseSourceArgs;
+use crate::cli::{CliError, say};
+use crate::run::swept;
+use powercut_sweep::{ElfLine, Upgrade, replay as play};
+
+/// The upgrade that `line` is of, and the options that `rig replay` needs for the line.
+pub(super) fn upgrade_of(
+    line: &ElfLine,
+    sources: &CaseSourceArgs,
+) -> Result<(Upgrade, String), CliError> {
+    let (inputs, _) = case_of(&line.case, Vec::new(), sources)?;
+    let board = inputs.board(&line.case.board)?;
+    let upgrade = swept(&inputs, inputs.case(line.case.index)?, board)?;
+    Ok((upgrade, inputs.sources.options(&line.case.plan)))
+}
 
 /// Runs the schedule.
 pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
     let line: ElfLine = args.case.parse()?;
-    let sources = args.sources(Sources::defaults(&line.case.plan));
-    let case_line = CaseLine {
-        plan: line.case.plan.clone(),
-        index: line.case.index,
-        board: line.case.board.clone(),
-        seed: line.case.seed,
-        cuts: LineCuts::Given(Vec::new()),
-    };
-    let inputs = Inputs::load_case(sources, &case_line)?;
-    let board = inputs.board(&case_line.board)?;
-    let Some(case) = inputs.cases.first() else {
-        return Ok(exit::BENCH.into());
-    };
-    let upgrade = swept(&inputs, case, board)?;
+    let (upgrade, options) = upgrade_of(&line, &args.sources)?;
     let first = play(&upgrade, &line.cuts)?;
     let flashes = first
         .flashes
@@ -42,15 +42,9 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
         Ok(()) => say::line(&format!("{line}: pass")),
         Err(breach) => say::line(&format!("{line}: {breach}")),
     }
-    if args.times > 1 {
-        let mut same = 1;
-        for _ in 1..args.times {
-            same += u32::from(play(&upgrade, &line.cuts)? == first);
-        }
-        say::line(&format!("{same} of {} runs identical", args.times));
-    }
+    let differs = compare_runs(&first, args.times, || play(&upgrade, &line.cuts))?;
     if first.judged.is_err() {
-        report_shrunk(&upgrade, &line, &inputs.sources.options(&case_line.plan))?;
+        report_shrunk(&upgrade, &line, &options)?;
     }
-    Ok(code(&first.judged).into())
+    Ok(differs.unwrap_or_else(|| code(&first.judged)).into())
 }

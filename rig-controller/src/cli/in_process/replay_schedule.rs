@@ -7,36 +7,43 @@ use powercut_upgrade::journal::Phase;
 
 use super::explore;
 use crate::cli::replay::{ReplayArgs, compare, run_on_board};
+use crate::cli::sources::CaseSourceArgs;
 use crate::cli::{CliError, exit, say};
-use crate::plan::{CaseLine, FinalImage, LineCuts};
+use crate::plan::{CaseLine, Cut, FinalImage, LineCuts};
 use crate::run::on_board;
 use crate::run::{Inputs, Sources, upgrade};
-use powercut_explore::{Flashes, PlannedLine, Survey, replay_with_flash};
+use powercut_explore::{CaseName, Flashes, PlannedLine, Survey, replay_with_flash};
 use powercut_oracle::flash_view;
+
+/// The inputs of the case that a schedule is of, and the case's line with these cuts.
+pub(super) fn case_of(
+    name: &CaseName,
+    cuts: Vec<Cut>,
+    sources: &CaseSourceArgs,
+) -> Result<(Inputs, CaseLine), CliError> {
+    let line = CaseLine {
+        plan: name.plan.clone(),
+        index: name.index,
+        board: name.board.clone(),
+        seed: name.seed,
+        cuts: LineCuts::Given(cuts),
+    };
+    let inputs = Inputs::load_case(sources.or(Sources::defaults(&name.plan)), &line)?;
+    Ok((inputs, line))
+}
 
 /// Runs the schedule.
 pub(super) fn replay(args: &ReplayArgs) -> Result<ExitCode, CliError> {
     let line: PlannedLine = args.case.parse()?;
-    let sources = args.sources(Sources::defaults(&line.case.plan));
     // What the board cannot show is told before anything runs.
     let cuts = if args.on_board {
         on_board::cuts(&line.cuts, &line.faults)?
     } else {
         Vec::new()
     };
-    let case_line = CaseLine {
-        plan: line.case.plan.clone(),
-        index: line.case.index,
-        board: line.case.board.clone(),
-        seed: line.case.seed,
-        cuts: LineCuts::Given(cuts),
-    };
-    let mut inputs = Inputs::load_case(sources, &case_line)?;
+    let (mut inputs, case_line) = case_of(&line.case, cuts, &args.sources)?;
     let board = inputs.board(&case_line.board)?;
-    let Some(case) = inputs.cases.first() else {
-        return Ok(exit::BENCH.into());
-    };
-    let upgrade = upgrade(&inputs, case, board)?;
+    let upgrade = upgrade(&inputs, inputs.case(case_line.index)?, board)?;
     if let Ok(operations) = Arc::clone(&upgrade).survey(&Survey::default()).operations() {
         say::line(&format!(
             "flash operations without a cut: {}",

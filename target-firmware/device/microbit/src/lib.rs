@@ -16,6 +16,7 @@ mod cpu;
 mod flash;
 mod heartbeat;
 mod register;
+pub mod seeded;
 mod sleep;
 mod uart;
 mod watchdog;
