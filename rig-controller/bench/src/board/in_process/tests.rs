@@ -1,4 +1,4 @@
-//! What RAM and peripherals hold after a cut, as firmware sees it that takes RAM at its word.
+//! RAM and peripherals after a cut, as firmware sees them that takes RAM at its word.
 use powercut_emulator::FLASH_BYTES;
 use powercut_oracle::seen::{Clock, Seen, What};
 
