@@ -44,7 +44,7 @@ const US_PER_MS: u32 = 1000;
 pub struct Clock {
     /// Whole milliseconds at the last look.
     ms: u64,
-    /// What the counter stood at when the last of them was full.
+    /// The counter, when the last of them was full.
     full_at: u32,
 }
 
