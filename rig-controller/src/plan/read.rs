@@ -276,7 +276,7 @@ fn settings(fields: Fields<'_>) -> Result<Settings, Fault> {
         repeat: integer(fields, "repeat", 1, 10_000)?.map(|repeat| repeat as u32),
         cuts: fields.get("cuts").map(cuts).transpose()?,
         off_time: integer(fields, "off_ms", 0, 60_000)?.map(Duration::from_millis),
-        timeout: integer(fields, "timeout_s", 1, 3_600)?.map(Duration::from_secs),
+        timeout: integer(fields, "timeout_s", 1, 86_400)?.map(Duration::from_secs),
         expect: fields.get("expect").map(expect).transpose()?,
     })
 }
