@@ -93,6 +93,19 @@ impl Air {
         }
     }
 
+    /// Whether nothing is under way at `now`, and what will be carried depends on nothing that was: no chance decides, which
+    /// goes by what was carried before.
+    pub fn is_settled(&self, now: Duration) -> bool {
+        let ways = [&self.to_platform, &self.to_device];
+        let is_idle = |way: &&Way| way.free_at <= now && way.last_arrival <= now;
+        self.round_trip.is_none() && self.impairment.is_none() && ways.iter().all(is_idle)
+    }
+
+    /// Whether the radio has made contact.
+    pub fn is_in_contact(&self) -> bool {
+        self.in_contact
+    }
+
     /// The modem lost power: the radio is idle again, and what waited in the modem to be sent is the caller's to forget.
     pub fn lose_contact(&mut self) {
         self.in_contact = false;

@@ -97,6 +97,13 @@ impl Impairment {
         }
     }
 
+    /// Whether every datagram arrives, once.
+    pub fn is_none(&self) -> bool {
+        let ways = [self.to_platform, self.to_device];
+        ways.iter()
+            .all(|way| way.drop_percent <= 0.0 && way.duplicate_percent <= 0.0)
+    }
+
     /// The same, but the fate of a datagram depends on how many went its way before and not on its content: for
     /// simulations, whose datagrams come in the same order each time and may hold random numbers.
     pub fn by_order(profile: &LinkProfile, seed: u64) -> Self {

@@ -1,5 +1,6 @@
 //! The platform without socket and thread: the same service as behind [`UdpPlatform`](super::UdpPlatform), asked directly. For
 //! simulations, whose datagrams travel in a time of their own.
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
@@ -86,6 +87,15 @@ impl InProcessPlatform {
             happened,
             _watching: watching,
         }
+    }
+
+    /// A number for all that the platform says from now on, and for what it knows of the device: equal for platforms that go
+    /// on alike. Counts of what has been are no part of it.
+    pub fn state(&self) -> u64 {
+        let mut state = DefaultHasher::new();
+        self.service.state().hash(&mut state);
+        self.book.state(self.device).hash(&mut state);
+        state.finish()
     }
 
     /// What is known about the device.

@@ -103,6 +103,16 @@ impl MemoryBook {
         watching
     }
 
+    /// A device's task and latest report, in words.
+    pub(crate) fn state(&self, id: DeviceId) -> String {
+        let entries = self.entries();
+        let device = entries.devices.get(&id);
+        let task = device.and_then(|device| device.assignment.as_ref());
+        let task = task.map(|task| (task.task, task.window, task.offered));
+        let report = device.map(|device| &device.state.last_report);
+        format!("{:?}", (task, report))
+    }
+
     /// What is known about a device since its last publication.
     pub fn device_state(&self, id: DeviceId) -> Option<DeviceState> {
         Some(self.entries().devices.get(&id)?.state.clone())

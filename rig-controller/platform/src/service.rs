@@ -119,6 +119,17 @@ impl Service {
         service
     }
 
+    /// All that it says from now on, but for what its book knows, in words.
+    pub(crate) fn state(&self) -> String {
+        let mut conversations: Vec<String> = self
+            .conversations
+            .iter()
+            .map(|(device, conversation)| format!("{device:?} {}", conversation.state()))
+            .collect();
+        conversations.sort_unstable();
+        format!("{:?} {conversations:?}", self.challenges)
+    }
+
     /// The same conversations over `book`, for a course of events that parts from this one here.
     pub(crate) fn fork(&self, book: Arc<dyn TaskBook>) -> Self {
         Self {
@@ -298,6 +309,16 @@ impl Conversation {
         }
     }
 
+    /// Who was heard where is a part of it: `heard_from` has the same.
+    fn state(&self) -> String {
+        let handle = self.download.as_ref().map(|download| download.handle);
+        let download = (self.task, handle, self.former);
+        format!(
+            "{:?}",
+            (self.challenge, self.dialect, download, &self.places)
+        )
+    }
+
     fn handles(&self) -> Vec<Handle> {
         let present = self.download.as_ref().map(|download| download.handle);
         present.into_iter().chain(self.former).collect()
@@ -305,7 +326,7 @@ impl Conversation {
 }
 
 /// Where challenges come from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Challenges {
     /// The host's randomness.
     OfHost,

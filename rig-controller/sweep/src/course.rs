@@ -17,6 +17,10 @@ use crate::pages::{PageSet, Versions};
 use crate::upgrade::Upgrade;
 use crate::watch::{Watch, page_of};
 
+/// The history of an outside whose device has lost power and has got it again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parted(u64);
+
 /// See the module's text.
 pub(crate) struct Course<'u> {
     pub(crate) upgrade: &'u Upgrade,
@@ -105,14 +109,26 @@ impl<'u> Course<'u> {
         )
     }
 
-    /// The same for a course that parts from this one by a loss of power at `now`, which `watch` has seen.
-    pub(crate) fn memory_once_parted(&self, watch: &Watch, now: Cycles, cuts_to_come: bool) -> u64 {
-        let now = self.time_at(now).as_nanos() as u64;
-        let history = fold(self.outside.history(), now);
+    /// The same for a course that parts from this one by a loss of power, which `watch` has seen and after which the outside is
+    /// `outside`.
+    pub(crate) fn memory_once_parted(
+        &self,
+        watch: &Watch,
+        outside: Parted,
+        cuts_to_come: bool,
+    ) -> u64 {
         fold(
-            fold(history, watch.memory(cuts_to_come)),
+            fold(outside.0, watch.memory(cuts_to_come)),
             self.power_ons + 1,
         )
+    }
+
+    /// The outside of a course that parts from this one by a loss of power at `now`.
+    pub(crate) fn outside_once_parted(&self, now: Cycles) -> Parted {
+        let mut outside = self.outside.fork();
+        let back = outside.without_power(self.upgrade, self.time_at(now));
+        outside.power_restored(back);
+        Parted(outside.history())
     }
 
     /// The operation that the machine has stopped before happens when it goes on.
@@ -159,10 +175,7 @@ impl<'u> Course<'u> {
 
     fn without_power(&mut self, now: Cycles) {
         let now = self.time_at(now);
-        self.outside.power_lost(now);
-        self.powered_at = now + self.upgrade.off_time;
-        self.outside.turn(self.upgrade, self.powered_at);
-        while self.outside.next_byte(self.powered_at).is_some() {}
+        self.powered_at = self.outside.without_power(self.upgrade, now);
     }
 
     /// The device rests.

@@ -10,7 +10,7 @@ use powercut_oracle::seen::What;
 use powercut_oracle::verdict::Invariant;
 use powercut_platform::PlatformError;
 
-use crate::course::Course;
+use crate::course::{Course, Parted};
 use crate::cut::leave;
 use crate::futures::{End, Future, Futures, Length, Mark, Place};
 use crate::life::{Halt, go_on, machine};
@@ -220,11 +220,14 @@ impl<'u> Explorer<'u> {
         }
         match self.search.depth {
             Depth::Exhaustive { .. } => {
+                // It is the same for all effects.
+                let outside = course.outside_once_parted(device.machine.now());
                 for index in 0..self.effects.len() {
                     let effect = self.effects[index];
                     self.path.push(Cut { operation, effect });
                     let to = (&mut *next, &mut *deeper);
-                    if let Err(breach) = self.judge(to, (device, course), pending, effect) {
+                    if let Err(breach) = self.judge(to, (device, course, outside), pending, effect)
+                    {
                         self.fail(breach);
                     }
                     self.path.pop();
@@ -252,11 +255,12 @@ impl<'u> Explorer<'u> {
         self.stopped |= (self.stop)();
     }
 
-    /// Power is lost at `pending`, which the device and course of `from` are about to do, with this effect.
+    /// Power is lost at `pending`, which the device and course of `from` are about to do, with this effect; then the outside is
+    /// `outside`.
     fn judge(
         &mut self,
         (device, deeper): (&mut Device, &mut [Device]),
-        (from, before): (&Device, &Course<'u>),
+        (from, before, outside): (&Device, &Course<'u>, Parted),
         pending: Operation,
         effect: CutEffect,
     ) -> Result<(), Breach> {
@@ -277,7 +281,7 @@ impl<'u> Explorer<'u> {
         let cuts_to_come = !deeper.is_empty();
         let timer = Instant::now();
         let place = Place {
-            key: before.memory_once_parted(&watch, now, cuts_to_come),
+            key: before.memory_once_parted(&watch, outside, cuts_to_come),
             device,
             programs: watch.programs(),
             records: watch.records(),

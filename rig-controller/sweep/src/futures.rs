@@ -2,11 +2,11 @@
 //! was followed to its end is kept with its footprint, at the moment power came back and at some landmarks behind that; a
 //! state that meets the footprint has the same future, and shares its verdict.
 //!
-//! The state of what is not flash must be equal: RAM wherever the future reads it, the core, modem and platform (by what has
-//! happened to them), and the oracle's memory. The oracle's count of programs of a unit (S3) takes part by a bound: where the
-//! future programs a unit that it has not erased, the state must not have programmed it more often than the state that the
-//! future was followed from. So does its count of records of the journal (L3): the state must have as many as justify the
-//! erases of the future.
+//! The state of what is not flash must be equal: RAM wherever the future reads it, the core, modem and platform (their
+//! state when the device got power, and what has happened to them since), and the oracle's memory. The oracle's count of
+//! programs of a unit (S3) takes part by a bound: where the future programs a unit that it has not erased, the state must not
+//! have programmed it more often than the state that the future was followed from. So does its count of records of the
+//! journal (L3): the state must have as many as justify the erases of the future.
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 

@@ -18,8 +18,11 @@ const PORT: u16 = 40_000;
 pub(crate) struct Outside {
     modem: TimedModem,
     platform: InProcessPlatform,
-    /// Everything that has happened to them, folded: two that have come from one by the same events are in the same state.
+    /// Their state when the device last got power, and everything that has happened since, folded: two with the same are in
+    /// the same state, but for the time.
     history: u64,
+    /// When the device last got power.
+    since: Duration,
     /// The platform has heard how the upgrade ended, since the device last got power.
     told: bool,
 }
@@ -46,6 +49,7 @@ impl Outside {
             modem: TimedModem::new(&upgrade.link, impairment, config),
             platform,
             history: 0,
+            since: Duration::ZERO,
             told: false,
         })
     }
@@ -56,6 +60,7 @@ impl Outside {
             modem: self.modem.fork(),
             platform: self.platform.fork(),
             history: self.history,
+            since: self.since,
             told: self.told,
         }
     }
@@ -81,7 +86,8 @@ impl Outside {
     }
 
     fn note(&mut self, event: u64, now: Duration) {
-        self.history = fold(fold(self.history, event), now.as_nanos() as u64);
+        let after = now.saturating_sub(self.since);
+        self.history = fold(fold(self.history, event), after.as_nanos() as u64);
     }
 
     /// The device has sent a byte.
@@ -123,15 +129,24 @@ impl Outside {
         Some(byte)
     }
 
-    /// The device has lost power.
-    pub(crate) fn power_lost(&mut self, now: Duration) {
+    /// The device loses power at `now`; when it gets it again. Everything has happened up to then.
+    pub(crate) fn without_power(&mut self, upgrade: &Upgrade, now: Duration) -> Duration {
         self.note(3 << 8, now);
         self.modem.board_power_lost();
+        let back = now + upgrade.off_time;
+        self.turn(upgrade, back);
+        while self.next_byte(back).is_some() {}
+        back
     }
 
     /// The device has power again.
     pub(crate) fn power_restored(&mut self, now: Duration) {
-        self.note(4 << 8, now);
+        match self.modem.state(now) {
+            // The way that has led here is of no more interest.
+            Some(modem) => self.history = fold(modem, self.platform.state()),
+            None => self.note(4 << 8, now),
+        }
+        self.since = now;
         self.told = false;
         self.modem.board_power_restored();
     }

@@ -304,3 +304,12 @@ fn an_upgrade_that_cannot_be_served_ends_the_work_on_all_others() {
     assert!(ended.is_err());
     assert_eq!(done.into_inner(), 0);
 }
+
+#[test]
+fn a_request_answered_before_the_cut_leads_to_the_same_future_as_one_not_made() {
+    // Between the two operations the device asks for the next fragment and gets it.
+    let tally = slice(1_024, 1_025, 3).download;
+    assert_eq!(tally.states, 2 * 17);
+    assert_eq!(tally.distinct - tally.met, 2, "runs to the end: {tally:?}");
+    assert_eq!(tally.checked, 5, "{tally:?}");
+}

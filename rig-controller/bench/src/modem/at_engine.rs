@@ -120,6 +120,20 @@ impl AtEngine {
         }
     }
 
+    /// All that it does from now on, in words.
+    pub(super) fn state(&self) -> String {
+        // How much was sent counts only where the network takes the context away for it.
+        let sent = self.habits.context_lost_after.map(|_| self.sent);
+        format!(
+            "{:?}",
+            (
+                (self.context, sent, self.asked_in_vain, self.banner_due),
+                (self.echo, &self.input, &self.sockets),
+                (self.formats, &self.held_urcs),
+            )
+        )
+    }
+
     /// Take one byte from the device.
     pub(super) fn device_byte(&mut self, byte: u8) -> Step {
         let mut step = Step::default();

@@ -153,6 +153,13 @@ impl PacedEngine {
         output
     }
 
+    /// All that it does from `now` on, in words; `None` while something is under way.
+    pub(super) fn state(&self, now: Duration) -> Option<String> {
+        let is_settled =
+            self.agenda.next_at().is_none() && self.busy_until <= now && self.event.is_none();
+        is_settled.then(|| self.engine.state())
+    }
+
     /// The board lost power, and this modem did not.
     pub(super) fn board_power_lost(&mut self) {
         self.power_cuts += 1;

@@ -4,6 +4,7 @@
 //! What comes out to the device are single bytes, each with the time at which it is through; what comes out to the
 //! platform are datagrams, each with the time at which it arrives and the way back for its answers.
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
@@ -200,6 +201,22 @@ impl TimedModem {
     /// Its failure since this was last asked, if there was one.
     pub fn take_failure(&mut self) -> Option<ModemError> {
         self.failure.take()
+    }
+
+    /// A number for all that the modem does from `now` on: equal for modems that go on alike. Counts of what has been are no
+    /// part of it, nor is the time. `None` while something is under way, and on links where chance goes by what has been.
+    pub fn state(&self, now: Duration) -> Option<u64> {
+        let is_settled = self.agenda.next_at().is_none()
+            && self.bytes.is_empty()
+            && self.line.busy_until() <= now
+            && self.failure.is_none()
+            && self.air.is_settled(now);
+        let engine = self.engine.state(now).filter(|_| is_settled)?;
+        let mut state = DefaultHasher::new();
+        engine.hash(&mut state);
+        self.air.is_in_contact().hash(&mut state);
+        (self.present, self.openings, self.board_has_power).hash(&mut state);
+        Some(state.finish())
     }
 
     /// A byte from the device is through.
