@@ -96,7 +96,7 @@ impl Begun {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().starts_with("case 1 of")));
+        assert!(lines.any(|line| line.unwrap().starts_with("case 1 on")));
         Self(child)
     }
 

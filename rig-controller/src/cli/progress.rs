@@ -14,7 +14,7 @@ use powercut_oracle::verdict::VerdictClass;
 /// Shows progress where it is seen best.
 pub(super) enum Display {
     /// Stdout goes to a file or a pipe.
-    Plain { cases: usize },
+    Plain,
     /// Stdout is a terminal.
     Bars(Box<Bars>),
 }
@@ -29,7 +29,7 @@ impl Display {
     /// For a run of `cases` cases.
     pub(super) fn new(cases: usize) -> Self {
         if !std::io::stdout().is_terminal() {
-            return Self::Plain { cases };
+            return Self::Plain;
         }
         let all = MultiProgress::new();
         let total = all.add(ProgressBar::new(cases as u64));
@@ -48,7 +48,7 @@ impl Display {
     /// Show one event.
     pub(super) fn show(&self, progress: &Progress<'_>) {
         match self {
-            Self::Plain { cases } => say::line(&plain(progress, *cases)),
+            Self::Plain => say::line(&plain(progress)),
             Self::Bars(bars) => bars.show(progress),
         }
     }
@@ -102,14 +102,10 @@ impl Bars {
     }
 }
 
-fn plain(progress: &Progress<'_>, cases: usize) -> String {
+fn plain(progress: &Progress<'_>) -> String {
     match progress {
         Progress::Started { case, board } => {
-            format!(
-                "case {} of {cases} on {board}: {}",
-                case.index,
-                case.title()
-            )
+            format!("case {} on {board}: {}", case.index, case.title())
         }
         Progress::Reference { case, board } => {
             format!("case {} on {board}: reference run without cuts", case.index)

@@ -66,13 +66,17 @@ pub(super) fn test(args: &TestArgs) -> Result<ExitCode, CliError> {
         }
     });
     // The report has the tests that were run, whatever became of the others.
-    if let Some(junit) = &junit {
-        junit.write()?;
-    }
+    let written = junit.map_or(Ok(()), |junit| junit.write());
     ran.map_err(TestError::from)?;
     say::line(&counts.summary(&board));
-    let failed = counts.failed > 0;
-    Ok(if failed { exit::FIRMWARE } else { exit::PASS }.into())
+    if counts.failed == 0 {
+        written?;
+        return Ok(exit::PASS.into());
+    }
+    if let Err(error) = written {
+        say::complain(&CliError::from(error).to_string());
+    }
+    Ok(exit::FIRMWARE.into())
 }
 
 /// The suite's name, without the hash that Cargo adds.

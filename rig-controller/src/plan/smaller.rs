@@ -2,6 +2,7 @@
 use nor_flash_model::TornShape;
 
 use super::cut::{Cut, CutAt, Torn};
+use powercut_oracle::outage::Outage;
 
 /// How many places back an earlier one is looked for: a case takes seconds.
 const EARLIER: u64 = 6;
@@ -30,7 +31,15 @@ pub fn smaller_cuts(cuts: &[Cut]) -> Vec<Vec<Cut>> {
             cuts
         })
     });
-    fewer.chain(earlier).chain(simpler).collect()
+    let usual = (0..cuts.len()).filter_map(|at| {
+        let outage = Outage::default();
+        let mut cuts = cuts.to_vec();
+        (cuts[at].outage != outage).then(|| {
+            cuts[at].outage = outage;
+            cuts
+        })
+    });
+    fewer.chain(earlier).chain(simpler).chain(usual).collect()
 }
 
 /// The first place of its kind, and the place of this event.
@@ -132,6 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn the_usual_outage_is_simpler_than_any_other() {
+        for cut in [
+            "f0/after-record/ram-decayed:10",
+            "f0/after-record/brown-out",
+        ] {
+            assert_eq!(smaller(cut), ["", "f0/after-record"]);
+        }
+    }
+
+    #[test]
     fn fewer_cuts_are_tried_first_then_earlier_then_simpler_ones() {
         assert_eq!(
             smaller("op20/half"),
@@ -172,7 +191,8 @@ mod tests {
             let measure = |cuts: &[Cut]| {
                 let places: u128 = cuts.iter().map(|cut| u128::from(place(cut.at).1)).sum();
                 let remains: usize = cuts.iter().map(|cut| simpler_remains(*cut).count()).sum();
-                (cuts.len(), places, remains)
+                let unusual = cuts.iter().filter(|cut| cut.outage != Outage::default()).count();
+                (cuts.len(), places, remains, unusual)
             };
             for smaller in smaller_cuts(&cuts) {
                 prop_assert!(measure(&smaller) < measure(&cuts), "{:?}", smaller);

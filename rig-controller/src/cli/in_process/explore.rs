@@ -1,7 +1,6 @@
 //! `rig explore`: the upgrade core in process, with power cut at every flash operation. Needs no board and no emulator.
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::io::Write as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,10 +8,9 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::explore_board::{self, BoardArgs};
+use super::explore_record::{self, RecordError};
 use super::explore_results;
 use super::repeat::compare_runs;
 use super::shrink::say_shrunk;
@@ -21,9 +19,7 @@ use crate::cli::sources::SourceArgs;
 use crate::cli::{CliError, exit, say};
 use crate::run::{DEFAULT_BENCH, Inputs, Sources, upgrades};
 use powercut_bench::cancel::Cancel;
-use powercut_document::input_file;
 use powercut_explore::campaign::{self, CampaignProgress, News, Profile, Slice, SliceRecord};
-use powercut_explore::results::Recorded;
 use powercut_explore::{
     Breach, Depth, ExplorationCounts, FlashPart, Partition, SMALL_PAGES, Scenario, Schedule,
     Survey, Tearing, replay_with_flash, shrink,
@@ -32,8 +28,6 @@ use powercut_oracle::verdict::Invariant;
 
 /// The seed of who gives none.
 pub(super) const DEFAULT_SEED: u64 = 1;
-/// Files larger than this are no record of an exploration: a slice has a line.
-const LARGEST_RECORD_BYTES: u64 = 1 << 30;
 
 /// Options of `rig explore`.
 #[derive(Debug, Args)]
@@ -119,29 +113,6 @@ enum ProfileName {
     Full,
 }
 
-/// The record of an exploration cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// The file system refused.
-    #[error("cannot read or write the record {}: {source}; check that its folder exists and is writable", .path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What it said.
-        source: std::io::Error,
-    },
-    /// It is no record, or one of another version.
-    #[error("{}:{line}: {reason}; remove this line, and its slice is explored again", .path.display())]
-    Content {
-        /// Which file.
-        path: PathBuf,
-        /// Which line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
 fn parse_partition(text: &str) -> Result<Partition, String> {
     text.split_once('/')
         .and_then(|(index, of)| {
@@ -180,7 +151,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
     }
     let names: BTreeSet<&str> = slices.iter().map(campaign::Slice::name).collect();
     let mut earlier: Vec<SliceRecord> = match &args.record {
-        Some(path) => read(path)?,
+        Some(path) => explore_record::resume(path)?,
         None => Vec::new(),
     };
     earlier.retain(|record| names.contains(record.slice.as_str()));
@@ -202,7 +173,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
             };
             show(Some(&record), progress, begun);
             if let Some(path) = &args.record
-                && let Err(error) = append(path, &record)
+                && let Err(error) = explore_record::append(path, &record)
             {
                 // What cannot be recorded would be done in vain.
                 stop.cancel();
@@ -215,15 +186,28 @@ pub(super) fn explore(args: &ExploreArgs) -> Result<ExitCode, CliError> {
             }
         },
     );
-    if let Ok(Some(error)) = refused.into_inner() {
-        return Err(error.into());
-    }
     let records = records.into_inner().unwrap_or_default();
+    let code = summary(&records, &slices, begun, &options);
     if let Some(path) = &args.junit {
         explore_results::write_junit(path, &slices, &records, &options)?;
     }
-    let code = summary(&records, &slices, begun, &options);
+    let code = not_recorded(refused, code);
     Ok(signals.exit().unwrap_or_else(|| code.into()))
+}
+
+/// The exit code of an exploration that came to `code`: what was found is said first, then what could not be recorded.
+pub(super) fn not_recorded(refused: Mutex<Option<RecordError>>, code: u8) -> u8 {
+    match refused.into_inner() {
+        Ok(Some(error)) => {
+            say::complain(&error.to_string());
+            if code == exit::PASS {
+                exit::BENCH
+            } else {
+                code
+            }
+        }
+        _ => code,
+    }
 }
 
 /// Threads.
@@ -391,52 +375,4 @@ pub(super) fn code(judged: &Result<(), Breach>) -> u8 {
         Err(breach) if breach.invariant == Invariant::T1 => exit::BENCH,
         Err(_) => exit::FIRMWARE,
     }
-}
-
-pub(super) fn read<R: Recorded + DeserializeOwned>(path: &Path) -> Result<Vec<R>, RecordError> {
-    let text = match input_file::read_text(path, LARGEST_RECORD_BYTES).map_err(Into::into) {
-        Ok(text) => text,
-        Err(error) if std::io::Error::kind(&error) == std::io::ErrorKind::NotFound => {
-            return Ok(Vec::new());
-        }
-        Err(source) => {
-            return Err(RecordError::File {
-                path: path.to_owned(),
-                source,
-            });
-        }
-    };
-    let mut records = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let content = |reason: String| RecordError::Content {
-            path: path.to_owned(),
-            line: index + 1,
-            reason,
-        };
-        let record: R = serde_json::from_str(line).map_err(|error| content(error.to_string()))?;
-        if record.schema() != R::SCHEMA {
-            return Err(content(format!(
-                "schema {} is not known here",
-                record.schema()
-            )));
-        }
-        records.push(record);
-    }
-    Ok(records)
-}
-
-pub(super) fn append(path: &Path, record: &impl Serialize) -> Result<(), RecordError> {
-    let write = || {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)?
-            .write_all(&line)
-    };
-    write().map_err(|source| RecordError::File {
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -10,7 +10,8 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 
 use super::compare_core::compare_core;
-use super::explore::{ExploreArgs, append, code, depth, jobs, read};
+use super::explore::{ExploreArgs, code, depth, jobs, not_recorded};
+use super::explore_record;
 use super::explore_results::merged;
 use super::shrink::say_shrunk;
 use crate::cli::signals::Signals;
@@ -121,7 +122,7 @@ pub(super) fn explore(args: &ExploreArgs, plan: &Path) -> Result<ExitCode, CliEr
 fn run(args: &ExploreArgs, slices: &[Slice], options: &str) -> Result<ExitCode, CliError> {
     let names: BTreeSet<&str> = slices.iter().map(Slice::name).collect();
     let mut earlier: Vec<SliceRecord> = match &args.record {
-        Some(path) => read(path)?,
+        Some(path) => explore_record::resume(path)?,
         None => Vec::new(),
     };
     earlier.retain(|record| names.contains(record.slice.as_str()));
@@ -137,7 +138,7 @@ fn run(args: &ExploreArgs, slices: &[Slice], options: &str) -> Result<ExitCode, 
             return;
         };
         if let Some(path) = &args.record
-            && let Err(error) = append(path, &record)
+            && let Err(error) = explore_record::append(path, &record)
         {
             // What cannot be recorded would be done in vain.
             stop.cancel();
@@ -150,11 +151,9 @@ fn run(args: &ExploreArgs, slices: &[Slice], options: &str) -> Result<ExitCode, 
         }
     };
     campaign::run(slices, &known, jobs(args), &|| stop.is_cancelled(), &tell)?;
-    if let Ok(Some(error)) = refused.into_inner() {
-        return Err(error.into());
-    }
     let records = records.into_inner().unwrap_or_default();
     let code = summary(&records, slices, begun, options)?;
+    let code = not_recorded(refused, code);
     Ok(signals.exit().unwrap_or_else(|| code.into()))
 }
 

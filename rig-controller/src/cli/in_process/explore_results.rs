@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::explore::{RecordError, read};
+use super::explore_record::{RecordError, read};
 use crate::cli::{CliError, say};
 use crate::report::{Finding, FindingKind, JunitFile, replace_file};
 use powercut_explore::campaign::{FailureRecord, Slice, SliceRecord};

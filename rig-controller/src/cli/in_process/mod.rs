@@ -7,6 +7,7 @@ mod compare_core;
 mod exploration_rates;
 mod explore;
 mod explore_board;
+mod explore_record;
 mod explore_results;
 #[cfg(feature = "seeded-bugs")]
 mod mutants;
@@ -77,7 +78,7 @@ pub enum InProcessError {
     NotOnBoard(#[from] NotOnBoardError),
     /// The record of an exploration.
     #[error(transparent)]
-    Record(#[from] explore::RecordError),
+    Record(#[from] explore_record::RecordError),
     /// No operation of an upgrade can be cut.
     #[error(transparent)]
     NothingToCut(#[from] powercut_sweep::campaign::NothingToCutError),
@@ -123,7 +124,7 @@ macro_rules! also_errors_of_the_command {
 also_errors_of_the_command!(
     ParseScheduleError,
     NotOnBoardError,
-    explore::RecordError,
+    explore_record::RecordError,
     powercut_sweep::campaign::NothingToCutError,
     shrink::AsPlannedError,
     powercut_explore::results::MergeError,

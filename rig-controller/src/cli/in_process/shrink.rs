@@ -103,7 +103,12 @@ fn of_the_firmware(args: &ShrinkArgs, may_try: impl FnMut(u32) -> bool) -> Resul
     let line: ElfLine = args.case.parse()?;
     let (upgrade, options) = upgrade_of(&line, &args.sources)?;
     let Some(shrunk) = powercut_sweep::shrink(&upgrade, &line.cuts, may_try)? else {
-        return Ok(say_pass(&line));
+        let judged = powercut_sweep::replay(&upgrade, &line.cuts)?.judged;
+        let Err(breach) = &judged else {
+            return Ok(say_pass(&line));
+        };
+        say::line(&format!("{line}: {breach}: there is nothing to shrink"));
+        return Ok(code(&judged));
     };
     let small = ElfLine {
         cuts: shrunk.schedule.clone(),
