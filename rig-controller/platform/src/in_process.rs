@@ -1,6 +1,6 @@
 //! The platform without socket and thread: the same service as behind [`UdpPlatform`](super::UdpPlatform), asked directly. For
 //! simulations, whose datagrams travel in a time of their own.
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use powercut_upgrade::factory::{DeviceId, DeviceKey};
@@ -93,8 +93,8 @@ impl InProcessPlatform {
     /// on alike. Counts of what has been are no part of it.
     pub fn state(&self) -> u64 {
         let mut state = DefaultHasher::new();
-        self.service.state().hash(&mut state);
-        self.book.state(self.device).hash(&mut state);
+        self.service.add_to(&mut state);
+        self.book.add_to(&mut state, self.device);
         state.finish()
     }
 

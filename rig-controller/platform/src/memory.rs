@@ -1,6 +1,7 @@
 //! Devices and tasks in memory, for runs of test plans: every device has its own task, state and log, and each
 //! publication starts all three over.
 use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use powercut_upgrade::cipher::FragmentCipher;
@@ -103,14 +104,14 @@ impl MemoryBook {
         watching
     }
 
-    /// A device's task and latest report, in words.
-    pub(crate) fn state(&self, id: DeviceId) -> String {
+    /// Adds a device's task and latest report to `state`.
+    pub(crate) fn add_to(&self, state: &mut impl Hasher, id: DeviceId) {
         let entries = self.entries();
         let device = entries.devices.get(&id);
         let task = device.and_then(|device| device.assignment.as_ref());
         let task = task.map(|task| (task.task, task.window, task.offered));
         let report = device.map(|device| &device.state.last_report);
-        format!("{:?}", (task, report))
+        (task, report).hash(state);
     }
 
     /// What is known about a device since its last publication.

@@ -8,6 +8,7 @@ mod lean;
 mod pcp;
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -119,15 +120,15 @@ impl Service {
         service
     }
 
-    /// All that it says from now on, but for what its book knows, in words.
-    pub(crate) fn state(&self) -> String {
-        let mut conversations: Vec<String> = self
-            .conversations
-            .iter()
-            .map(|(device, conversation)| format!("{device:?} {}", conversation.state()))
-            .collect();
-        conversations.sort_unstable();
-        format!("{:?} {conversations:?}", self.challenges)
+    /// Adds all that it says from now on to `state`, but for what its book knows.
+    pub(crate) fn add_to(&self, state: &mut impl Hasher) {
+        let mut conversations: Vec<_> = self.conversations.iter().collect();
+        conversations.sort_unstable_by_key(|(device, _)| **device);
+        self.challenges.hash(state);
+        for (device, conversation) in conversations {
+            device.hash(state);
+            conversation.add_to(state);
+        }
     }
 
     /// The same conversations over `book`, for a course of events that parts from this one here.
@@ -310,13 +311,10 @@ impl Conversation {
     }
 
     /// Who was heard where is a part of it: `heard_from` has the same.
-    fn state(&self) -> String {
+    fn add_to(&self, state: &mut impl Hasher) {
         let handle = self.download.as_ref().map(|download| download.handle);
-        let download = (self.task, handle, self.former);
-        format!(
-            "{:?}",
-            (self.challenge, self.dialect, download, &self.places)
-        )
+        (self.task, handle, self.former).hash(state);
+        (self.challenge, self.dialect, &self.places).hash(state);
     }
 
     fn handles(&self) -> Vec<Handle> {
@@ -326,7 +324,7 @@ impl Conversation {
 }
 
 /// Where challenges come from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Hash)]
 enum Challenges {
     /// The host's randomness.
     OfHost,

@@ -10,6 +10,7 @@ mod socket;
 mod step;
 
 use std::collections::VecDeque;
+use std::hash::{Hash as _, Hasher};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::ModemEvent;
@@ -38,7 +39,7 @@ pub(super) enum Network {
 }
 
 /// The PDP context, which every socket needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Context {
     Active,
     Inactive,
@@ -120,18 +121,13 @@ impl AtEngine {
         }
     }
 
-    /// All that it does from now on, in words.
-    pub(super) fn state(&self) -> String {
+    /// Adds all that it does from now on to `state`.
+    pub(super) fn add_to(&self, state: &mut impl Hasher) {
         // How much was sent counts only where the network takes the context away for it.
         let sent = self.habits.context_lost_after.map(|_| self.sent);
-        format!(
-            "{:?}",
-            (
-                (self.context, sent, self.asked_in_vain, self.banner_due),
-                (self.echo, &self.input, &self.sockets),
-                (self.formats, &self.held_urcs),
-            )
-        )
+        (self.context, sent, self.asked_in_vain, self.banner_due).hash(state);
+        (self.echo, &self.input, &self.sockets).hash(state);
+        (self.formats, &self.held_urcs).hash(state);
     }
 
     /// Take one byte from the device.

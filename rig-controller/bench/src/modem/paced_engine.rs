@@ -3,6 +3,7 @@
 //! Every call says what time it is; [`PacedEngine::next_at`] says when [`PacedEngine::due`] has something to say by itself.
 //! While an answer is due the modem is deaf, as modems are that are at work, but announces what comes from the network.
 //! What a command does it does when it is given; only its answer waits. A datagram counts as read when its answer is out.
+use std::hash::Hasher;
 use std::time::Duration;
 
 use super::ModemEvent;
@@ -153,11 +154,14 @@ impl PacedEngine {
         output
     }
 
-    /// All that it does from `now` on, in words; `None` while something is under way.
-    pub(super) fn state(&self, now: Duration) -> Option<String> {
-        let is_settled =
-            self.agenda.next_at().is_none() && self.busy_until <= now && self.event.is_none();
-        is_settled.then(|| self.engine.state())
+    /// Whether nothing is under way at `now`.
+    pub(super) fn is_settled(&self, now: Duration) -> bool {
+        self.agenda.next_at().is_none() && self.busy_until <= now && self.event.is_none()
+    }
+
+    /// Adds all that it does from now on to `state`, provided that it is settled.
+    pub(super) fn add_to(&self, state: &mut impl Hasher) {
+        self.engine.add_to(state);
     }
 
     /// The board lost power, and this modem did not.

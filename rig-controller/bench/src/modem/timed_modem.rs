@@ -210,10 +210,13 @@ impl TimedModem {
             && self.bytes.is_empty()
             && self.line.busy_until() <= now
             && self.failure.is_none()
-            && self.air.is_settled(now);
-        let engine = self.engine.state(now).filter(|_| is_settled)?;
+            && self.air.is_settled(now)
+            && self.engine.is_settled(now);
+        if !is_settled {
+            return None;
+        }
         let mut state = DefaultHasher::new();
-        engine.hash(&mut state);
+        self.engine.add_to(&mut state);
         self.air.is_in_contact().hash(&mut state);
         (self.present, self.openings, self.board_has_power).hash(&mut state);
         Some(state.finish())

@@ -1,7 +1,7 @@
 //! How far the device's bytes have come: a command line, or the payload that a command announced.
 use crate::modem::at_command::SocketId;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(super) enum Input {
     /// A command line, as far as it has come. `overlong` forgets it and waits for the CR.
     Line { text: Vec<u8>, overlong: bool },

@@ -1,7 +1,7 @@
 //! A socket of the modem, with the datagrams that wait in it until the device reads them.
 use std::collections::VecDeque;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(super) enum Socket {
     #[default]
     Closed,
@@ -12,7 +12,7 @@ pub(super) enum Socket {
     },
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct Queued {
     pub(super) datagram: Vec<u8>,
     /// Bytes the device has read already.
