@@ -4,7 +4,7 @@ mod common;
 mod program;
 
 use common::Inputs;
-use program::OPTIONS;
+use program::{OPTIONS, SOURCES};
 
 const PLAN: &str = "plan: p\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
 
@@ -135,16 +135,6 @@ fn the_evidence_of_a_case_is_all_that_is_needed_to_replay_it() {
 #[test]
 fn what_is_no_case_or_is_of_another_bench_or_plan_is_not_replayed() {
     let inputs = Inputs::new(PLAN);
-    let options = [
-        "--plan",
-        "plan.yaml",
-        "--bench",
-        "bench.yaml",
-        "--firmware",
-        "firmware",
-        "--links",
-        "links",
-    ];
     for (case, expected) in [
         ("p:1:mb-1", "`p:1:mb-1` is not a case"),
         (
@@ -157,7 +147,7 @@ fn what_is_no_case_or_is_of_another_bench_or_plan_is_not_replayed() {
         ),
         ("links", "links: cannot read result.json"),
     ] {
-        let (code, _, complaint) = rig(&inputs, &[&["replay", case][..], &options].concat());
+        let (code, _, complaint) = rig(&inputs, &[&["replay", case][..], &SOURCES].concat());
         assert_eq!(code, 2, "{complaint}");
         assert!(complaint.contains(expected), "{complaint}");
     }
@@ -235,16 +225,6 @@ fn progress_costs_no_more_journal_erases_than_it_may_and_a_limit_that_is_exceede
     );
 }
 
-/// Where the inputs of a plan's upgrades are.
-const SOURCES: [&str; 6] = [
-    "--bench",
-    "bench.yaml",
-    "--firmware",
-    "firmware",
-    "--links",
-    "links",
-];
-
 #[test]
 fn a_reader_that_went_away_makes_nothing_panic() {
     let inputs = Inputs::new(PLAN);
@@ -276,7 +256,8 @@ fn a_plan_is_explored_in_process_each_upgrade_once_and_its_schedules_are_replaye
             "--partition",
             "0/64",
         ];
-        rig(&inputs, &[&start, SOURCES.as_slice(), more].concat())
+        // The plan is named above.
+        rig(&inputs, &[&start, &SOURCES[2..], more].concat())
     };
     let (code, said, complaint) = explore(&["--junit", "junit.xml"]);
     assert_eq!(code, 0, "{said}{complaint}");
@@ -293,10 +274,8 @@ fn a_plan_is_explored_in_process_each_upgrade_once_and_its_schedules_are_replaye
     assert_eq!(code, 2);
     assert!(complaint.contains("there is no case 5"), "{complaint}");
 
-    let replay = |line: &str, more: &[&str]| {
-        let start = ["replay", line, "--plan", "plan.yaml"];
-        rig(&inputs, &[&start, SOURCES.as_slice(), more].concat())
-    };
+    let replay =
+        |line: &str, more: &[&str]| rig(&inputs, &[&["replay", line], &SOURCES[..], more].concat());
     let line = "core:p:1:mb-2:seed=3:cuts=op37/before,op90/weak-boots6";
     let (code, said, complaint) = replay(line, &["--times", "2"]);
     assert_eq!(code, 0, "{complaint}");
@@ -314,7 +293,7 @@ fn a_schedule_that_the_board_cannot_show_is_refused_before_the_board_is_started(
     let inputs = Inputs::new(PLAN);
     let on_board = |line: &str| {
         let start = ["replay", line, "--on-board", "--plan", "plan.yaml"];
-        rig(&inputs, &[&start, SOURCES.as_slice()].concat())
+        rig(&inputs, &[&start, &SOURCES[2..]].concat())
     };
     for (line, said) in [
         (

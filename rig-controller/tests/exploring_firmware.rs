@@ -6,19 +6,10 @@ mod program;
 
 use common::Inputs;
 use powercut_explore::CaseName;
+use program::SOURCES;
 use rig_controller::run::{InputError, Inputs as Loaded, Sources, all_swept};
 
 const PLAN: &str = "plan: p\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
-const SOURCES: [&str; 8] = [
-    "--plan",
-    "plan.yaml",
-    "--bench",
-    "bench.yaml",
-    "--firmware",
-    "firmware",
-    "--links",
-    "links",
-];
 
 fn rig(inputs: &Inputs, verb: &str, line: &str, more: &[&str]) -> (i32, String, String) {
     let start = [&[verb, line], &SOURCES[..], more].concat();

@@ -4,7 +4,7 @@ mod common;
 mod program;
 
 use common::Inputs;
-use program::rig;
+use program::{SOURCES, rig};
 
 /// Inputs whose bootloader keeps a mark in RAM, programs a word and hangs. If it finds the mark, it takes that for a state of its
 /// own that cannot be, and faults.
@@ -50,17 +50,7 @@ fn firmware_that_trusts_ram_fails_where_a_cut_leaves_it_and_there_alone() {
         ("boot1/5000us/brown-out", true),
     ] {
         let line = format!("p:1:mb-1:seed=1:cuts={cut}");
-        let sources = [
-            "--plan",
-            "plan.yaml",
-            "--bench",
-            "bench.yaml",
-            "--firmware",
-            "firmware",
-            "--links",
-            "links",
-        ];
-        let arguments = [&["replay", &line][..], &sources].concat();
+        let arguments = [&["replay", &line][..], &SOURCES].concat();
         let (code, said, complaint) = rig(&inputs.path("."), &arguments);
         assert_eq!(code, 1, "{cut}: {said}{complaint}");
         let invariant = if locks_up { "(S1)" } else { "(L2)" };

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use common::Inputs;
 use gdb_client::GdbClient;
-use program::rig;
+use program::{SOURCES, rig};
 
 const PLAN: &str = "plan: p\ntimeout_s: 60\nupgrade: { from: 1.0.0, to: 1.1.0 }\n";
 const LINE: &str = "p:1:mb-1:seed=1:cuts=op1/before";
@@ -40,19 +40,8 @@ fn inputs() -> Inputs {
     inputs
 }
 
-const OPTIONS: [&str; 8] = [
-    "--plan",
-    "plan.yaml",
-    "--bench",
-    "bench.yaml",
-    "--firmware",
-    "firmware",
-    "--links",
-    "links",
-];
-
 fn replay(folder: &Path, more: &[&str]) -> (i32, String, String) {
-    rig(folder, &[&["replay", LINE], &OPTIONS[..], more].concat())
+    rig(folder, &[&["replay", LINE], &SOURCES[..], more].concat())
 }
 
 /// A `rig` that serves gdb, and the lines that it says.
@@ -66,7 +55,7 @@ impl Serving {
         let mut rig = Command::new(env!("CARGO_BIN_EXE_rig"))
             .current_dir(inputs.path(""))
             .args(["replay", LINE])
-            .args(OPTIONS)
+            .args(SOURCES)
             .args(["--gdb", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

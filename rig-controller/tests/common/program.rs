@@ -15,6 +15,19 @@ pub const OPTIONS: [&str; 8] = [
     "out",
 ];
 
+/// The options of verbs that take a line, such as `rig replay`, for the inputs in a folder.
+#[allow(dead_code, reason = "not every test takes a line")]
+pub const SOURCES: [&str; 8] = [
+    "--plan",
+    "plan.yaml",
+    "--bench",
+    "bench.yaml",
+    "--firmware",
+    "firmware",
+    "--links",
+    "links",
+];
+
 /// Runs the plan in `folder`; exit code, stdout and stderr.
 #[allow(dead_code, reason = "not every test runs plans")]
 pub fn run_plan(folder: &Path) -> (i32, String, String) {
