@@ -50,7 +50,7 @@ pub(super) fn resume<R: Recorded + DeserializeOwned>(path: &Path) -> Result<Vec<
     let text = text(path)?;
     let whole = text.rfind('\n').map_or(0, |at| at + 1);
     let (lines, last) = text.split_at(whole);
-    let mut records = parse(path, lines)?;
+    let mut records = parse(path, lines, 1)?;
     let mut file = OpenOptions::new()
         .create(true)
         .append(true)
@@ -59,7 +59,7 @@ pub(super) fn resume<R: Recorded + DeserializeOwned>(path: &Path) -> Result<Vec<
     if last.is_empty() {
         return Ok(records);
     }
-    match parse(path, last) {
+    match parse(path, last, lines.lines().count() + 1) {
         Ok(record) => {
             records.extend(record);
             file.write_all(b"\n").map_err(refused)?;
@@ -81,7 +81,7 @@ pub(super) fn resume<R: Recorded + DeserializeOwned>(path: &Path) -> Result<Vec<
 /// # Errors
 /// When the file cannot be read, or is no record.
 pub(super) fn read<R: Recorded + DeserializeOwned>(path: &Path) -> Result<Vec<R>, RecordError> {
-    parse(path, &text(path)?)
+    parse(path, &text(path)?, 1)
 }
 
 fn text(path: &Path) -> Result<String, RecordError> {
@@ -95,12 +95,17 @@ fn text(path: &Path) -> Result<String, RecordError> {
     }
 }
 
-fn parse<R: Recorded + DeserializeOwned>(path: &Path, text: &str) -> Result<Vec<R>, RecordError> {
+/// The records in `text`, whose first line is line `first` of the file.
+fn parse<R: Recorded + DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    first: usize,
+) -> Result<Vec<R>, RecordError> {
     let mut records = Vec::new();
-    for (index, line) in text.lines().enumerate() {
+    for (number, line) in (first..).zip(text.lines()) {
         let content = |reason: String| RecordError::Content {
             path: path.to_owned(),
-            line: index + 1,
+            line: number,
             reason,
         };
         let record: R = serde_json::from_str(line).map_err(|error| content(error.to_string()))?;
@@ -199,6 +204,12 @@ mod tests {
             ));
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
+        let record = serde_json::to_string(&slice("a")).unwrap();
+        std::fs::write(&path, format!("{record}\nhello")).unwrap();
+        assert!(matches!(
+            resume::<Slice>(&path),
+            Err(RecordError::Content { line: 2, .. })
+        ));
         let nowhere = folder.path().join("none/record.jsonl");
         assert!(matches!(
             resume::<Slice>(&nowhere),
